@@ -1,0 +1,60 @@
+# Two commands do all the set-up on a fresh Debian with Python 3.11: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo install test test-all lint types contracts pytest docs serve-docs format clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.runtime: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=python3.x")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	touch $@
+
+$(STAMP): $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	touch $@
+
+install: $(STAMP) ## make .venv with everything a developer needs
+
+lint: $(STAMP) ## style and common mistakes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## mypy strict, then pyright
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+contracts: $(STAMP) ## who may import whom
+	$(BIN)/lint-imports
+
+pytest: $(STAMP) ## all tests
+	$(BIN)/python -m pytest
+
+docs: $(STAMP) ## build the site into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+serve-docs: $(STAMP) ## the site, live, on http://127.0.0.1:8000
+	$(BIN)/mkdocs serve
+
+format: $(STAMP) ## let ruff rewrite the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: system-packages lint types contracts pytest docs ## everything that CI checks
+
+.PHONY: system-packages
+system-packages:
+	./tests/install_system_packages.sh
+
+test-all: $(STAMP) ## the tests on every CPython from 3.11 that is installed
+	$(BIN)/nox
+
+clean: ## remove what the commands above made
+	rm -rf $(VENV) site dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,130 @@
+"""Messages that outlive the connection that carries them. Sans-IO.
+
+Each end of a registration holds one :class:`ReliableChannel`, for as long as the registration lives. It numbers what
+goes out and keeps it until the other end acknowledges it, and drops what comes in twice.
+
+The driver of a connection obeys one rule: after each call, it sends what :meth:`ReliableChannel.transmit` returns, and
+calls that again at :attr:`ReliableChannel.ack_at`. A connection begins with :meth:`ReliableChannel.resume`, except for
+the first; the end of one needs no call.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, TypeVar
+
+from webrtc_transport.errors import InvalidSignal
+
+from .limits import ACK_DELAY, ACK_EVERY
+from .messages import Ack, Numbered
+
+_T = TypeVar("_T")
+
+
+class BufferFull(Exception):
+    """As much is unacknowledged as may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[_T]):
+    message: _T
+    size: int
+
+
+class ReliableChannel(Generic[_T]):
+    """One end of a numbered exchange; ``_T`` is what goes out.
+
+    :param max_messages: messages that may be unacknowledged
+    :param max_bytes: their size in bytes
+    """
+
+    def __init__(self, *, max_messages: int, max_bytes: int) -> None:
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._kept: deque[_Kept[_T]] = deque()
+        """The unacknowledged messages, numbered ``_acked + 1`` to ``sent``."""
+        self._kept_bytes = 0
+        self._acked = 0
+        self._transmitted = 0
+        """The last number that was given to the current connection."""
+        self._received = 0
+        self._unannounced = 0
+        self._ack_at: float | None = None
+
+    @property
+    def sent(self) -> int:
+        """The number of the last message out."""
+        return self._acked + len(self._kept)
+
+    @property
+    def received(self) -> int:
+        """The number of the last message in."""
+        return self._received
+
+    @property
+    def ack_at(self) -> float | None:
+        """When an acknowledgement is due, if one is owed."""
+        return self._ack_at
+
+    def push(self, message: _T, size: int) -> None:
+        """Queue a message of ``size`` bytes.
+
+        :raises BufferFull: if too many, or too large ones, are unacknowledged
+        """
+        if len(self._kept) >= self._max_messages or self._kept_bytes + size > self._max_bytes:
+            raise BufferFull
+        self._kept.append(_Kept(message, size))
+        self._kept_bytes += size
+
+    def accept(self, seq: int, now: float) -> bool:
+        """Take note of the number of an inbound message; false means that it was here before.
+
+        :raises InvalidSignal: if the one before it is missing
+        """
+        if seq > self._received + 1:
+            raise InvalidSignal(f"seq: {seq} after {self._received}; a message is missing")
+        is_new = seq > self._received
+        self._received = max(self._received, seq)
+        self._unannounced += 1
+        due = now if self._unannounced >= ACK_EVERY else now + ACK_DELAY
+        self._ack_at = due if self._ack_at is None else min(self._ack_at, due)
+        return is_new
+
+    def acknowledge(self, ack: int) -> None:
+        """The other end has everything up to number ``ack``.
+
+        :raises InvalidSignal: if that was never transmitted
+        """
+        if ack > self._transmitted:
+            raise InvalidSignal(f"ack: {ack} was never sent; the last number is {self._transmitted}")
+        while self._acked < ack:
+            self._kept_bytes -= self._kept.popleft().size
+            self._acked += 1
+
+    def resume(self, received: int) -> None:
+        """Go on over a new connection, whose other end has everything up to number ``received``.
+
+        :raises InvalidSignal: if that can't be
+        """
+        if not self._acked <= received <= self.sent:
+            raise InvalidSignal(f"received: {received} is not within {self._acked} and {self.sent}")
+        self._transmitted = received
+        self.acknowledge(received)
+        # Both ends have just told what they have.
+        self._unannounced, self._ack_at = 0, None
+
+    def transmit(self, now: float) -> list[Numbered[_T] | Ack]:
+        """What is to be sent now: messages not yet given to this connection, or an acknowledgement that is due."""
+        fresh = islice(self._kept, self._transmitted - self._acked, None)
+        output: list[Numbered[_T] | Ack] = [
+            Numbered(kept.message, seq, self._received)
+            for seq, kept in enumerate(fresh, self._transmitted + 1)
+        ]
+        self._transmitted = self.sent
+        if not output and self._ack_at is not None and now >= self._ack_at:
+            output.append(Ack(ack=self._received))
+        if output:
+            self._unannounced, self._ack_at = 0, None
+        return output

@@ -1,0 +1,80 @@
+"""Messages to frames and back: JSON in text frames, MessagePack in binary ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgpack
+import pydantic_core
+from webrtc_transport.errors import InvalidSignal
+
+from .limits import MAX_COLLECTION_LENGTH, MAX_MESSAGE_SIZE
+from .messages import Message, to_wire
+
+
+class Codec(StrEnum):
+    """An encoding; its value is the name of the WebSocket subprotocol."""
+
+    JSON = "webrtc-signaling.v1.json"
+    MSGPACK = "webrtc-signaling.v1.msgpack"
+
+
+Frame = str | bytes
+"""The content of a text or a binary frame."""
+
+_MSGPACK_LIMITS: Final[Mapping[str, int]] = {
+    "max_str_len": MAX_MESSAGE_SIZE,
+    "max_bin_len": MAX_MESSAGE_SIZE,
+    "max_array_len": MAX_COLLECTION_LENGTH,
+    "max_map_len": MAX_COLLECTION_LENGTH,
+    "max_ext_len": 0,
+}
+
+
+def encode(message: Message, codec: Codec) -> Frame:
+    """Make a frame.
+
+    :raises InvalidSignal: if it would be larger than ``MAX_MESSAGE_SIZE`` bytes
+    """
+    encoded: bytes
+    if codec is Codec.MSGPACK:
+        encoded = msgpack.packb(to_wire(message, binary=True))
+    else:
+        encoded = pydantic_core.to_json(to_wire(message, binary=False))
+    if len(encoded) > MAX_MESSAGE_SIZE:
+        raise InvalidSignal(f"the message has {len(encoded)} bytes; {MAX_MESSAGE_SIZE} are allowed")
+    return encoded if codec is Codec.MSGPACK else encoded.decode()
+
+
+def decode(frame: Frame, codec: Codec) -> object:
+    """Take a frame apart. Of equal keys in a map, the last counts.
+
+    :raises InvalidSignal: if it isn't of this encoding, or announces more than a message can have
+    """
+    # Counted in characters at first: a frame of text was bounded in bytes when it was received.
+    if len(frame) > MAX_MESSAGE_SIZE:
+        raise InvalidSignal(f"the message has {len(frame)} bytes; {MAX_MESSAGE_SIZE} are allowed")
+    match codec, frame:
+        case Codec.JSON, str():
+            return _decode_json(frame)
+        case Codec.MSGPACK, bytes():
+            return _decode_msgpack(frame)
+        case _:
+            expected = "text" if codec is Codec.JSON else "binary"
+            raise InvalidSignal(f"the subprotocol {codec} has {expected} frames")
+
+
+def _decode_json(text: str) -> object:
+    try:
+        return pydantic_core.from_json(text, allow_inf_nan=False, cache_strings="none")
+    except ValueError as exc:
+        raise InvalidSignal(f"not JSON: {exc}") from None
+
+
+def _decode_msgpack(data: bytes) -> object:
+    try:
+        return msgpack.unpackb(data, strict_map_key=True, **_MSGPACK_LIMITS)
+    except ValueError as exc:
+        raise InvalidSignal(f"not MessagePack: {type(exc).__name__} {exc}") from None

@@ -1,0 +1,38 @@
+"""Bounds of the rendezvous protocol that both ends keep, each with its reason.
+
+What an operator may want to change is a field of :class:`webrtc_signaling.server.settings.ServerSettings` instead.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_MESSAGE_SIZE: Final = 64 * 1024
+"""Bytes of one message. The longest description (16,384 characters) takes twice its length when JSON has to escape
+each of them, and its proof 3 KiB; the rest is room for later fields."""
+
+MAX_PEER_ID_LENGTH: Final = 128
+"""Characters of a peer id; today's have 46 to 62."""
+
+MAX_COLLECTION_LENGTH: Final = 32
+"""Entries of one msgpack map or array. The decoder reserves what a header announces, before it has seen any of it:
+without a bound, a message of 64 KiB with nested headers takes half a gigabyte."""
+
+MAX_SESSION_SIGNALS: Final = 256
+"""Signals that each end sends in one session: an offer or answer, four times as many candidates as a peer looks at,
+and the end. It bounds what a session keeps for sending it again, and what a reader that never reads can pile up."""
+
+MAX_OPEN_SESSIONS: Final = 1024
+"""Sessions that one client has open. Each costs a few KiB, and peers can open them as they like."""
+
+MAX_QUEUED_MESSAGES: Final = 4096
+"""Unacknowledged messages of a client: enough for 200 dials at once while the connection is down."""
+
+MAX_QUEUED_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of the same."""
+
+ACK_EVERY: Final = 16
+"""Messages that may stay unacknowledged: what the other end has to keep, and to send again after a cut."""
+
+ACK_DELAY: Final = 0.2
+"""Seconds that an acknowledgement waits for a message to ride on. Nobody waits for it; it only frees memory."""

@@ -1,0 +1,323 @@
+"""The rendezvous protocol, version 1: its messages, and how they are checked.
+
+Connection
+    A client opens a WebSocket on ``/`` or ``/ws``, with one of the subprotocols ``webrtc-signaling.v1.json`` (text
+    frames, JSON; also without a subprotocol) and ``webrtc-signaling.v1.msgpack`` (binary frames, MessagePack). Each
+    frame is one message: a map with ``"version": 1`` and a ``"type"``, of 64 KiB at most. Unknown fields are ignored.
+    Fields marked *bytes* are base64 in JSON and binary in MessagePack. Peer ids are in base58btc; session ids, nonces
+    and instances are 16 to 64 letters, digits, ``-`` or ``_``.
+
+Registration
+    1. The server sends ``{"type":"challenge","nonce":…}``.
+    2. The client sends ``{"type":"register","peer":…,"public_key":…,"signature":…,"instance":…,"received":…}``.
+       ``public_key`` (*bytes*) is the libp2p ``PublicKey`` message; ``signature`` (*bytes*) covers these lines in
+       UTF-8, joined by a line feed: ``webrtc-signaling-register/1``, the nonce, the peer id. A server that runs
+       ``--insecure`` takes registrations without both. ``instance`` is a random id of this client, the same for each
+       of its connections. ``received`` is absent on the first.
+    3. The server sends ``{"type":"registered","peer":…,"proven":…,"resumed":…,"received":…,"grace":…,"notice":…}``.
+       ``notice``, if there, is a warning for people.
+
+Signals
+    Peers exchange the signals ``offer``, ``answer``, ``candidate``, ``bye`` and ``error``. Client to server and server
+    to client they look the same::
+
+        {"version":1, "type":"offer", "from":"12D3…", "to":"12D3…", "session":"…", "index":0, "seq":3, "ack":7,
+         "data":{"type":"offer","sdp":"v=0…"}, "proof":{"public_key":…,"signature":…,"issued_at":…}}
+
+    ``data`` is what a browser's ``toJSON()`` gives; for ``bye`` it is ``{"reason":…}``, for ``error``
+    ``{"code":…,"message":…}``, and ``null`` for the end of candidates. ``proof`` stands beside offers and answers
+    (:mod:`webrtc_transport.protocol.proof`). ``index`` counts the signals of one sender in one session, from 0 to 255:
+    the receiving peer drops what it has, and ends a session in which one is missing. An offer with index 0 opens
+    a session; ``bye`` and ``error`` end it. A peer that doesn't want it answers ``error`` (``not-listening``,
+    ``busy``); to a signal of a session that it doesn't know, ``error`` with ``unknown-session``.
+
+    The server passes on what it has checked and nothing else: unknown fields are gone, and ``from`` is the
+    registered peer. It can refuse service, but the proofs keep it from putting itself between two peers.
+
+Numbers
+    Signals, and errors about a session, are numbered per registration and direction by ``seq``, from 1. ``ack`` is the
+    last number received from the other end; ``{"type":"ack","ack":…}`` says it alone, at the latest after 16 messages
+    or 0.2 s. Each end keeps what isn't acknowledged, and drops duplicates.
+
+Reconnecting
+    When a connection breaks, the server keeps the registration for ``grace`` seconds and queues what comes for it. A
+    client that closes with code 1000 or 1001 ends it at once. On its next connection the client sends ``received``, the
+    last number that it has from the server. ``resumed`` true: both sides send again what is beyond the other's
+    ``received``. ``resumed`` false: the server doesn't know the registration any more; both count from 1 again, and the
+    client sends all signals of its open sessions anew, with their old ``index``. For ``grace`` seconds the server queues
+    what such a client sends to peers that aren't back yet.
+    A client of another ``instance`` replaces the one before it, which is told ``replaced``.
+
+Errors of the server
+    About a session: ``{"type":"error","peer":…,"session":…,"seq":…,"ack":…,"data":{"code":…,"message":…}}``, where
+    ``peer`` is the other end; the session is over. ``peer-not-found``: not registered; ``peer-gone``: it was;
+    ``peer-busy``: its queue is full; ``too-many-sessions``: the client has started too many; ``forged-from``: ``from``
+    isn't the registered peer; ``invalid-message``: the signal is malformed.
+
+    About the connection: ``{"type":"error","data":{…}}``, and then it is closed. For good: ``unsupported-version``,
+    ``invalid-proof``, ``replaced``. Until the client does better: ``invalid-message``, ``rate-limited``,
+    ``register-timeout``, ``slow-consumer``, ``shutting-down``. Before there is a WebSocket, too many connections are
+    refused with HTTP status 429 (from one address) or 503 (in total), an unknown subprotocol with 400.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final, Generic, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from webrtc_transport.errors import InvalidSignal
+from webrtc_transport.protocol.limits import (
+    MAX_PROOF_KEY_LENGTH,
+    MAX_PROOF_SIGNATURE_LENGTH,
+    MAX_REASON_LENGTH,
+)
+from webrtc_transport.protocol.signals import (
+    Base64Bytes,
+    ErrorData,
+    Signal,
+    describe_validation_error,
+)
+
+from .limits import MAX_PEER_ID_LENGTH, MAX_SESSION_SIGNALS
+
+VERSION: Final = 1
+_REGISTER_CONTEXT: Final = "webrtc-signaling-register/1"
+_SIGNAL_TYPES: Final = frozenset({"offer", "answer", "candidate", "bye", "error"})
+
+PeerText = Annotated[
+    str, Field(max_length=MAX_PEER_ID_LENGTH, pattern=r"^[1-9A-HJ-NP-Za-km-z]+$", strict=True)
+]
+Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$", strict=True)]
+Count = Annotated[int, Field(ge=0, lt=2**53, strict=True)]
+"""JavaScript's integers end at 2**53."""
+
+_M_co = TypeVar("_M_co", covariant=True)
+
+
+class UnsupportedVersion(InvalidSignal):
+    """The message is of another version of the protocol."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class Challenge(_Model):
+    """Server to client, first of all: sign this."""
+
+    type: Literal["challenge"] = "challenge"
+    nonce: Token
+
+
+class Register(_Model):
+    """Client to server: who we are, the proof, and how far we got."""
+
+    type: Literal["register"] = "register"
+    peer: PeerText
+    public_key: Annotated[Base64Bytes, Field(max_length=MAX_PROOF_KEY_LENGTH)] | None = None
+    signature: Annotated[Base64Bytes, Field(max_length=MAX_PROOF_SIGNATURE_LENGTH)] | None = None
+    instance: Token
+    received: Count | None = None
+    """``None`` on a client's first connection."""
+
+
+class Registered(_Model):
+    """Server to client: signals reach you now."""
+
+    type: Literal["registered"] = "registered"
+    peer: PeerText
+    proven: bool
+    resumed: bool
+    received: Count
+    grace: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
+    """Seconds."""
+    notice: Annotated[str, Field(max_length=MAX_REASON_LENGTH)] | None = None
+
+
+class Ack(_Model):
+    """Everything up to this number has arrived."""
+
+    type: Literal["ack"] = "ack"
+    ack: Count
+
+
+class Failure(_Model):
+    """Server to client: this connection is over."""
+
+    type: Literal["error"] = "error"
+    data: ErrorData
+
+
+class SessionFailure(_Model):
+    """Server to client: the session with ``peer`` is over."""
+
+    type: Literal["error"] = "error"
+    peer: PeerText
+    session: Token
+    data: ErrorData
+
+
+class Route(_Model):
+    """Who sends to whom, in which session."""
+
+    sender: Annotated[PeerText, Field(alias="from")]
+    recipient: Annotated[PeerText, Field(alias="to")]
+    session: Token
+    index: Annotated[Count, Field(lt=MAX_SESSION_SIGNALS)]
+
+
+class Envelope(Route):
+    """One signal, on its way."""
+
+    signal: Signal
+
+
+class Malformed(Route):
+    """A signal with a valid route whose content isn't valid: its session ends, and nothing more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered(Generic[_M_co]):
+    """A message that is sent again until it is acknowledged."""
+
+    message: _M_co
+    seq: int
+    ack: int
+
+
+class _Numbers(_Model):
+    seq: Annotated[Count, Field(ge=1)]
+    ack: Count
+
+
+ClientMessage: TypeAlias = Register | Ack | Numbered[Envelope | Malformed]
+"""What a server receives."""
+
+ServerMessage: TypeAlias = (
+    Challenge | Registered | Ack | Failure | Numbered[Envelope | Malformed | SessionFailure]
+)
+"""What a client receives."""
+
+Message: TypeAlias = (
+    Challenge
+    | Register
+    | Registered
+    | Ack
+    | Failure
+    | Numbered[Envelope]
+    | Numbered[Envelope | SessionFailure]
+)
+"""What is sent."""
+
+
+def register_payload(*, nonce: str, peer: str) -> bytes:
+    """What a client signs to register. It names its use, so the signature is good for nothing else."""
+    return "\n".join((_REGISTER_CONTEXT, nonce, peer)).encode()
+
+
+def error_data(code: str, message: str) -> ErrorData:
+    """An error, with its text cut to what a message may carry."""
+    return ErrorData(code=code, message=message[:MAX_REASON_LENGTH])
+
+
+def parse_client_message(value: object) -> ClientMessage:
+    """Check a decoded message of a client.
+
+    :raises InvalidSignal: naming the first field that is wrong
+    """
+    fields = _check_head(value)
+    match fields.get("type"):
+        case "register":
+            return _validate(Register, fields)
+        case "ack":
+            return _validate(Ack, fields)
+        case str(kind) if kind in _SIGNAL_TYPES:
+            return _numbered(_parse_envelope, fields)
+        case kind:
+            raise InvalidSignal(f"type: {_name(kind)} is no message of a client")
+
+
+def parse_server_message(value: object) -> ServerMessage:
+    """Check a decoded message of a server.
+
+    :raises InvalidSignal: naming the first field that is wrong
+    """
+    fields = _check_head(value)
+    match fields.get("type"):
+        case "challenge":
+            return _validate(Challenge, fields)
+        case "registered":
+            return _validate(Registered, fields)
+        case "ack":
+            return _validate(Ack, fields)
+        case "error" if "from" not in fields:
+            if "session" not in fields:
+                return _validate(Failure, fields)
+            return _numbered(_parse_session_failure, fields)
+        case str(kind) if kind in _SIGNAL_TYPES:
+            return _numbered(_parse_envelope, fields)
+        case kind:
+            raise InvalidSignal(f"type: {_name(kind)} is no message of a server")
+
+
+def to_wire(message: Message, *, binary: bool) -> dict[str, object]:
+    """A message as a map; ``binary`` leaves bytes as they are, instead of base64."""
+    fields: dict[str, object] = {"version": VERSION}
+    body = message
+    if isinstance(message, Numbered):
+        fields |= {"seq": message.seq, "ack": message.ack}
+        body = message.message
+    mode = "python" if binary else "json"
+    if not isinstance(body, Envelope):
+        return fields | body.model_dump(mode=mode, exclude_none=True)
+    signal = body.signal.model_dump(mode=mode)
+    if signal.get("proof", ...) is None:
+        del signal["proof"]
+    return fields | body.model_dump(by_alias=True, exclude={"signal"}) | signal
+
+
+_Model_t = TypeVar("_Model_t", bound=BaseModel)
+_N = TypeVar("_N")
+
+
+def _check_head(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise InvalidSignal("a message is a map")
+    version = value.get("version")
+    if version != VERSION or not isinstance(version, int):
+        raise UnsupportedVersion(f"version: {_name(version)} is not supported; use {VERSION}")
+    return value
+
+
+def _validate(model: type[_Model_t], fields: Mapping[str, object]) -> _Model_t:
+    try:
+        return model.model_validate(fields, by_alias=True, by_name=False)
+    except ValidationError as exc:
+        raise InvalidSignal(describe_validation_error(exc)) from None
+
+
+def _numbered(parse: Callable[[Mapping[str, object]], _N], fields: Mapping[str, object]) -> Numbered[_N]:
+    numbers = _validate(_Numbers, fields)
+    return Numbered(parse(fields), numbers.seq, numbers.ack)
+
+
+def _parse_envelope(fields: Mapping[str, object]) -> Envelope | Malformed:
+    try:
+        return _validate(Envelope, {**fields, "signal": fields})
+    except InvalidSignal as exc:
+        route = _validate(Route, fields)
+        return Malformed(**dict(route), reason=str(exc))
+
+
+def _parse_session_failure(fields: Mapping[str, object]) -> SessionFailure:
+    return _validate(SessionFailure, fields)
+
+
+def _name(value: object) -> str:
+    # Nothing else: the repr of nested values may be long, or nest too deeply to be made.
+    return repr(value[:32]) if isinstance(value, str) else f"a {type(value).__name__}"

@@ -1,0 +1,124 @@
+"""The caller's end of a session, as all backends of this package have it."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+from webrtc_transport.abc import SignalingSession
+from webrtc_transport.errors import PeerUnreachable, SignalingError, SignalingRejected
+from webrtc_transport.identity import PeerId
+from webrtc_transport.protocol.signals import Bye, Error, ErrorData, Signal
+from webrtc_transport.wakeup import Wakeup
+
+_logger = logging.getLogger("libp2p.transport.webrtc.signaling")
+
+_UNREACHABLE_CODES: Final = frozenset({"peer-not-found", "peer-gone", "not-listening"})
+
+
+class BufferedSession(SignalingSession):
+    """A session whose inbound signals wait in memory until they are received.
+
+    The backend calls :meth:`feed` and :meth:`end` in the caller's loop, and bounds how often.
+    """
+
+    def __init__(self, remote_peer: PeerId, session_id: str, *, authenticated: bool) -> None:
+        self._remote_peer = remote_peer
+        self._session_id = session_id
+        self._authenticated = authenticated
+        self._inbox: deque[Signal] = deque()
+        self._changed = Wakeup()
+        self._end: Exception | None = None
+        """What :meth:`receive` raises when the inbox is empty."""
+        self._closed = False
+
+    @property
+    def remote_peer(self) -> PeerId:
+        return self._remote_peer
+
+    @property
+    def session_id(self) -> str:
+        return self._session_id
+
+    @property
+    def authenticated(self) -> bool:
+        return self._authenticated
+
+    def feed(self, signal: Signal) -> None:
+        """A signal of the peer arrived."""
+        match signal:
+            case Bye():
+                self.end(anyio.EndOfStream())
+            case Error(data=data):
+                self.end(session_error(self._remote_peer, data))
+            case _ if self._end is None:
+                self._inbox.append(signal)
+                self._changed.notify()
+
+    def end(self, reason: Exception) -> None:
+        """The session is over; the first reason counts."""
+        if self._end is None:
+            self._end = reason
+            self._changed.notify()
+
+    async def send(self, signal: Signal) -> None:
+        await anyio.lowlevel.checkpoint()
+        if self._closed:
+            raise anyio.ClosedResourceError
+        if isinstance(self._end, SignalingError):
+            raise self._end
+        if self._end is not None:
+            raise SignalingRejected(f"{self._remote_peer} has ended the session", code="ended")
+        await self._send(signal)
+        if isinstance(signal, Bye | Error):
+            self.end(anyio.EndOfStream())
+
+    async def receive(self) -> Signal:
+        await anyio.lowlevel.checkpoint()
+        while not self._closed:
+            if self._inbox:
+                return self._inbox.popleft()
+            if self._end is not None:
+                raise self._end
+            await self._changed.wait()
+        raise anyio.ClosedResourceError
+
+    async def aclose(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._changed.notify()
+        self._forget(say_bye=self._end is None)
+
+    @abstractmethod
+    async def _send(self, signal: Signal) -> None:
+        """Send one signal, or raise ``SignalingError``."""
+
+    @abstractmethod
+    def _forget(self, *, say_bye: bool) -> None:
+        """The session is closed."""
+
+
+def session_error(peer: PeerId, data: ErrorData) -> SignalingError:
+    """The error for what a peer, or the service, says about the session with ``peer``."""
+    # Quoted: the text is somebody else's, and may end up in a log.
+    message = f"no session with {peer}: {data.message or data.code!r} ({data.code})"
+    if data.code in _UNREACHABLE_CODES:
+        return PeerUnreachable(message)
+    return SignalingRejected(message, code=data.code)
+
+
+async def run_handler(
+    handler: Callable[[SignalingSession], Awaitable[None]], session: SignalingSession
+) -> None:
+    """Let ``handler`` deal with an inbound session. A session that fails is no reason to stop serving."""
+    async with session:
+        try:
+            await handler(session)
+        except SignalingError as exc:
+            _logger.info("session with %s ended: %s", session.remote_peer, exc)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from webrtc_transport.certificates import load_certificate, save_certificate
+from webrtc_transport.errors import IdentityError
+from webrtc_transport.protocol.certificate import Certificate
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_a_certificate_survives_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "dtls.pem"
+    certificate = Certificate.generate(now=NOW)
+    save_certificate(path, certificate)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert load_certificate(str(path)).fingerprint() == certificate.fingerprint()
+
+
+def test_an_error_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "dtls.pem"
+    path.write_bytes(b"nothing")
+    with pytest.raises(IdentityError, match=r"dtls\.pem: .*private key"):
+        load_certificate(path)
+
+
+def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load_certificate(tmp_path / "dtls.pem")

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import inspect
+import re
+
+import anyio
+import pytest
+
+from webrtc_transport import errors
+
+CLASSES = {
+    name: cls
+    for name, cls in vars(errors).items()
+    if inspect.isclass(cls) and cls.__module__ == errors.__name__
+}
+
+
+def documented_parents() -> dict[str, str | None]:
+    """Each class in the tree of the module's docstring, with the one that it hangs on."""
+    parents: dict[str, str | None] = {}
+    path: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        if match := re.match(r"    (?P<indent>[│├└─ ]*)(?P<name>[A-Z]\w+)", line):
+            depth = len(match["indent"]) // 4
+            del path[depth:]
+            parents[match["name"]] = path[-1] if path else None
+            path.append(match["name"])
+    return parents
+
+
+def test_the_documented_tree_is_the_tree_of_classes() -> None:
+    actual = {
+        name: None if cls is errors.WebRTCError else cls.__bases__[0].__name__
+        for name, cls in CLASSES.items()
+    }
+    assert documented_parents() == actual
+
+
+@pytest.mark.parametrize("cls", CLASSES.values())
+def test_every_error_says_what_it_means(cls: type[errors.WebRTCError]) -> None:
+    assert cls.__doc__
+    assert issubclass(cls, errors.WebRTCError)
+    assert str(cls("ice: no candidate pair worked")) == "ice: no candidate pair worked"
+
+
+@pytest.mark.parametrize("cls", [errors.ConnectionEnded, errors.StreamError])
+def test_what_ends_a_stream_is_known_to_users_of_anyio(cls: type[Exception]) -> None:
+    assert issubclass(cls, anyio.BrokenResourceError)
+
+
+def test_builtin_categories() -> None:
+    assert issubclass(errors.ConfigurationError, ValueError)
+    assert issubclass(errors.IdentityError, ValueError)
+    assert issubclass(errors.ConnectTimeout, TimeoutError)
+
+
+@pytest.mark.parametrize(
+    ("cls", "phase"),
+    [
+        (errors.ConnectError, "connect"),
+        (errors.LimitExceeded, "limits"),
+        (errors.InvalidProof, "signaling"),
+        (errors.IceFailed, "ice"),
+        (errors.DtlsFailed, "dtls"),
+        (errors.SctpFailed, "sctp"),
+    ],
+)
+def test_connect_errors_name_their_phase(cls: type[errors.ConnectError], phase: str) -> None:
+    assert cls.phase == phase
+
+
+def test_a_rejection_has_a_code() -> None:
+    assert errors.SignalingRejected("busy", code="busy").code == "busy"
+    assert errors.SignalingRejected("no").code == "rejected"

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from webrtc_transport.files import write_private
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_only_the_owner_can_read_it(tmp_path: Path, overwrite: bool) -> None:
+    path = tmp_path / "key"
+    old = os.umask(0)
+    try:
+        write_private(path, b"secret", overwrite=overwrite)
+    finally:
+        os.umask(old)
+    assert path.read_bytes() == b"secret"
+    assert mode_of(path) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_readable_file_is_replaced_by_a_private_one(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(b"old")
+    path.chmod(0o644)
+    write_private(str(path), b"new")
+    assert path.read_bytes() == b"new"
+    assert mode_of(path) == 0o600
+
+
+def test_without_overwrite_the_first_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    write_private(path, b"first", overwrite=False)
+    with pytest.raises(FileExistsError):
+        write_private(path, b"second", overwrite=False)
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(b"old")
+
+    def disk_full(descriptor: int) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", disk_full)
+    with pytest.raises(OSError, match="disk full"):
+        write_private(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_the_callers_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_private(tmp_path / "missing" / "key", b"")
+
+
+def test_a_bare_file_name_is_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_private("key", b"secret")
+    assert (tmp_path / "key").read_bytes() == b"secret"

@@ -1,0 +1,32 @@
+"""DTLS certificates in files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .errors import IdentityError
+from .files import write_private
+from .protocol.certificate import Certificate
+
+
+def load_certificate(path: str | os.PathLike[str]) -> Certificate:
+    """Read a PEM file with a certificate and its unencrypted private key.
+
+    An expired one is read too: :meth:`~webrtc_transport.protocol.certificate.Certificate.is_expired` tells.
+
+    :raises IdentityError: if a part is missing or malformed, the curve isn't P-256, or the two don't belong together
+    :raises OSError: if the file can't be read
+    """
+    try:
+        return Certificate.from_pem(Path(path).read_bytes())
+    except IdentityError as exc:
+        raise IdentityError(f"{os.fspath(path)}: {exc}") from None
+
+
+def save_certificate(path: str | os.PathLike[str], certificate: Certificate) -> None:
+    """Write the certificate and its private key, in PEM, to a file that only its owner can read.
+
+    :raises OSError: if it can't be written
+    """
+    write_private(path, certificate.to_pem())

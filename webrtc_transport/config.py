@@ -1,0 +1,103 @@
+"""The settings of a transport: one frozen object, checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, SecretStr, model_validator
+
+from .protocol.certificate import Certificate
+from .protocol.ice_url import IceUrl, parse_ice_url
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+class IceServer(BaseModel):
+    """A STUN or TURN server (W3C WebRTC, section 4.2.1, ``RTCIceServer``).
+
+    ``urls`` are of the forms ``stun:host[:port]`` and ``turn[s]:host[:port][?transport=udp|tcp]`` (RFC 7064,
+    RFC 7065). A TURN server needs ``username`` and ``credential``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    urls: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    username: str | None = None
+    credential: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> IceServer:
+        for url in self.parsed:
+            if url.is_turn and (self.username is None or self.credential is None):
+                msg = f"{url}: a TURN server needs username and credential"
+                raise ValueError(msg)
+        return self
+
+    @property
+    def parsed(self) -> tuple[IceUrl, ...]:
+        """The URLs, taken apart."""
+        return tuple(parse_ice_url(url) for url in self.urls)
+
+
+IceServerSource = Callable[[], Awaitable[Sequence[IceServer]]]
+"""An async function that returns the ICE servers, called once per connection (for time-limited credentials)."""
+
+
+class TransportConfig(BaseModel):
+    """Settings of a :class:`~webrtc_transport.WebRTCTransport`.
+
+    Times are seconds, sizes are bytes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: str = "aiortc"
+    """Name of the protocol stack: a built-in one, or an entry point of the group ``webrtc_transport.engines``."""
+
+    ice_servers: tuple[IceServer, ...] | IceServerSource = ()
+    """STUN and TURN servers, all asked in parallel; or an async function that returns them."""
+
+    ice_transport_policy: Literal["all", "relay"] = "all"
+    """``relay`` uses and reveals nothing but TURN addresses."""
+
+    bind_addresses: tuple[str, ...] | None = None
+    """Local IP addresses to offer as host candidates; ``None`` is every address but loopback's."""
+
+    certificate: InstanceOf[Certificate] | None = None
+    """The DTLS certificate; ``None`` makes a new one for each transport."""
+
+    dial_timeout: float = Field(default=30.0, gt=0)
+    """For a whole ``dial()``, from signaling to the first stream."""
+
+    inbound_timeout: float = Field(default=30.0, gt=0)
+    """For an inbound peer, from its offer to a connection."""
+
+    close_timeout: float = Field(default=2.0, gt=0)
+    """How long an orderly close waits for the streams to drain."""
+
+    fin_ack_timeout: float = Field(default=10.0, gt=0)
+    """How long a stream waits for the peer's acknowledgement of its end (js-libp2p waits as long)."""
+
+    liveness_timeout: float = Field(default=30.0, ge=1.0)
+    """A silent peer is given up after this time (RFC 7675, section 5.1: 30 s); it is asked six times as often."""
+
+    proof_max_age: float = Field(default=300.0, gt=0)
+    """How old, or how far ahead, a signed description may be: clocks differ. Replays inside it are refused."""
+
+    receive_buffer: int = Field(default=1024 * 1024, ge=64 * 1024)
+    """Unread bytes that a connection holds before it takes no more from the network."""
+
+    send_buffer: int = Field(default=256 * 1024, ge=32 * 1024)
+    """Unsent bytes that a stream holds before ``send()`` waits."""
+
+    max_inbound_streams: int = Field(default=1024, ge=1, le=32767)
+    """Streams that the peer may hold open at once, on one connection; further ones are reset."""
+
+    max_inbound_handshakes: int = Field(default=64, ge=1)
+    """Inbound peers whose handshake is under way at once; further ones are told ``busy``."""
+
+    accept_backlog: int = Field(default=64, ge=1)
+    """Connections, and streams of one connection, that wait to be accepted."""

@@ -1,0 +1,238 @@
+"""What dialer and listener have in common: signed descriptions, trickled candidates, and the connection at the end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+import anyio
+
+from .abc import Engine, PeerSettings, SignalingSession
+from .config import IceServer, TransportConfig
+from .connection import Connection
+from .errors import (
+    ConfigurationError,
+    ConnectError,
+    ConnectionAborted,
+    ConnectTimeout,
+    SignalingError,
+    WebRTCError,
+)
+from .identity import Identity
+from .link import PeerLink
+from .portal import Portal
+from .protocol.certificate import Certificate
+from .protocol.limits import MAX_REASON_LENGTH
+from .protocol.proof import Kind, ProofVerifier, sign_description
+from .protocol.sdp import IceCandidate, SessionDescription
+from .protocol.signals import (
+    Answer,
+    Candidate,
+    CandidateData,
+    DescriptionData,
+    Error,
+    ErrorData,
+    Offer,
+    Proof,
+)
+
+_logger = logging.getLogger("libp2p.transport.webrtc.connector")
+
+GOODBYE_TIMEOUT: Final = 1.0
+"""Seconds for telling the peer that a handshake failed. It is a courtesy: the peer has a deadline of its own."""
+
+
+class Connector:
+    """Sets peer connections up for one identity, and knows those that stand."""
+
+    def __init__(self, identity: Identity, portal: Portal, engine: Engine, config: TransportConfig) -> None:
+        self.config = config
+        self._identity = identity
+        self._portal = portal
+        self._engine = engine
+        self._certificate = config.certificate
+        self._verifier = ProofVerifier(config.proof_max_age)
+        self._links: set[PeerLink] = set()
+
+    @asynccontextmanager
+    async def link(self, *, offerer: bool) -> AsyncIterator[PeerLink]:
+        """A new link, which is closed if the block doesn't end well."""
+        settings = PeerSettings(
+            offerer=offerer,
+            certificate=self._current_certificate(),
+            ice_servers=await self._ice_servers(),
+            config=self.config,
+        )
+        link = PeerLink(self._portal, settings, on_end=self._links.discard)
+        self._links.add(link)
+        try:
+            await link.open(self._engine, settings)
+            yield link
+        except ConnectError as exc:
+            await link.close(exc)
+            raise
+        except BaseException:
+            await link.close(ConnectionAborted("the set-up of the connection was given up"))
+            raise
+
+    async def close_links(self, reason: Exception) -> None:
+        """End every peer connection, side by side."""
+        async with anyio.create_task_group() as task_group:
+            for link in self._links:
+                task_group.start_soon(link.close, reason)
+
+    def sign_offer(self, session: SignalingSession, sdp: str) -> Offer:
+        """Our offer, signed unless the session itself proves who we are."""
+        return Offer(data=DescriptionData(type="offer", sdp=sdp), proof=self._sign(session, "offer", sdp))
+
+    def sign_answer(self, session: SignalingSession, sdp: str) -> Answer:
+        """Our answer, signed likewise."""
+        return Answer(data=DescriptionData(type="answer", sdp=sdp), proof=self._sign(session, "answer", sdp))
+
+    def verify(self, session: SignalingSession, signal: Offer | Answer) -> SessionDescription:
+        """The peer's description, if it comes from the peer.
+
+        :raises InvalidProof: if it doesn't
+        :raises InvalidSignal: if it is malformed
+        """
+        if not session.authenticated:
+            self._verifier.verify(
+                signal.proof,
+                kind=signal.type,
+                session_id=session.session_id,
+                sender=session.remote_peer,
+                receiver=self._identity.peer_id,
+                sdp=signal.data.sdp,
+                now_ms=_now_ms(),
+            )
+        return SessionDescription.parse(signal.data.sdp)
+
+    def _sign(self, session: SignalingSession, kind: Kind, sdp: str) -> Proof | None:
+        if session.authenticated:
+            return None
+        return sign_description(
+            self._identity,
+            kind=kind,
+            session_id=session.session_id,
+            receiver=session.remote_peer,
+            sdp=sdp,
+            now_ms=_now_ms(),
+        )
+
+    async def _ice_servers(self) -> Sequence[IceServer]:
+        servers = self.config.ice_servers
+        return servers if isinstance(servers, tuple) else await servers()
+
+    def _current_certificate(self) -> Certificate:
+        now = datetime.now(UTC)
+        if self._certificate is None or (
+            self._certificate.is_expired(now) and self.config.certificate is None
+        ):
+            self._certificate = Certificate.generate(now=now)
+        elif self._certificate.is_expired(now):
+            until = f"{self._certificate.not_valid_after:%Y-%m-%d %H:%M} UTC"
+            msg = (
+                f"the configured certificate expired on {until}; make a new one, or leave it to the transport"
+            )
+            raise ConfigurationError(msg)
+        return self._certificate
+
+
+class Attempt:
+    """A set-up with a deadline, which can tell how far it got."""
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        self.link: PeerLink | None = None
+
+    def timed_out(self, before: str) -> ConnectError:
+        """The error for a deadline that passed; ``before`` says what was missing if there was no link yet."""
+        if self.link is None:
+            return ConnectTimeout(f"not connected after {self.timeout:g} s, in phase 'signaling': {before}")
+        return self.link.timed_out(self.timeout)
+
+
+async def trickle(link: PeerLink, session: SignalingSession, remote: SessionDescription) -> Connection:
+    """Exchange candidates until the peer connection stands; ``link`` has been started with ``remote``.
+
+    :raises ConnectError: if it can't be made
+    """
+    failure: Exception | None = None
+    async with anyio.create_task_group() as task_group:
+        task_group.start_soon(_send_candidates, link, session, remote.mid)
+        task_group.start_soon(_receive_candidates, link, session)
+        try:
+            await link.wait_connected()
+        except WebRTCError as exc:
+            # Kept, for a task group would wrap it.
+            failure = exc
+        task_group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return Connection(link, session.remote_peer, remote.fingerprints[0])
+
+
+async def tell_failure(session: SignalingSession, failure: ConnectError, code: str) -> None:
+    """Tell the peer why there will be no connection, so that it needn't wait for its deadline."""
+    error = Error(data=ErrorData(code=code, message=str(failure)[:MAX_REASON_LENGTH]))
+    with anyio.move_on_after(GOODBYE_TIMEOUT, shield=True):
+        try:
+            await session.send(error)
+        except (SignalingError, anyio.ClosedResourceError) as exc:
+            _logger.debug("could not tell %s: %s", session.remote_peer, exc)
+
+
+async def _send_candidates(link: PeerLink, session: SignalingSession, mid: str) -> None:
+    ufrag = (await link.local_description()).ufrag
+    while True:
+        while not link.candidates:
+            await link.changed.wait()
+        candidate = link.candidates.popleft()
+        data = CandidateData(
+            candidate="" if candidate is None else candidate.to_sdp(),
+            sdpMid=mid,
+            sdpMLineIndex=0,
+            usernameFragment=ufrag,
+        )
+        try:
+            await session.send(Candidate(data=data))
+        except (SignalingError, anyio.ClosedResourceError) as exc:
+            # What the peer knows already may do; if not, ICE says so.
+            _logger.info("no more candidates for %s: %s", session.remote_peer, exc)
+            return
+
+
+async def _receive_candidates(link: PeerLink, session: SignalingSession) -> None:
+    while True:
+        try:
+            signal = await session.receive()
+        except anyio.EndOfStream:
+            link.add_remote_candidate(None)
+            return
+        except (SignalingError, anyio.ClosedResourceError) as exc:
+            _logger.info("no more candidates of %s: %s", session.remote_peer, exc)
+            return
+        if isinstance(signal, Candidate):
+            _add_candidate(link, signal.data)
+        else:
+            _logger.info("%s sent %r where candidates are due", session.remote_peer, signal.type)
+
+
+def _add_candidate(link: PeerLink, data: CandidateData | None) -> None:
+    candidate: IceCandidate | None = None
+    if data is not None and data.candidate:
+        try:
+            candidate = IceCandidate.from_sdp(data.candidate)
+        except SignalingError as exc:
+            # One candidate that we don't understand is no reason to refuse the others.
+            _logger.info("a candidate of the peer is not usable: %s", exc)
+            return
+    link.add_remote_candidate(candidate)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

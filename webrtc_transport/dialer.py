@@ -1,0 +1,79 @@
+"""Dialing a peer: an offer over a signaling session, the answer, and ICE."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import anyio
+
+from .abc import SignalingBackend, SignalingSession
+from .connection import Connection
+from .connector import Attempt, Connector, tell_failure, trickle
+from .errors import ConfigurationError, ConnectError, InvalidSignal, PeerUnreachable, SignalingUnavailable
+from .identity import PeerId
+from .protocol.sdp import DtlsSetup, SessionDescription
+from .protocol.signals import Answer
+
+_logger = logging.getLogger("libp2p.transport.webrtc.dialer")
+
+
+class Dialer:
+    """Makes outbound connections, over the first signaling backend that reaches the peer."""
+
+    def __init__(self, connector: Connector, backends: Sequence[SignalingBackend]) -> None:
+        self._connector = connector
+        self._backends = backends
+
+    async def dial(self, peer: PeerId) -> Connection:
+        """Connect to ``peer``.
+
+        :raises ConnectError: naming the phase that failed, and what could help
+        :raises ConfigurationError: if there is no signaling backend
+        """
+        if not self._backends:
+            msg = "this transport has no signaling backend; pass signaling=['ws://…'] to reach /webrtc addresses"
+            raise ConfigurationError(msg)
+        attempt = Attempt(self._connector.config.dial_timeout)
+        with anyio.move_on_after(attempt.timeout):
+            return await self._try_backends(peer, attempt)
+        raise attempt.timed_out("no signaling service answered; is its URL right, and is it running?")
+
+    async def _try_backends(self, peer: PeerId, attempt: Attempt) -> Connection:
+        failures: list[ConnectError] = []
+        for backend in self._backends:
+            try:
+                async with await backend.connect(peer) as session:
+                    return await self._dial_over(session, attempt)
+            except (SignalingUnavailable, PeerUnreachable) as exc:
+                _logger.info("%s is not reachable by %s: %s", peer, type(backend).__name__, exc)
+                failures.append(exc)
+        raise type(failures[0])("; ".join(str(failure) for failure in failures))
+
+    async def _dial_over(self, session: SignalingSession, attempt: Attempt) -> Connection:
+        try:
+            async with self._connector.link(offerer=True) as link:
+                attempt.link = link
+                local = await link.local_description()
+                await session.send(self._connector.sign_offer(session, local.to_sdp()))
+                remote = await self._receive_answer(session)
+                await link.start(remote)
+                return await trickle(link, session, remote)
+        except ConnectError as exc:
+            await tell_failure(session, exc, "connect-failed")
+            raise
+
+    async def _receive_answer(self, session: SignalingSession) -> SessionDescription:
+        try:
+            signal = await session.receive()
+        except anyio.EndOfStream:
+            msg = "the peer ended the session without an answer"
+            raise PeerUnreachable(msg) from None
+        if not isinstance(signal, Answer):
+            msg = f"the peer answered the offer with {signal.type!r}"
+            raise InvalidSignal(msg)
+        remote = self._connector.verify(session, signal)
+        if remote.setup is DtlsSetup.ACTPASS:
+            msg = "the answer leaves the DTLS role open (RFC 8842, section 5.3: active or passive)"
+            raise InvalidSignal(msg)
+        return remote

@@ -1,0 +1,427 @@
+"""Full ICE (RFC 8445) with trickle (RFC 8838), on aioice's agent.
+
+aioice keeps the check list and its state machine. Replaced is what it is slow or silent in: its sockets, its
+retransmissions, gathering (candidates are told as they are found, from any number of servers in parallel), the
+choice between several nominated pairs, consent, and closing, which is bounded here.
+
+aioice's private attributes that this module relies on are listed in :data:`PRIVATE_ATTRIBUTES`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Sequence
+from typing import Final, Literal, cast
+
+import aioice
+from aioice import stun
+from aioice.candidate import candidate_foundation, candidate_priority
+from aioice.ice import CandidatePair as AioicePair
+from aioice.ice import StunProtocol, TransportPolicy, candidate_pair_priority, get_host_addresses
+
+from ..abc import CandidatePair
+from ..errors import IceFailed
+from ..protocol.ice_url import IceUrl
+from ..protocol.limits import MAX_REMOTE_CANDIDATES
+from ..protocol.sdp import IceCandidate
+from .ice_port import HostPort, IcePort, RelayPort, TurnServer
+from .resolver import resolve
+
+_logger = logging.getLogger("libp2p.transport.webrtc.ice")
+
+PRIVATE_ATTRIBUTES: Final = (
+    "_protocols",
+    "_local_candidates",
+    "_remote_candidates",
+    "_pair_remote_candidate",
+    "_early_checks_done",
+    "_check_periodic",
+)
+"""What of ``aioice.Connection`` is used although its name starts with an underscore."""
+
+GATHERING_TIMEOUT: Final = 5.0
+"""Seconds after which a STUN or TURN server that doesn't answer is left alone; nothing else waits for it."""
+
+RELAY_HANDICAP: Final = 0.2
+"""Seconds by which checks over a relay start later: the first pair that works wins, and direct ones are better."""
+
+CONSENT_CHECKS: Final = 6
+"""Consent checks per liveness timeout (RFC 7675, section 5.1: every 5 s of 30 s)."""
+
+COMPONENT: Final = 1
+"""Data channels use one component."""
+
+
+class IceEvents(ABC):
+    """What an agent tells, on the event loop."""
+
+    @abstractmethod
+    def on_local_candidate(self, candidate: IceCandidate | None) -> None:
+        """A local candidate was found; ``None`` ends them."""
+
+    @abstractmethod
+    def on_packet(self, data: bytes) -> None:
+        """A packet that isn't STUN arrived."""
+
+    @abstractmethod
+    def on_consent(self, state: Literal["fresh", "missed", "expired"]) -> None:
+        """The peer answers again, has missed a consent check, or has been silent for the whole timeout."""
+
+
+class IceAgent(aioice.Connection):
+    """One ICE session for data channels.
+
+    :param controlling: the role (RFC 8445, section 6.1.1)
+    :param stun_servers: asked from every host candidate
+    :param turn_servers: the TURN servers, with their credentials
+    :param relay_only: use and reveal nothing but TURN addresses
+    :param bind_addresses: local addresses for host candidates; ``None`` takes all but loopback
+    :param liveness_timeout: seconds of silence after which consent has expired
+    """
+
+    def __init__(
+        self,
+        events: IceEvents,
+        *,
+        controlling: bool,
+        stun_servers: Sequence[IceUrl],
+        turn_servers: Sequence[TurnServer],
+        relay_only: bool,
+        bind_addresses: Sequence[str] | None,
+        liveness_timeout: float,
+        ufrag: str,
+        pwd: str,
+    ) -> None:
+        super().__init__(
+            ice_controlling=controlling,
+            local_username=ufrag,
+            local_password=pwd,
+            transport_policy=TransportPolicy.RELAY if relay_only else TransportPolicy.ALL,
+        )
+        self._events = events
+        self._stun_servers = stun_servers
+        self._turn_servers = turn_servers
+        self._relay_only = relay_only
+        self._bind_addresses = bind_addresses
+        self._liveness_timeout = liveness_timeout
+        self._selected: AioicePair | None = None
+        self._consent_missed = False
+        self._connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._gathered: asyncio.Task[None] | None = None
+        self._servers_asked = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._remote_count = 0
+        self._finished = False
+
+    # --- candidates -----------------------------------------------------------------------------------------------
+
+    def gather(self) -> None:
+        """Begin to gather. Host candidates are told within one turn of the loop, the others as they come."""
+        self._gathered = self._spawn(self.gather_candidates())
+
+    def add_remote(self, candidate: IceCandidate | None) -> None:
+        """Take a candidate of the peer; ``None`` ends them. Those over the limit, and TCP ones, are ignored."""
+        if self._finished:
+            return
+        if candidate is None:
+            self._spawn(self._end_remote())
+        elif (candidate.transport, candidate.component) == ("udp", COMPONENT) and (
+            self._remote_count < MAX_REMOTE_CANDIDATES
+        ):
+            self._remote_count += 1
+            self._spawn(self._add_remote(candidate))
+
+    async def _add_remote(self, candidate: IceCandidate) -> None:
+        try:
+            await self.add_remote_candidate(_to_aioice(candidate))
+        except (OSError, ValueError) as exc:
+            # No multicast for a .local name, or a candidate after the end of candidates.
+            _logger.debug("remote candidate %s is not usable: %s", candidate.address, exc)
+            return
+        # connect() looks every 20 ms; a candidate that has just come needn't wait.
+        if self._early_checks_done:
+            self._check_periodic()
+
+    async def _end_remote(self) -> None:
+        # aioice gives up as soon as all pairs have failed, so it may not know before our own relays exist.
+        await self._servers_asked.wait()
+        try:
+            await self.add_remote_candidate(None)
+        except ValueError:
+            _logger.debug("end of candidates was told twice")
+
+    async def get_component_candidates(
+        self,
+        component: int,  # noqa: ARG002 - aioice's signature
+        addresses: list[str],  # noqa: ARG002 - aioice's signature
+        timeout: float = GATHERING_TIMEOUT,  # noqa: ASYNC109
+    ) -> list[aioice.Candidate]:
+        """Bind the host candidates, and leave the servers to tasks of their own (called by aioice)."""
+        hosts = [] if self._relay_only else self._bind_hosts()
+        self._protocols.extend(cast("list[StunProtocol]", hosts))
+        for port in hosts:
+            self._tell(port.local_candidate)
+        queries: list[Coroutine[object, object, None]] = [
+            self._ask_stun(port, url) for port in hosts for url in self._stun_servers
+        ]
+        queries += [self._ask_turn(server) for server in self._turn_servers]
+        self._spawn(self._ask_servers(queries, timeout))
+        return [port.local_candidate for port in hosts]
+
+    def _bind_hosts(self) -> list[HostPort]:
+        addresses = self._bind_addresses
+        if addresses is None:
+            addresses = get_host_addresses(use_ipv4=True, use_ipv6=True) or ["127.0.0.1"]
+        ports = []
+        for address in addresses:
+            try:
+                port = HostPort(self, address)
+            except OSError as exc:
+                _logger.info("no host candidate on %s: %s", address, exc)
+                continue
+            port.local_candidate = _local_candidate("host", port.address)
+            ports.append(port)
+        return ports
+
+    async def _ask_servers(self, queries: list[Coroutine[object, object, None]], timeout: float) -> None:  # noqa: ASYNC109
+        tasks = [self._spawn(query) for query in queries]
+        try:
+            if tasks:
+                _, late = await asyncio.wait(tasks, timeout=timeout)
+                for task in late:
+                    task.cancel()
+        finally:
+            self._servers_asked.set()
+        self._events.on_local_candidate(None)
+
+    async def _ask_stun(self, port: HostPort, url: IceUrl) -> None:
+        """Learn the server-reflexive candidate of a host port (RFC 8445, section 5.1.1.2)."""
+        try:
+            for family, address in await resolve(url.host, url.port, family=port.family):
+                if family != port.family:
+                    continue
+                mapped = await port.reflexive_address((address, url.port))
+                if mapped != port.address and mapped[0] not in (c.host for c in self._local_candidates):
+                    candidate = _local_candidate("srflx", mapped, base=port.address)
+                    self._local_candidates.append(candidate)
+                    self._tell(candidate)
+                return
+        except (OSError, stun.TransactionError) as exc:
+            _logger.info("%s did not answer on %s: %s", url, port.address[0], exc)
+
+    async def _ask_turn(self, server: TurnServer) -> None:
+        """Allocate a relayed candidate (RFC 8656) and pair it with the peer's candidates."""
+        try:
+            port = await RelayPort.allocate(self, server)
+        except (OSError, ValueError, stun.TransactionError) as exc:
+            _logger.info("%s gave no relay: %s", server.url, exc)
+            return
+        if self._finished:
+            await port.close()
+            return
+        # A hidden related address doesn't tell the host's own (RFC 8839, section 5.1).
+        base = ("0.0.0.0", 9) if self._relay_only else port.mapped_address  # noqa: S104 - an SDP placeholder
+        port.local_candidate = _local_candidate("relay", port.address, base=base)
+        self._protocols.append(cast("StunProtocol", port))
+        self._local_candidates.append(port.local_candidate)
+        self._tell(port.local_candidate)
+        if self._early_checks_done:
+            for candidate in self._remote_candidates:
+                self._pair_remote_candidate(candidate)
+            self.sort_check_list()
+            self._check_periodic()
+
+    def _tell(self, candidate: aioice.Candidate) -> None:
+        self._events.on_local_candidate(IceCandidate.from_sdp(candidate.to_sdp()))
+
+    # --- checks ---------------------------------------------------------------------------------------------------
+
+    async def establish(self, ufrag: str, pwd: str) -> None:
+        """Run the checks against the peer with these credentials until a pair is nominated.
+
+        :raises IceFailed: if every pair failed, or no candidate could be gathered
+        """
+        self.remote_username, self.remote_password = ufrag, pwd
+        if self._gathered is None:
+            self.gather()
+        assert self._gathered is not None
+        await self._gathered
+        checks = self._spawn(self._run_checks())
+        try:
+            await asyncio.shield(self._connected)
+        except asyncio.CancelledError:
+            checks.cancel()
+            raise
+
+    async def _run_checks(self) -> None:
+        try:
+            await self.connect()
+        except ConnectionError:
+            if not self._connected.done():
+                self._connected.set_exception(IceFailed(self.describe_failure()))
+
+    async def check_start(self, pair: AioicePair) -> None:
+        """Check one pair; over a relay a little later than a direct one (called by aioice)."""
+        if not self._relay_only and "relay" in (pair.local_candidate.type, pair.remote_candidate.type):
+            # In progress, so that it doesn't hold up the pairs behind it in the check list.
+            self.check_state(pair, AioicePair.State.IN_PROGRESS)
+            await asyncio.sleep(RELAY_HANDICAP)
+        await super().check_start(pair)
+
+    def check_complete(self, pair: AioicePair) -> None:
+        """Select among nominated pairs the one of the highest priority (RFC 8445, section 8.1.1; called by aioice)."""
+        super().check_complete(pair)
+        if pair.state is not AioicePair.State.SUCCEEDED or not pair.nominated:
+            return
+        # A peer whose old path has gone silent nominates another one: that isn't a matter of priority.
+        if (
+            self._selected is None
+            or self._consent_missed
+            or self._priority(pair) > self._priority(self._selected)
+        ):
+            self._selected = pair
+        if not self._connected.done():
+            self._connected.set_result(None)
+
+    def _priority(self, pair: AioicePair) -> int:
+        return candidate_pair_priority(pair.local_candidate, pair.remote_candidate, self.ice_controlling)
+
+    def check_received(self, message: stun.Message, address: tuple[str, int], port: IcePort) -> None:
+        """A STUN request arrived at ``port``."""
+        known = len(self._remote_candidates) < 2 * MAX_REMOTE_CANDIDATES or any(
+            (candidate.host, candidate.port) == address for candidate in self._remote_candidates
+        )
+        # aioice relies on PRIORITY, and remembers every address that an authenticated peer sends from.
+        if "PRIORITY" in message.attributes and known:
+            self.request_received(message, address, cast("StunProtocol", port))
+            port.answer_with_check(address)
+
+    # --- after the checks -----------------------------------------------------------------------------------------
+
+    @property
+    def selected_pair(self) -> CandidatePair | None:
+        """The pair in use."""
+        if self._selected is None:
+            return None
+        return CandidatePair(
+            local=IceCandidate.from_sdp(self._selected.local_candidate.to_sdp()),
+            remote=IceCandidate.from_sdp(self._selected.remote_candidate.to_sdp()),
+        )
+
+    def transmit(self, data: bytes) -> None:
+        """Send a packet on the selected pair; before there is one it is dropped."""
+        pair = self._selected
+        if pair is not None:
+            cast("IcePort", pair.protocol).send(data, pair.remote_addr)
+
+    def packet_received(self, data: bytes) -> None:
+        """A packet that isn't STUN arrived at a port."""
+        self._events.on_packet(data)
+
+    async def query_consent(self) -> None:
+        """Ask for consent to send (RFC 7675) until it expires (started by aioice when the checks are done)."""
+        loop = asyncio.get_running_loop()
+        interval = self._liveness_timeout / CONSENT_CHECKS
+        last_answer = loop.time()
+        while True:
+            await asyncio.sleep(interval * random.uniform(0.8, 1.0))  # noqa: S311 - spreads load, hides nothing
+            answered = await self._check_consent(interval)
+            if answered:
+                last_answer = loop.time()
+            elif loop.time() - last_answer >= self._liveness_timeout - interval:
+                self._events.on_consent("expired")
+                return
+            if answered is self._consent_missed:
+                self._consent_missed = not answered
+                self._events.on_consent("fresh" if answered else "missed")
+
+    async def _check_consent(self, timeout: float) -> bool:  # noqa: ASYNC109 - the deadline of a transaction
+        pair = self._selected
+        assert pair is not None
+        assert self.remote_password is not None
+        try:
+            await cast("IcePort", pair.protocol).request(
+                self.build_request(pair, nominate=False),
+                pair.remote_addr,
+                integrity_key=self.remote_password.encode(),
+                timeout=timeout,
+            )
+        except stun.TransactionError:
+            return False
+        return True
+
+    def describe_failure(self) -> str:
+        """What was tried, and what could help."""
+        if not self._local_candidates:
+            if self._relay_only:
+                return (
+                    "no candidate pair worked: the policy is relay only and no TURN server gave a relay; "
+                    "check ice_servers and their credentials"
+                )
+            return "no candidate pair worked: no local address could be bound; check bind_addresses"
+        local = sorted({candidate.type for candidate in self._local_candidates})
+        remote = sorted({candidate.type for candidate in self._remote_candidates})
+        if not remote:
+            return (
+                f"no candidate pair worked: the peer sent no usable candidate; ours were {', '.join(local)}"
+            )
+        cure = (
+            "the TURN server could not connect them either"
+            if "relay" in local
+            else "no TURN server gave a relay; check ice_servers"
+            if self._turn_servers
+            else "no TURN server is configured"
+        )
+        return f"no candidate pair worked; tried {', '.join(local)} to {', '.join(remote)}; {cure}"
+
+    async def close(self) -> None:
+        """End everything within a second. Safe to call twice."""
+        self._finished = True
+        for task in self._tasks:
+            task.cancel()
+        # Relays say good-bye to their server, side by side; the others only close a socket.
+        await asyncio.gather(*(port.close() for port in self._protocols))
+        await super().close()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if not self._connected.cancel() and not self._connected.cancelled():
+            self._connected.exception()
+
+    def _spawn(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _local_candidate(
+    kind: str, address: tuple[str, int], *, base: tuple[str, int] | None = None
+) -> aioice.Candidate:
+    return aioice.Candidate(
+        foundation=candidate_foundation(kind, "udp", (base or address)[0]),
+        component=COMPONENT,
+        transport="udp",
+        priority=candidate_priority(COMPONENT, kind),
+        host=address[0],
+        port=address[1],
+        type=kind,
+        related_address=base[0] if base else None,
+        related_port=base[1] if base else None,
+    )
+
+
+def _to_aioice(candidate: IceCandidate) -> aioice.Candidate:
+    return aioice.Candidate(
+        foundation=candidate.foundation,
+        component=candidate.component,
+        transport=candidate.transport,
+        priority=candidate.priority,
+        host=candidate.address,
+        port=candidate.port,
+        type=candidate.type,
+        related_address=candidate.related_address,
+        related_port=candidate.related_port,
+    )

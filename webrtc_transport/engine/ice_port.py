@@ -1,0 +1,316 @@
+"""Where ICE packets leave and arrive: a local socket, or a relay.
+
+aioice takes these in place of its own protocol objects. It needs of them ``local_candidate``, ``request``,
+``send_stun``, ``send_data`` and ``close``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self, cast
+
+import aioice
+from aioice import stun, turn
+
+from ..protocol.ice_url import IceUrl
+from ..protocol.stun import PacketKind, classify, is_well_formed_stun
+from .resolver import resolve
+from .udp_port import SOCKET_BUFFER, Address, UdpPort
+
+if TYPE_CHECKING:
+    from .ice import IceAgent
+
+FIRST_RETRANSMISSION: Final = 0.05
+"""Seconds. RFC 8445 (section 14.3) asks for 500 ms because of TURN at scale; on a lost check that is the whole dial."""
+
+LAST_RETRANSMISSION: Final = 1.6
+"""Seconds: five doublings. It isn't doubled further, so that a NAT that opens late is found in time."""
+
+TRANSACTION_TIMEOUT: Final = 10.0
+"""Seconds for a check: both ends may start that far apart (js-libp2p gives a dial as long)."""
+
+RELAY_CLOSE_TIMEOUT: Final = 0.5
+"""Seconds for giving an allocation back. If the server is gone it expires by itself (RFC 8656, section 6)."""
+
+ALLOCATION_LIFETIME: Final = 600
+"""Seconds (RFC 8656, section 3.2)."""
+
+CHANNEL_REFRESH_TIME: Final = 500
+"""Seconds; a channel binding lasts 600 (RFC 8656, section 12)."""
+
+
+@dataclass(frozen=True)
+class TurnServer:
+    """A TURN server with its long-term credentials (RFC 8489, section 9.2)."""
+
+    url: IceUrl
+    username: str
+    credential: str
+
+
+class IcePort(ABC):
+    """The base of one or more candidates."""
+
+    local_candidate: aioice.Candidate
+    address: Address
+
+    def __init__(self, agent: IceAgent) -> None:
+        self._agent = agent
+        self._transactions: dict[bytes, _Transaction] = {}
+
+    @abstractmethod
+    def send(self, data: bytes, address: Address) -> None:
+        """Send one datagram."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Release what the port holds. Safe to call twice."""
+
+    async def send_data(self, data: bytes, addr: Address) -> None:
+        """Send one datagram (aioice's name)."""
+        self.send(data, addr)
+
+    def send_stun(self, message: stun.Message, addr: Address) -> None:
+        """Send one STUN message (aioice's name)."""
+        self.send(bytes(message), addr)
+
+    async def request(
+        self,
+        request: stun.Message,
+        addr: Address,
+        integrity_key: bytes | None = None,
+        retransmissions: int | None = None,  # noqa: ARG002 - aioice's signature
+        timeout: float = TRANSACTION_TIMEOUT,  # noqa: ASYNC109 - of the transaction
+    ) -> tuple[stun.Message, Address]:
+        """Run a STUN transaction (RFC 8489, section 6.2.1).
+
+        :return: the response and its source
+        :raises aioice.stun.TransactionError: if the peer refuses or doesn't answer
+        """
+        if integrity_key is not None:
+            request.add_message_integrity(integrity_key)
+        transaction = _Transaction(self, request, addr, integrity_key, timeout)
+        self._transactions[request.transaction_id] = transaction
+        try:
+            return await transaction.result
+        finally:
+            transaction.stop()
+            del self._transactions[request.transaction_id]
+
+    def answer_with_check(self, address: Address) -> None:
+        """Send checks that are under way to ``address`` again: it has just shown that it is reachable."""
+        for transaction in self._transactions.values():
+            if transaction.address == address:
+                transaction.send()
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        """A datagram arrived (asyncio's name: relays call it too)."""
+        kind = classify(data)
+        if kind is PacketKind.DTLS:
+            self._agent.packet_received(data)
+        elif kind is PacketKind.STUN and is_well_formed_stun(data):
+            try:
+                message = stun.parse_message(data)
+            except ValueError:
+                return
+            self._stun_received(message, addr)
+
+    def _stun_received(self, message: stun.Message, address: Address) -> None:
+        if message.message_class is stun.Class.REQUEST:
+            self._agent.check_received(message, address, self)
+        elif message.message_class in (stun.Class.RESPONSE, stun.Class.ERROR):
+            transaction = self._transactions.get(message.transaction_id)
+            if transaction is not None:
+                transaction.response_received(message, address)
+
+
+class _Transaction:
+    """A request on its way: sent again after 50 ms, then at doubling intervals."""
+
+    def __init__(
+        self, port: IcePort, request: stun.Message, address: Address, key: bytes | None, timeout: float
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.address = address
+        self.result: asyncio.Future[tuple[stun.Message, Address]] = loop.create_future()
+        self._loop = loop
+        self._port = port
+        self._packet = bytes(request)
+        self._key = key
+        self._delay = FIRST_RETRANSMISSION
+        self._timer = loop.call_later(self._delay, self._retransmit)
+        self._deadline = loop.call_later(timeout, self._expire)
+        self.send()
+
+    def send(self) -> None:
+        self._port.send(self._packet, self.address)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        self._deadline.cancel()
+
+    def response_received(self, message: stun.Message, address: Address) -> None:
+        # A response that isn't authenticated like the request is nobody's (RFC 8489, section 9.1.4).
+        if self._key is not None and not message.check_message_integrity(self._key):
+            return
+        if self.result.done():
+            return
+        if message.message_class is stun.Class.RESPONSE:
+            self.result.set_result((message, address))
+        else:
+            self.result.set_exception(stun.TransactionFailed(message))
+
+    def _retransmit(self) -> None:
+        self.send()
+        self._delay = min(2 * self._delay, LAST_RETRANSMISSION)
+        self._timer = self._loop.call_later(self._delay, self._retransmit)
+
+    def _expire(self) -> None:
+        if not self.result.done():
+            self.result.set_exception(stun.TransactionTimeout())
+
+
+class HostPort(IcePort):
+    """A socket on one local address.
+
+    :raises OSError: if the address can't be bound
+    """
+
+    def __init__(self, agent: IceAgent, host: str) -> None:
+        super().__init__(agent)
+        self._port = UdpPort(host, self.datagram_received)
+        self.address = self._port.address
+        self.family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    def send(self, data: bytes, address: Address) -> None:
+        """Send one datagram."""
+        self._port.send(data, address)
+
+    async def close(self) -> None:
+        """Close the socket."""
+        self._port.close()
+
+    async def reflexive_address(self, server: Address) -> Address:
+        """Ask a STUN server which address it sees.
+
+        :raises aioice.stun.TransactionError: if it doesn't answer
+        :raises ConnectionError: if its answer has no address
+        """
+        request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
+        response, _ = await self.request(request, server)
+        mapped = response.attributes.get("XOR-MAPPED-ADDRESS")
+        if mapped is None:
+            msg = "the response has no XOR-MAPPED-ADDRESS"
+            raise ConnectionError(msg)
+        return cast("Address", mapped)
+
+
+class RelayPort(IcePort):
+    """An allocation on a TURN server (RFC 8656), by aioice's TURN client."""
+
+    def __init__(self, agent: IceAgent, client: turn.TurnClientProtocol, address: Address) -> None:
+        super().__init__(agent)
+        self._client = client
+        self.address = address
+        self._sends: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def allocate(cls, agent: IceAgent, server: TurnServer) -> Self:
+        """Make the allocation.
+
+        :raises OSError: if the server can't be reached
+        :raises aioice.stun.TransactionError: if it refuses
+        """
+        client = await _connect_turn(server)
+        try:
+            port = cls(agent, client, await client.connect())
+        except BaseException:
+            client.transport.close()
+            raise
+        client.receiver = cast("asyncio.DatagramProtocol", port)
+        return port
+
+    @property
+    def mapped_address(self) -> Address | None:
+        """Our own address, as the server sees it."""
+        return self._client.mapped_address
+
+    def send(self, data: bytes, address: Address) -> None:
+        """Relay one datagram; the first to an address binds a channel for it."""
+        if self._client.transport.is_closing():
+            return
+        task = asyncio.get_running_loop().create_task(self._client.send_data(data, address))
+        self._sends.add(task)
+        task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._sends.discard(task)
+        if not task.cancelled():
+            # The server refused the channel or is gone: the datagram is lost, and checks will show it.
+            task.exception()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server closed the connection (asyncio's name): consent will expire."""
+
+    def error_received(self, exc: Exception) -> None:
+        """An ICMP error (asyncio's name): to UDP that is loss."""
+
+    async def close(self) -> None:
+        """Give the allocation back, within half a second."""
+        for task in list(self._sends):
+            task.cancel()
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(RELAY_CLOSE_TIMEOUT):
+                await self._client.delete()
+
+
+async def _connect_turn(server: TurnServer) -> turn.TurnClientProtocol:
+    loop = asyncio.get_running_loop()
+    url = server.url
+    if url.secure:
+        # TLS verifies the name, so the name it must be; the loop resolves it.
+        host = url.host
+    else:
+        host = (await resolve(url.host, url.port))[0][1]
+    arguments = (
+        (host, url.port),
+        server.username,
+        server.credential,
+        ALLOCATION_LIFETIME,
+        CHANNEL_REFRESH_TIME,
+    )
+    if url.transport == "tcp":
+        _, stream_client = await loop.create_connection(
+            lambda: _TcpClient(*arguments), host=host, port=url.port, ssl=url.secure or None
+        )
+        return stream_client
+    transport, client = await loop.create_datagram_endpoint(
+        lambda: _UdpClient(*arguments), remote_addr=(host, url.port)
+    )
+    sock: socket.socket = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+    return client
+
+
+class _GatedClient(turn.TurnClientMixin):
+    """aioice's parser raises ``struct.error`` on some malformed input: a server's packets are checked first."""
+
+    def datagram_received(self, data: bytes | str, addr: Address) -> None:
+        assert isinstance(data, bytes)
+        if len(data) < 4:  # noqa: PLR2004 - the header of ChannelData (RFC 8656, section 12.4)
+            return
+        if turn.is_channel_data(data) or is_well_formed_stun(data):
+            super().datagram_received(data, addr)
+
+
+class _UdpClient(_GatedClient, turn.TurnClientUdpProtocol):
+    def error_received(self, exc: Exception) -> None:
+        """An ICMP error: transactions time out by themselves."""
+
+
+class _TcpClient(_GatedClient, turn.TurnClientTcpProtocol):
+    pass

@@ -1,0 +1,264 @@
+"""A peer connection: ICE, then a stack of DTLS and SCTP on top of it.
+
+One task takes a peer from the first check to its end, and there is one way out of it: whatever happens, the
+reason is kept, everything is released within a second, and then ``on_closed`` is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, Literal
+
+from ..abc import (
+    CandidatePair,
+    ChannelEvents,
+    EngineChannel,
+    EnginePeer,
+    PeerEvents,
+    PeerSettings,
+    PeerStatistics,
+)
+from ..errors import ConnectionLost, EngineError, WebRTCError
+from ..protocol.limits import MAX_FRAME_LENGTH
+from ..protocol.sdp import DtlsSetup, Fingerprint, IceCandidate, SessionDescription
+from .ice import IceAgent, IceEvents
+from .ice_port import TurnServer
+
+_logger = logging.getLogger("libp2p.transport.webrtc.engine")
+
+CLOSE_TIMEOUT: Final = 0.9
+"""Seconds for saying good-bye and releasing everything; a closed peer is noticed in under one."""
+
+UFRAG_BYTES: Final = 6
+"""Random bytes of a ufrag: RFC 8839 (section 5.4) asks for 24 bits."""
+
+PWD_BYTES: Final = 18
+"""Random bytes of a password: RFC 8839 (section 5.4) asks for 128 bits."""
+
+OFFERED_FINGERPRINT: Final = "sha-256"
+
+
+class Stack(ABC):
+    """DTLS and SCTP over packets that somebody else carries. Methods are called on the engine's loop."""
+
+    ended: asyncio.Future[Exception]
+    """Done when the association is over, with the reason."""
+
+    @abstractmethod
+    def packet_received(self, data: bytes) -> None:
+        """A DTLS packet arrived."""
+
+    @abstractmethod
+    async def handshake(self) -> None:
+        """Do the DTLS handshake.
+
+        :raises DtlsFailed: if it fails, or the peer's certificate has none of the fingerprints
+        """
+
+    @abstractmethod
+    async def associate(self) -> None:
+        """Set the SCTP association up.
+
+        :raises SctpFailed: if it can't be
+        """
+
+    @abstractmethod
+    def open_channel(self, events: ChannelEvents, label: str, negotiated_id: int | None) -> EngineChannel:
+        """See :meth:`~webrtc_transport.abc.EnginePeer.open_channel`."""
+
+    @abstractmethod
+    def grant(self, size: int) -> None:
+        """See :meth:`~webrtc_transport.abc.EnginePeer.grant`."""
+
+    @abstractmethod
+    def statistics(self) -> PeerStatistics:
+        """See :meth:`~webrtc_transport.abc.EnginePeer.statistics`."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Tell the peer, and release everything. Safe at any time, and twice."""
+
+
+StackFactory = Callable[
+    ["Callable[[bytes], None]", bool, SessionDescription, PeerSettings, PeerEvents],
+    Stack,
+]
+"""Builds a stack from: what sends a packet, whether we are DTLS server, the peer's description, settings, events."""
+
+
+class IcePeer(EnginePeer, IceEvents):
+    """An :class:`~webrtc_transport.abc.EnginePeer` over full ICE, with the stack that ``make_stack`` builds."""
+
+    def __init__(self, settings: PeerSettings, events: PeerEvents, make_stack: StackFactory) -> None:
+        self._settings = settings
+        self._events = events
+        self._make_stack = make_stack
+        self._stack: Stack | None = None
+        self._early_packets: list[bytes] = []
+        self._remote: SessionDescription | None = None
+        self._reason: Exception | None = None
+        self._lost: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self._task: asyncio.Task[None] | None = None
+        config = settings.config
+        self._local = SessionDescription(
+            ufrag=secrets.token_hex(UFRAG_BYTES),
+            pwd=secrets.token_hex(PWD_BYTES),
+            fingerprints=(
+                Fingerprint(OFFERED_FINGERPRINT, settings.certificate.fingerprint(OFFERED_FINGERPRINT)),
+            ),
+            setup=DtlsSetup.ACTPASS if settings.offerer else DtlsSetup.ACTIVE,
+            max_message_size=MAX_FRAME_LENGTH,
+        )
+        self._ice = IceAgent(
+            self,
+            controlling=settings.offerer,
+            stun_servers=[url for server in settings.ice_servers for url in server.parsed if not url.is_turn],
+            turn_servers=[
+                TurnServer(url, server.username or "", server.credential.get_secret_value())
+                for server in settings.ice_servers
+                for url in server.parsed
+                if url.is_turn and server.credential is not None
+            ],
+            relay_only=config.ice_transport_policy == "relay",
+            bind_addresses=config.bind_addresses,
+            liveness_timeout=config.liveness_timeout,
+            ufrag=self._local.ufrag,
+            pwd=self._local.pwd,
+        )
+
+    # --- EnginePeer -----------------------------------------------------------------------------------------------
+
+    @property
+    def local_description(self) -> SessionDescription:
+        return self._local
+
+    def gather(self) -> None:
+        self._ice.gather()
+
+    def start(self, remote: SessionDescription) -> None:
+        assert self._task is None, "start() is called once"
+        self._remote = remote
+        if not self._settings.offerer:
+            # RFC 8842, section 5.3: an answerer takes the role that the offerer leaves, active if it may choose.
+            setup = DtlsSetup.PASSIVE if remote.setup is DtlsSetup.ACTIVE else DtlsSetup.ACTIVE
+            self._local = replace(self._local, mid=remote.mid, setup=setup)
+        self._task = asyncio.get_running_loop().create_task(self._run(remote))
+
+    def add_remote_candidate(self, candidate: IceCandidate | None) -> None:
+        self._ice.add_remote(candidate)
+
+    def open_channel(
+        self, events: ChannelEvents, *, label: str = "", negotiated_id: int | None = None
+    ) -> EngineChannel:
+        assert self._stack is not None, "channels are opened on a peer that is connected"
+        return self._stack.open_channel(events, label, negotiated_id)
+
+    def grant(self, size: int) -> None:
+        if self._stack is not None:
+            self._stack.grant(size)
+
+    @property
+    def candidate_pair(self) -> CandidatePair | None:
+        return self._ice.selected_pair
+
+    @property
+    def max_message_size(self) -> int:
+        return self._remote.max_message_size if self._remote is not None else 0
+
+    def statistics(self) -> PeerStatistics:
+        return self._stack.statistics() if self._stack is not None else PeerStatistics(0, 0, 0, 0, 0, 0)
+
+    def close(self, reason: Exception) -> None:
+        if self._reason is not None:
+            return
+        self._reason = reason
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._finish())
+        else:
+            self._task.cancel()
+
+    # --- IceEvents ------------------------------------------------------------------------------------------------
+
+    def on_local_candidate(self, candidate: IceCandidate | None) -> None:
+        self._events.on_candidate(candidate)
+
+    def on_packet(self, data: bytes) -> None:
+        if self._stack is not None:
+            self._stack.packet_received(data)
+        elif len(self._early_packets) < EARLY_PACKETS:
+            self._early_packets.append(data)
+
+    def on_consent(self, state: Literal["fresh", "missed", "expired"]) -> None:
+        if state != "expired":
+            self._events.on_phase("connected" if state == "fresh" else "disconnected")
+        elif not self._lost.done():
+            timeout = self._settings.config.liveness_timeout
+            self._lost.set_result(ConnectionLost(f"the peer has not answered for {timeout:g} s"))
+
+    # --- the life of a peer ---------------------------------------------------------------------------------------
+
+    async def _run(self, remote: SessionDescription) -> None:
+        try:
+            await self._connect(remote)
+            self._events.on_phase("connected")
+            reason: Exception = await self._wait_ended()
+        except asyncio.CancelledError:
+            # Only close() cancels this task, but for a loop that is shutting down.
+            reason = self._reason or EngineError("the event loop ended")
+        except WebRTCError as exc:
+            reason = exc
+        except Exception as exc:
+            _logger.exception("error in the engine")
+            reason = EngineError(f"{type(exc).__name__}: {exc}")
+        self._reason = self._reason or reason
+        await self._finish()
+
+    async def _connect(self, remote: SessionDescription) -> None:
+        self._events.on_phase("ice")
+        for candidate in remote.candidates:
+            self._ice.add_remote(candidate)
+        if remote.end_of_candidates:
+            self._ice.add_remote(None)
+        await self._ice.establish(remote.ufrag, remote.pwd)
+        self._events.on_phase("dtls")
+        self._stack = self._make_stack(
+            self._ice.transmit, self._is_dtls_server(remote), remote, self._settings, self._events
+        )
+        for data in self._early_packets:
+            self._stack.packet_received(data)
+        self._early_packets.clear()
+        await self._stack.handshake()
+        self._events.on_phase("sctp")
+        await self._stack.associate()
+
+    def _is_dtls_server(self, remote: SessionDescription) -> bool:
+        if self._settings.offerer:
+            # RFC 8842, section 5.3: an active answerer sends the ClientHello.
+            return remote.setup is not DtlsSetup.PASSIVE
+        return self._local.setup is DtlsSetup.PASSIVE
+
+    async def _wait_ended(self) -> Exception:
+        assert self._stack is not None
+        ended = self._stack.ended
+        await asyncio.wait([ended, self._lost], return_when=asyncio.FIRST_COMPLETED)
+        return ended.result() if ended.done() else self._lost.result()
+
+    async def _finish(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                if self._stack is not None:
+                    await self._stack.close()
+                await self._ice.close()
+        except TimeoutError:
+            _logger.warning("a peer connection took more than %s s to close", CLOSE_TIMEOUT)
+        assert self._reason is not None
+        self._events.on_closed(self._reason)
+
+
+EARLY_PACKETS: Final = 16
+"""DTLS packets kept until our own checks are done: a flight of two datagrams, and retransmissions of it."""

@@ -1,0 +1,240 @@
+"""A peer connection, and its streams, as the caller's loop sees them.
+
+The dialer and the listener set a link up; a :class:`~webrtc_transport.connection.Connection` is made of one that is
+connected to a proven peer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+import anyio
+
+from .abc import (
+    Attributes,
+    CandidatePair,
+    Engine,
+    EngineChannel,
+    EnginePeer,
+    PeerEvents,
+    PeerSettings,
+    PeerStatistics,
+)
+from .errors import ConnectionAborted, ConnectionEnded, ConnectTimeout, EngineError, WebRTCError
+from .portal import Portal
+from .protocol.limits import FRAME_OVERHEAD, MAX_FRAME_LENGTH
+from .protocol.sdp import IceCandidate, SessionDescription
+from .stream import ChannelPort, Stream, StreamOwner
+from .wakeup import Wakeup
+
+INIT_LABEL = "init"
+"""A channel that only makes a browser's offer contain a data channel (libp2p specs, webrtc/webrtc.md, step 4)."""
+
+GRANTS_PER_BUFFER = 8
+"""Credits for read bytes are returned in parts of this many to a receive buffer: fewer calls across the portal."""
+
+
+class PeerLink(PeerEvents, StreamOwner):
+    """The caller's end of an :class:`~webrtc_transport.abc.EnginePeer`."""
+
+    def __init__(
+        self, portal: Portal, settings: PeerSettings, *, on_end: Callable[[PeerLink], object]
+    ) -> None:
+        config = settings.config
+        self.portal = portal
+        self.send_window = config.send_buffer
+        self.payload_limit = MAX_FRAME_LENGTH - FRAME_OVERHEAD
+        self.fin_ack_timeout = config.fin_ack_timeout
+        self.close_timeout = config.close_timeout
+        self.streams: set[Stream] = set()
+        self.candidates: deque[IceCandidate | None] = deque()
+        self.phase = "signaling"
+        self.phase_times: dict[str, float] = {"signaling": time.monotonic()}
+        self.candidate_pair: CandidatePair | None = None
+        self.end_reason: Exception | None = None
+        self.changed = Wakeup()
+        """Notified after each change of ``candidates``, ``phase`` and ``end_reason``, and with inbound streams."""
+        self.attributes: Attributes = {}
+        self._peer: EnginePeer | None = None
+        self._on_end = on_end
+        self._config = config
+        self._inbound: deque[Stream] = deque()
+        self._consumed = 0
+
+    async def open(self, engine: Engine, settings: PeerSettings) -> None:
+        """Build the engine's peer, and begin to gather candidates."""
+        self._peer = await self.portal.call(engine.create_peer, settings, self)
+        self.portal.post(self._peer.gather)
+
+    @property
+    def peer(self) -> EnginePeer:
+        assert self._peer is not None
+        return self._peer
+
+    # --- setting up -----------------------------------------------------------------------------------------
+
+    async def start(self, remote: SessionDescription) -> None:
+        """Connect to the peer that ``remote`` describes; :meth:`wait_connected` tells how it went."""
+        self.payload_limit = min(MAX_FRAME_LENGTH, remote.max_message_size) - FRAME_OVERHEAD
+        await self.portal.call(self.peer.start, remote)
+
+    async def local_description(self) -> SessionDescription:
+        return await self.portal.call(lambda: self.peer.local_description)
+
+    def add_remote_candidate(self, candidate: IceCandidate | None) -> None:
+        self.portal.post(self.peer.add_remote_candidate, candidate)
+
+    async def wait_connected(self) -> None:
+        """Wait for the phase ``connected``.
+
+        :raises ConnectError: if the peer connection failed before; the error tells the phase and the cure
+        """
+        while self.phase != "connected":
+            if self.end_reason is not None:
+                raise self.end_reason
+            await self.changed.wait()
+        self.candidate_pair = await self.portal.call(lambda: self.peer.candidate_pair)
+
+    def timed_out(self, timeout: float) -> ConnectTimeout:
+        """The error for a deadline that passed in the current phase."""
+        cure = {
+            "signaling": "the peer did not answer the offer; is it listening, and on the same signaling service?",
+            "ice": "no candidate pair worked yet; configure a TURN server, or check that UDP is not blocked",
+            "dtls": "the peer does not answer the DTLS handshake; does its address still belong to it?",
+            "sctp": "the peer does not answer the SCTP handshake",
+        }.get(self.phase, "the peer connection came up too late")
+        return ConnectTimeout(f"not connected after {timeout:g} s, in phase {self.phase!r}: {cure}")
+
+    # --- streams --------------------------------------------------------------------------------------------
+
+    async def open_stream(self) -> Stream:
+        """Open a stream; it can be sent on at once.
+
+        :raises TooManyStreams: if no stream id is free
+        :raises ConnectionEnded: if the connection is over
+        """
+        self.check_alive()
+        port = ChannelPort(self.portal)
+        stream = Stream(self, port, inbound=False)
+        self.streams.add(stream)
+
+        def open_channel() -> None:
+            port.attach(self.peer.open_channel(port))
+
+        try:
+            await self.portal.call(open_channel)
+        except WebRTCError:
+            self.streams.discard(stream)
+            raise
+        return stream
+
+    async def accept_stream(self) -> Stream:
+        """Wait for a stream of the peer.
+
+        :raises ConnectionEnded: if the connection is over
+        """
+        while not self._inbound:
+            self.check_alive()
+            await self.changed.wait()
+        return self._inbound.popleft()
+
+    def check_alive(self) -> None:
+        """:raises ConnectionEnded: if the connection is over"""
+        if self.end_reason is not None:
+            raise ended(self.end_reason)
+
+    async def statistics(self) -> PeerStatistics:
+        return await self.portal.call(self.peer.statistics)
+
+    # --- the end --------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Wait until the peer has acknowledged every stream that was ended here."""
+        while self.end_reason is None and any(stream.is_draining for stream in self.streams):
+            await self.changed.wait()
+
+    async def close(self, reason: Exception) -> None:
+        """End the peer connection. Returns when nothing of it is left; not cancellable, but bounded."""
+        if self._peer is None:
+            self._closed(reason)
+            return
+        with anyio.CancelScope(shield=True):
+            self.portal.post(self._peer.close, reason)
+            while self.end_reason is None:
+                await self.changed.wait()
+
+    # --- what the engine tells, on its loop -----------------------------------------------------------------
+
+    def on_candidate(self, candidate: IceCandidate | None) -> None:
+        self.portal.deliver(self._candidate_found, candidate)
+
+    def on_phase(self, phase: str) -> None:
+        self.portal.deliver(self._phase_changed, phase, time.monotonic())
+
+    def on_channel(self, channel: EngineChannel) -> None:
+        if channel.label == INIT_LABEL:
+            channel.close()
+            return
+        port = ChannelPort(self.portal)
+        port.attach(channel)
+        stream = Stream(self, port, inbound=True)
+        self.portal.deliver(self._stream_arrived, stream)
+        channel.bind(port)
+
+    def on_closed(self, reason: Exception) -> None:
+        self.portal.deliver(self._closed, reason)
+
+    # --- the same, in the caller's loop ---------------------------------------------------------------------
+
+    def _candidate_found(self, candidate: IceCandidate | None) -> None:
+        self.candidates.append(candidate)
+        self.changed.notify()
+
+    def _phase_changed(self, phase: str, at: float) -> None:
+        self.phase = phase
+        self.phase_times.setdefault(phase, at)
+        self.changed.notify()
+
+    def _stream_arrived(self, stream: Stream) -> None:
+        self.streams.add(stream)
+        inbound = sum(stream.is_inbound for stream in self.streams)
+        if inbound > self._config.max_inbound_streams or len(self._inbound) >= self._config.accept_backlog:
+            stream.reset()
+        else:
+            self._inbound.append(stream)
+            self.changed.notify()
+
+    def _closed(self, reason: Exception) -> None:
+        self.end_reason = reason
+        for stream in self.streams:
+            stream.connection_ended(ended(reason))
+        self.streams.clear()
+        self._inbound.clear()
+        self.changed.notify()
+        self._on_end(self)
+
+    # --- StreamOwner ----------------------------------------------------------------------------------------
+
+    def stream_consumed(self, size: int) -> None:
+        self._consumed += size
+        if self._consumed >= self._config.receive_buffer // GRANTS_PER_BUFFER:
+            self.portal.post(self.peer.grant, self._consumed)
+            self._consumed = 0
+
+    def stream_closed(self, stream: Stream) -> None:
+        self.streams.discard(stream)
+        self.changed.notify()
+
+    def stream_attributes(self) -> Attributes:
+        return self.attributes
+
+
+def ended(reason: Exception) -> ConnectionEnded:
+    """``reason`` as what the users of a connection are told."""
+    if isinstance(reason, ConnectionEnded):
+        return type(reason)(*reason.args)
+    if isinstance(reason, WebRTCError):
+        return ConnectionAborted(str(reason))
+    return EngineError(f"{type(reason).__name__}: {reason}")

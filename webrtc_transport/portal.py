@@ -1,0 +1,256 @@
+"""The one seam between the caller's event loop and asyncio.
+
+Engines, and signaling clients built on aiohttp, need asyncio. The facade runs in the caller's loop, asyncio or
+trio. A portal joins the two; nothing else in the library knows which case holds:
+
+- asyncio (uvloop too): both loops are the same. Calls are plain calls.
+- trio: the engine's loop runs in one thread per portal. Functions cross in mailboxes, many per wake-up, and
+  never wait. Only :meth:`Portal.run` waits for a result, and carries cancellation across.
+
+There are two directions and one rule: ``post`` runs a function on the engine's loop, ``deliver`` runs one in
+the caller's loop; each keeps its order, and neither ever blocks or raises into the loop that runs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import TypeVar, TypeVarTuple
+
+import anyio
+import anyio.lowlevel
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+
+_logger = logging.getLogger("libp2p.transport.webrtc.portal")
+
+_SHUTDOWN_TIMEOUT = 5.0
+"""Seconds that leftover engine tasks get to end after they were cancelled. They need milliseconds."""
+
+
+class Portal(ABC):
+    """Runs functions on the engine's loop and in the caller's loop."""
+
+    @abstractmethod
+    def post(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
+        """Run ``func`` on the engine's loop, in order; don't wait for it. For use in the caller's loop."""
+
+    @abstractmethod
+    def deliver(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
+        """Run ``func`` in the caller's loop, in order; don't wait for it. For use on the engine's loop."""
+
+    @abstractmethod
+    async def call(self, func: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
+        """Run a plain function on the engine's loop and return its result, or raise its exception.
+
+        Not cancellable: such functions don't block.
+        """
+
+    @abstractmethod
+    async def run(self, func: Callable[[*_Ts], Coroutine[object, object, _T]], *args: *_Ts) -> _T:
+        """Run an asyncio coroutine function on the engine's loop and return its result.
+
+        Cancelling the caller cancels it; the caller then waits until it has ended. A result that comes in spite
+        of the cancellation is lost, so ``func`` must not return what needs closing.
+
+        :raises anyio.ClosedResourceError: if the portal is closed meanwhile
+        """
+
+
+@contextlib.asynccontextmanager
+async def open_portal() -> AsyncIterator[Portal]:
+    """Open the portal that the running event loop needs, and close it at the end."""
+    # Asked in this order, because trio's guest mode runs inside an asyncio loop.
+    if "trio" in sys.modules and _in_trio():
+        portal = _TrioPortal()
+        await portal.start()
+        try:
+            yield portal
+        finally:
+            with anyio.CancelScope(shield=True):
+                await portal.stop()
+    else:
+        yield _AsyncioPortal()
+
+
+def _run_guarded(func: Callable[[*_Ts], object], *args: *_Ts) -> None:
+    """Run a function that was handed over. What it raises is a bug here, and must not take a loop down."""
+    try:
+        func(*args)
+    except Exception:
+        _logger.exception("error in a function handed across the portal")
+
+
+class _AsyncioPortal(Portal):
+    """The caller's loop is the engine's loop."""
+
+    def post(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
+        _run_guarded(func, *args)
+
+    def deliver(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
+        _run_guarded(func, *args)
+
+    async def call(self, func: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
+        return func(*args)
+
+    async def run(self, func: Callable[[*_Ts], Coroutine[object, object, _T]], *args: *_Ts) -> _T:
+        return await func(*args)
+
+
+class _Mailbox:
+    """Functions for the other loop, in order, with one wake-up for as many as have gathered."""
+
+    def __init__(self, wake: Callable[[Callable[[], None]], object]) -> None:
+        self._wake = wake
+        self._items: deque[Callable[[], object]] = deque()
+        self._awake = False
+
+    def put(self, item: Callable[[], object]) -> None:
+        self._items.append(item)
+        # A stale True is harmless: drain() clears the flag before it looks at the items.
+        if not self._awake:
+            self._awake = True
+            self._wake(self.drain)
+
+    def drain(self) -> None:
+        self._awake = False
+        # As many as there are now: what these put in meanwhile waits for the next turn of the loop.
+        for _ in range(len(self._items)):
+            _run_guarded(self._items.popleft())
+        if self._items and not self._awake:
+            self._awake = True
+            self._wake(self.drain)
+
+
+class _TrioPortal(Portal):
+    """The engine's loop runs in a thread of its own."""
+
+    def __init__(self) -> None:
+        # An explicit class: asyncio.new_event_loop() asks the policy, which trio_asyncio replaces.
+        self._loop = asyncio.SelectorEventLoop()
+        self._thread = threading.Thread(target=self._main, name="webrtc-engine", daemon=True)
+        self._pid = os.getpid()
+        self._stopped = anyio.Event()
+        self._closed = False
+        self._to_engine = _Mailbox(self._loop.call_soon_threadsafe)
+        self._to_caller = _Mailbox(_TrioCaller().run_soon)
+
+    async def start(self) -> None:
+        started = anyio.Event()
+        self._to_engine.put(lambda: self.deliver(started.set))
+        self._thread.start()
+        with anyio.CancelScope(shield=True):
+            await started.wait()
+
+    async def stop(self) -> None:
+        self._closed = True
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        await self._stopped.wait()
+        # The thread has said its last word: this doesn't wait.
+        self._thread.join()
+
+    def post(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
+        self._check_process()
+        # After the loop's end there is nothing left that a function could act on.
+        if not self._closed:
+            self._to_engine.put(lambda: func(*args))
+
+    def deliver(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
+        self._to_caller.put(lambda: func(*args))
+
+    async def call(self, func: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
+        async def wrapper() -> _T:
+            return func(*args)
+
+        with anyio.CancelScope(shield=True):
+            result = await self.run(wrapper)
+        return result
+
+    async def run(self, func: Callable[[*_Ts], Coroutine[object, object, _T]], *args: *_Ts) -> _T:
+        self._check_process()
+        if self._closed:
+            raise anyio.ClosedResourceError
+        done = anyio.Event()
+        task: asyncio.Task[_T] | None = None
+
+        def start() -> None:
+            nonlocal task
+            task = self._loop.create_task(func(*args))
+            task.add_done_callback(lambda _: self.deliver(done.set))
+
+        def cancel() -> None:
+            if task is not None:
+                task.cancel()
+
+        self.post(start)
+        try:
+            await done.wait()
+        except anyio.get_cancelled_exc_class():
+            self.post(cancel)
+            with anyio.move_on_after(_SHUTDOWN_TIMEOUT, shield=True):
+                await done.wait()
+            raise
+        return _result(task)
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            msg = "this transport was made before fork(); its engine thread is gone. Make a new one in the child"
+            raise RuntimeError(msg)
+
+    def _main(self) -> None:
+        try:
+            self._loop.run_forever()
+            self._cancel_leftovers()
+        except BaseException:
+            # SystemExit and KeyboardInterrupt leave run_forever(); the caller's loop goes on and must be told.
+            _logger.exception("the engine's loop ended")
+        finally:
+            self._loop.close()
+            self.deliver(self._stopped.set)
+
+    def _cancel_leftovers(self) -> None:
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self._loop.run_until_complete(asyncio.wait(tasks, timeout=_SHUTDOWN_TIMEOUT))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+
+
+def _result(task: asyncio.Task[_T] | None) -> _T:
+    if task is None or task.cancelled():
+        raise anyio.ClosedResourceError
+    return task.result()
+
+
+def _in_trio() -> bool:
+    import trio  # noqa: PLC0415 - optional: asyncio apps needn't have it
+
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
+
+
+class _TrioCaller:
+    """The one thing that only trio can do: run a function in its loop from another thread."""
+
+    def __init__(self) -> None:
+        import trio  # noqa: PLC0415 - optional
+
+        self._token = trio.lowlevel.current_trio_token()
+        self._run_finished = trio.RunFinishedError
+
+    def run_soon(self, func: Callable[[], None]) -> None:
+        # When trio's run has finished, nobody is left to be told.
+        with contextlib.suppress(self._run_finished):
+            self._token.run_sync_soon(func)

@@ -1,0 +1,354 @@
+"""A libp2p stream: one data channel as an anyio byte stream, with half-close and reset."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import ByteStream
+
+from .abc import Attributes, ChannelEvents, EngineChannel
+from .errors import ConnectionEnded, FramingError, StreamError, StreamReset, StreamStopped, StreamTimeout
+from .portal import Portal
+from .protocol.framing import Flag, Frame, FrameDecoder, encode_frame
+from .protocol.stream_state import ReceiveHalf, SendHalf, StreamInput, StreamState
+from .wakeup import Wakeup
+
+CHANNEL_LINGER: Final = 1.0
+"""Seconds that the peer gets to close the channel first, after we have sent its last frame. Libraries drop a frame
+that is followed by the close of its channel at once; whoever *receives* the last frame may close without a wait."""
+
+
+class StreamOwner(ABC):
+    """What a stream needs of its connection, in the caller's loop."""
+
+    portal: Portal
+    send_window: int
+    """Bytes that may be sent but not taken by the engine yet."""
+    payload_limit: int
+    """Payload bytes of a frame that the peer takes."""
+    fin_ack_timeout: float
+
+    @abstractmethod
+    def stream_consumed(self, size: int) -> None:
+        """``size`` bytes of messages were read or discarded."""
+
+    @abstractmethod
+    def stream_closed(self, stream: Stream) -> None:
+        """The channel is closed in both directions: its id is free."""
+
+    @abstractmethod
+    def stream_attributes(self) -> Attributes:
+        """The typed attributes of the connection."""
+
+
+class Stream(ByteStream):
+    """A reliable, ordered byte stream in both directions.
+
+    Beside what each method names, sending raises :exc:`~webrtc_transport.errors.StreamStopped` when the peer
+    doesn't read any more, both directions raise :exc:`~webrtc_transport.errors.StreamReset` after a reset by
+    either end, the connection's end reason (a :exc:`~webrtc_transport.errors.ConnectionEnded`) when it is over,
+    ``anyio.ClosedResourceError`` after :meth:`aclose`, and ``anyio.BusyResourceError`` when another task is
+    sending or receiving.
+    """
+
+    def __init__(self, owner: StreamOwner, channel: ChannelPort, *, inbound: bool) -> None:
+        # May run on the engine's loop: nothing here may need the caller's.
+        self.is_inbound = inbound
+        self._owner = owner
+        self._portal = owner.portal
+        self._channel = channel
+        self._state = StreamState()
+        self._decoder = FrameDecoder()
+        self._chunks: deque[bytes] = deque()
+        self._credit = owner.send_window
+        self._error: StreamError | ConnectionEnded | None = None
+        self._is_closing = False
+        self._readable = Wakeup()
+        self._writable = Wakeup()
+        self._send_guard = anyio.ResourceGuard("sending to")
+        self._receive_guard = anyio.ResourceGuard("receiving from")
+        channel.stream = self
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.id} send={self._state.send.name} receive={self._state.receive.name}>"
+
+    @property
+    def id(self) -> int:
+        """The SCTP stream id: unique among the open streams of the connection."""
+        return self._channel.id
+
+    @property
+    def extra_attributes(self) -> Attributes:
+        """The typed attributes of the connection."""
+        return self._owner.stream_attributes()
+
+    # --- sending --------------------------------------------------------------------------------------------------
+
+    async def send(self, item: bytes) -> None:
+        """Send bytes, waiting while the send buffer is full.
+
+        :raises anyio.ClosedResourceError: after :meth:`send_eof` or :meth:`aclose`
+        """
+        with self._send_guard:
+            await anyio.lowlevel.checkpoint()
+            self._check_sendable()
+            limit = self._owner.payload_limit
+            view = memoryview(item)
+            for start in range(0, len(view), limit):
+                while self._credit <= 0:
+                    await self._writable.wait()
+                    self._check_sendable()
+                self._state.apply(StreamInput.SEND_DATA)
+                self._send_frame(encode_frame(view[start : start + limit]))
+
+    async def send_eof(self) -> None:
+        """Send FIN: the peer reads the end of the stream, and can still answer. Does nothing the second time."""
+        await anyio.lowlevel.checkpoint()
+        if self._is_closing:
+            raise anyio.ClosedResourceError
+        if self._error is not None:
+            raise _again(self._error)
+        self._send_fin()
+
+    def _check_sendable(self) -> None:
+        if self._is_closing:
+            raise anyio.ClosedResourceError
+        if self._error is not None:
+            raise _again(self._error)
+        if self._state.send is SendHalf.STOPPED:
+            msg = "the peer does not read this stream any more"
+            raise StreamStopped(msg)
+        if not self._state.may_send:
+            raise anyio.ClosedResourceError
+
+    def _send_fin(self) -> None:
+        if self._state.send in (SendHalf.OPEN, SendHalf.STOPPED):
+            self._state.apply(StreamInput.SEND_FIN)
+            self._send_frame(encode_frame(flag=Flag.FIN))
+
+    def _send_frame(self, frame: bytes) -> None:
+        self._credit -= len(frame)
+        self._portal.post(self._channel.send, frame)
+
+    # --- receiving ------------------------------------------------------------------------------------------------
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """Receive at least one and at most ``max_bytes`` bytes.
+
+        :raises anyio.EndOfStream: after the peer's FIN
+        """
+        if max_bytes < 1:
+            msg = "max_bytes must be positive"
+            raise ValueError(msg)
+        with self._receive_guard:
+            await anyio.lowlevel.checkpoint()
+            while not self._chunks:
+                self._check_receivable()
+                await self._readable.wait()
+            if self._is_closing:
+                raise anyio.ClosedResourceError
+            data = self._chunks.popleft()
+            if len(data) > max_bytes:
+                self._chunks.appendleft(data[max_bytes:])
+                data = data[:max_bytes]
+            self._owner.stream_consumed(len(data))
+            return data
+
+    def _check_receivable(self) -> None:
+        if self._is_closing:
+            raise anyio.ClosedResourceError
+        if self._state.receive is ReceiveHalf.FIN_RECEIVED:
+            raise anyio.EndOfStream
+        if self._error is not None:
+            raise _again(self._error)
+
+    # --- closing --------------------------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Close the stream: send FIN, tell the peer that nothing is read any more, and wait for its FIN_ACK.
+
+        When it returns the peer has everything that was sent. When it is cancelled the stream is reset.
+
+        :raises StreamTimeout: if the FIN_ACK doesn't come in time; the stream is reset then
+        :raises StreamError: if the stream is reset meanwhile
+        :raises ConnectionEnded: if the connection ends meanwhile
+        """
+        if self._is_closing or self._error is not None:
+            self._is_closing = True
+            self._discard_unread()
+            await anyio.lowlevel.checkpoint()
+            return
+        self._is_closing = True
+        self._discard_unread()
+        self._wake()
+        self._send_fin()
+        if self._state.receive is ReceiveHalf.OPEN:
+            self._state.apply(StreamInput.SEND_STOP)
+            self._send_frame(encode_frame(flag=Flag.STOP_SENDING))
+        try:
+            await self._wait_fin_ack()
+        except anyio.get_cancelled_exc_class():
+            self.reset()
+            raise
+        if self._state.receive is ReceiveHalf.STOPPED:
+            # The peer has been told, but needn't be quick about ending its half.
+            self._portal.post(self._channel.close, self._owner.fin_ack_timeout)
+
+    async def _wait_fin_ack(self) -> None:
+        await anyio.lowlevel.checkpoint()
+        with anyio.move_on_after(self._owner.fin_ack_timeout) as scope:
+            while self._state.send is SendHalf.FIN_SENT:
+                await self._writable.wait()
+        if scope.cancelled_caught:
+            self._fail(
+                StreamTimeout(f"no FIN_ACK within {self._owner.fin_ack_timeout:g} s; sent bytes may be lost")
+            )
+        if self._state.send is SendHalf.RESET and self._error is not None:
+            raise _again(self._error)
+
+    def reset(self) -> None:
+        """Give the stream up at once, in both directions. The peer gets ``StreamReset``; so does who waits here."""
+        if self._error is None:
+            self._fail(StreamReset("this end reset the stream"))
+
+    def _fail(self, error: StreamError) -> None:
+        """End the stream with ``error``, and tell the peer by a reset."""
+        if self._state.is_finished:
+            return
+        self._error = error
+        self._state.apply(StreamInput.SEND_RESET)
+        self._send_frame(encode_frame(flag=Flag.RESET))
+        self._portal.post(self._channel.close, CHANNEL_LINGER)
+        self._discard_unread()
+        self._wake()
+
+    def _discard_unread(self) -> None:
+        self._owner.stream_consumed(sum(map(len, self._chunks)))
+        self._chunks.clear()
+
+    def _wake(self) -> None:
+        self._readable.notify()
+        self._writable.notify()
+
+    # --- what the channel tells, in the caller's loop ---------------------------------------------------------------
+
+    def message_arrived(self, data: bytes) -> None:
+        """A message of the channel. Not for applications."""
+        kept = 0
+        try:
+            for frame in self._decoder.feed(data):
+                kept += self._take(frame)
+        except FramingError as exc:
+            self._fail(exc)
+            # The reset discarded, and so counted, what had been kept.
+        self._owner.stream_consumed(len(data) - kept)
+
+    def _take(self, frame: Frame) -> int:
+        """Act on one frame; return how many of its bytes wait to be read."""
+        kept = 0
+        if frame.payload:
+            self._state.apply(StreamInput.RECEIVE_DATA)
+            if self._state.may_read and not self._is_closing:
+                self._chunks.append(frame.payload)
+                kept = len(frame.payload)
+                self._readable.notify()
+        if frame.flag is not None:
+            self._act_on(frame.flag)
+        return kept
+
+    def _act_on(self, flag: Flag) -> None:
+        was_finished = self._state.is_finished
+        if flag is Flag.FIN:
+            self._state.apply(StreamInput.RECEIVE_FIN)
+            if not self._state.is_reset:
+                self._send_frame(encode_frame(flag=Flag.FIN_ACK))
+            self._readable.notify()
+        elif flag is Flag.FIN_ACK:
+            self._state.apply(StreamInput.RECEIVE_FIN_ACK)
+            self._writable.notify()
+        elif flag is Flag.STOP_SENDING:
+            self._state.apply(StreamInput.RECEIVE_STOP)
+            self._writable.notify()
+        elif not was_finished:
+            self._state.apply(StreamInput.RECEIVE_RESET)
+            self._error = self._error or StreamReset("the peer reset the stream")
+            self._discard_unread()
+            self._wake()
+        if self._state.is_finished:
+            self._portal.post(self._channel.close, CHANNEL_LINGER if flag is Flag.FIN else 0.0)
+
+    def bytes_sent(self, size: int) -> None:
+        """The engine took ``size`` bytes. Not for applications."""
+        self._credit += size
+        if self._credit > 0:
+            self._writable.notify()
+
+    def channel_closed(self) -> None:
+        """The channel is closed in both directions. Not for applications."""
+        self._state.apply(StreamInput.CHANNEL_CLOSED)
+        if self._state.is_reset and self._error is None:
+            self._error = StreamReset("the peer closed the channel before the end of the stream")
+        self._wake()
+        self._owner.stream_closed(self)
+
+    def connection_ended(self, reason: ConnectionEnded) -> None:
+        """The connection is over. What has arrived can still be read. Not for applications."""
+        if not self._state.is_finished:
+            self._state.apply(StreamInput.SEND_RESET)
+            self._error = self._error or reason
+        self._wake()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the stream was ended by this end, but the peer hasn't acknowledged all of it."""
+        return self._state.send is SendHalf.FIN_SENT and self._error is None
+
+
+class ChannelPort(ChannelEvents):
+    """The engine's end of a stream: runs on the engine's loop, and tells the stream across the portal."""
+
+    def __init__(self, portal: Portal) -> None:
+        self.stream: Stream | None = None
+        self._portal = portal
+        self._channel: EngineChannel | None = None
+
+    @property
+    def id(self) -> int:
+        """The SCTP stream id."""
+        assert self._channel is not None
+        return self._channel.id
+
+    def attach(self, channel: EngineChannel) -> None:
+        """Take the channel that the commands go to."""
+        self._channel = channel
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame as one message."""
+        assert self._channel is not None
+        self._channel.send(frame)
+
+    def close(self, delay: float) -> None:
+        """Close the channel, after ``delay`` seconds if the peer hasn't by then."""
+        assert self._channel is not None
+        self._channel.close(delay)
+
+    def on_message(self, data: bytes) -> None:
+        assert self.stream is not None
+        self._portal.deliver(self.stream.message_arrived, data)
+
+    def on_sent(self, size: int) -> None:
+        assert self.stream is not None
+        self._portal.deliver(self.stream.bytes_sent, size)
+
+    def on_closed(self) -> None:
+        assert self.stream is not None
+        self._portal.deliver(self.stream.channel_closed)
+
+
+def _again(error: StreamError | ConnectionEnded) -> StreamError | ConnectionEnded:
+    """A fresh exception like ``error``: each raise has its own traceback."""
+    return type(error)(*error.args)

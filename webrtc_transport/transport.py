@@ -1,0 +1,168 @@
+"""The transport: what an application makes first, dials with, and listens on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+import anyio
+from anyio.abc import TaskGroup
+from multiaddr import Multiaddr
+
+from . import plugins
+from .abc import Engine, SignalingBackend, SignalingContext
+from .addresses import parse_dial_address, parse_listen_address
+from .config import TransportConfig
+from .connection import Connection
+from .connector import Connector
+from .dialer import Dialer
+from .errors import AddressError, ConfigurationError, ConnectionClosed, SignalingError
+from .identity import Identity, PeerId
+from .listener import Listener
+from .portal import open_portal
+
+_logger = logging.getLogger("libp2p.transport.webrtc")
+
+BackendSource = str | SignalingBackend | Callable[[SignalingContext], SignalingBackend]
+"""A URL, a backend, or a function that makes one of a context."""
+
+
+class WebRTCTransport:
+    """Connects to libp2p peers over WebRTC data channels.
+
+    Use it as an async context manager, on asyncio or trio. On the way out it closes what it made: listeners,
+    connections, signaling sessions, and, on trio, the engine's thread.
+
+    :param identity: who we are
+    :param signaling: ways to exchange descriptions, tried in this order when dialing: URLs whose scheme names a
+        plugin (``ws://…``), backends, or functions that make one
+    :param config: the settings
+    :param engine: a protocol stack to use instead of the one that ``config.engine`` names
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        signaling: Sequence[BackendSource] = (),
+        config: TransportConfig | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        if isinstance(signaling, str):
+            msg = f"signaling is a list of URLs or backends: pass signaling=[{signaling!r}]"
+            raise ConfigurationError(msg)
+        self._identity = identity
+        self._signaling = signaling
+        self._config = config or TransportConfig()
+        self._engine = engine or plugins.engine_factory(self._config.engine)()
+        self._stack: AsyncExitStack | None = None
+        self._tasks: TaskGroup | None = None
+        self._backends: list[SignalingBackend] = []
+        self._connector: Connector | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """Who we are."""
+        return self._identity
+
+    @property
+    def peer_id(self) -> PeerId:
+        """Our peer id."""
+        return self._identity.peer_id
+
+    @property
+    def config(self) -> TransportConfig:
+        """The settings."""
+        return self._config
+
+    async def dial(self, address: str | Multiaddr) -> Connection:
+        """Connect to the peer at ``address``, of the form ``/webrtc/p2p/<peer id>``.
+
+        :raises AddressError: if the address is none that can be dialed
+        :raises ConnectError: if no connection can be made; the error names the phase and the cure
+        """
+        connector = self._entered()
+        target = parse_dial_address(address)
+        if target.peer == self.peer_id:
+            msg = f"{address} is this peer's own address"
+            raise AddressError(msg)
+        return await Dialer(connector, self._backends).dial(target.peer)
+
+    async def listen(self, address: str | Multiaddr) -> Listener:
+        """Listen on ``address``, of the form ``/webrtc``. Returns once peers can reach us.
+
+        :raises AddressError: if the address is none that can be listened on
+        :raises SignalingError: if no signaling backend can be reached, or all refuse us
+        """
+        connector = self._entered()
+        parse_listen_address(address, self.peer_id)
+        if not self._backends:
+            msg = "this transport has no signaling backend; pass signaling=['ws://…'] to listen on /webrtc"
+            raise ConfigurationError(msg)
+        assert self._tasks is not None
+        listener = Listener(connector, self.peer_id)
+        failures: list[SignalingError] = []
+        for backend in self._backends:
+            try:
+                await self._tasks.start(listener.serve_backend, backend)
+            except SignalingError as exc:
+                _logger.warning("not listening over %s: %s", type(backend).__name__, exc)
+                failures.append(exc)
+        if len(failures) == len(self._backends):
+            raise failures[0]
+        return listener
+
+    async def __aenter__(self) -> Self:
+        if self._stack is not None:
+            msg = "a transport is entered once; make a new one"
+            raise RuntimeError(msg)
+        async with AsyncExitStack() as stack:
+            portal = await stack.enter_async_context(open_portal())
+            context = SignalingContext(self._identity, self._config, portal)
+            for source in self._signaling:
+                backend = make_backend(source, context)
+                self._backends.append(await stack.enter_async_context(backend))
+            self._connector = Connector(self._identity, portal, self._engine, self._config)
+            self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        assert self._stack is not None
+        assert self._tasks is not None
+        assert self._connector is not None
+        connector, self._connector = self._connector, None
+        self._tasks.cancel_scope.cancel()
+        await connector.close_links(ConnectionClosed("the transport was closed"))
+        # What left the block goes on as it is: a task group would wrap it.
+        await self._stack.aclose()
+
+    def _entered(self) -> Connector:
+        if self._connector is None:
+            msg = "the transport isn't running; use it inside `async with WebRTCTransport(…) as transport:`"
+            raise RuntimeError(msg)
+        return self._connector
+
+
+def make_backend(source: BackendSource, context: SignalingContext) -> SignalingBackend:
+    """The backend that ``source`` stands for.
+
+    :raises ConfigurationError: if it is a URL without scheme, or no plugin has its scheme
+    """
+    if isinstance(source, SignalingBackend):
+        return source
+    if not isinstance(source, str):
+        return source(context)
+    scheme, colon, _ = source.partition(":")
+    if not colon:
+        msg = f"{source!r} is no signaling URL; it begins with a scheme, such as ws://"
+        raise ConfigurationError(msg)
+    return plugins.signaling_backend_class(scheme).from_url(source, context)

@@ -1,0 +1,30 @@
+"""Waiting for a change that a plain function makes."""
+
+from __future__ import annotations
+
+import anyio
+
+
+class Wakeup:
+    """Wakes the tasks that wait for the next change; they look again at what they wait for.
+
+    Unlike ``anyio.Event`` it can be made outside of an event loop, and used many times. ``notify`` is a plain
+    function for the loop that the tasks run in.
+    """
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event: anyio.Event | None = None
+
+    def notify(self) -> None:
+        """Wake everyone who waits."""
+        if self._event is not None:
+            self._event.set()
+            self._event = None
+
+    async def wait(self) -> None:
+        """Wait for the next :meth:`notify`."""
+        if self._event is None:
+            self._event = anyio.Event()
+        await self._event.wait()
