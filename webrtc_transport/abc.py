@@ -202,7 +202,7 @@ class PeerEvents(ABC):
 
     @abstractmethod
     def on_closed(self, reason: Exception) -> None:
-        """The peer connection is over: told exactly once, after the last event of every channel."""
+        """The peer connection is over, and with it every channel: told exactly once, and nothing after it."""
 
 
 class ChannelEvents(ABC):
@@ -218,7 +218,10 @@ class ChannelEvents(ABC):
 
     @abstractmethod
     def on_closed(self) -> None:
-        """The channel is closed in both directions: told exactly once, after its last message."""
+        """The channel is closed in both directions: told at most once, after its last message.
+
+        When the whole connection ends this isn't told: :meth:`PeerEvents.on_closed` stands for every channel.
+        """
 
 
 class EngineChannel(ABC):

@@ -97,12 +97,8 @@ def _text_of(address: str | Multiaddr, *, expected: str) -> str:
         )
     try:
         return str(address)
-    except (
-        ValueError,
-        TypeError,
-        ArithmeticError,
-        MultiaddrError,
-    ):  # as multiaddr decodes when it is printed
+    except (ValueError, TypeError, ArithmeticError, MultiaddrError):
+        # A Multiaddr decodes its bytes when it is printed, and some malformed ones raise what Python raised inside.
         raise AddressError(
             f"the multiaddr with the bytes {raw!r} is malformed; expected {expected}"
         ) from None

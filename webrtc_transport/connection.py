@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
@@ -15,11 +16,13 @@ from multiaddr import Multiaddr
 
 from .abc import Attributes, CandidatePair, PeerStatistics
 from .addresses import candidate_address, webrtc_address
-from .errors import ConnectionAborted, ConnectionClosed, ConnectionEnded
+from .errors import ConnectionAborted, ConnectionClosed, ConnectionEnded, StreamError
 from .identity import PeerId
 from .link import PeerLink, ended
 from .protocol.sdp import Fingerprint
 from .stream import Stream
+
+_logger = logging.getLogger("libp2p.transport.webrtc.connection")
 
 
 class ConnectionState(Enum):
@@ -181,9 +184,10 @@ class Connection(AsyncResource, TypedAttributeProvider):
         return await self._link.accept_stream()
 
     async def serve(self, handler: Callable[[Stream], Coroutine[object, object, None]]) -> None:
-        """Call ``handler`` in a task of its own for each stream of the peer.
+        """Call ``handler`` in a task of its own for each stream of the peer, and close the stream when it returns.
 
-        Returns when the connection is over and the handlers have returned. An exception of a handler ends all.
+        Returns when the connection is over and the handlers have returned. A stream that breaks ends its handler
+        and no other; any other exception of a handler ends all.
         """
         async with anyio.create_task_group() as task_group:
             while True:
@@ -191,7 +195,7 @@ class Connection(AsyncResource, TypedAttributeProvider):
                     stream = await self.accept_stream()
                 except ConnectionEnded:
                     break
-                task_group.start_soon(handler, stream)
+                task_group.start_soon(_handle, handler, stream)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -220,3 +224,11 @@ class Connection(AsyncResource, TypedAttributeProvider):
         exc_tb: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+async def _handle(handler: Callable[[Stream], Coroutine[object, object, None]], stream: Stream) -> None:
+    try:
+        async with stream:
+            await handler(stream)
+    except (StreamError, ConnectionEnded) as exc:
+        _logger.info("%r ended: %s", stream, exc)

@@ -18,10 +18,12 @@ from .connection import Connection
 from .connector import Attempt, Connector, tell_failure, trickle
 from .errors import (
     ConnectError,
+    ConnectionEnded,
     InvalidProof,
     InvalidSignal,
     LimitExceeded,
     SignalingError,
+    StreamError,
 )
 from .identity import PeerId
 from .protocol.sdp import SessionDescription
@@ -77,7 +79,8 @@ class Listener(anyio.abc.Listener[Connection]):
     ) -> None:
         """Call ``handler`` in a task of its own for each connection, until closed.
 
-        The handler's connection is closed when it returns.
+        The handler's connection is closed when it returns. A connection or stream that breaks ends its handler and
+        no other.
 
         :param task_group: where the handlers run; by default in one of their own, which an exception ends
         :raises SignalingError: when every signaling backend has failed for good
@@ -212,8 +215,11 @@ class _Started(TaskStatus[None]):
 async def _handle(
     handler: Callable[[Connection], Coroutine[object, object, None]], connection: Connection
 ) -> None:
-    async with connection:
-        await handler(connection)
+    try:
+        async with connection:
+            await handler(connection)
+    except (StreamError, ConnectionEnded) as exc:
+        _logger.info("%r ended: %s", connection, exc)
 
 
 def _error_code(failure: ConnectError) -> str:

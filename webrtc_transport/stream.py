@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from types import TracebackType
 from typing import Final
 
 import anyio
@@ -47,6 +48,8 @@ class StreamOwner(ABC):
 
 class Stream(ByteStream):
     """A reliable, ordered byte stream in both directions.
+
+    Leaving ``async with`` closes it; leaving it by an exception resets it.
 
     Beside what each method names, sending raises :exc:`~webrtc_transport.errors.StreamStopped` when the peer
     doesn't read any more, both directions raise :exc:`~webrtc_transport.errors.StreamReset` after a reset by
@@ -197,6 +200,17 @@ class Stream(ByteStream):
         if self._state.receive is ReceiveHalf.STOPPED:
             # The peer has been told, but needn't be quick about ending its half.
             self._portal.post(self._channel.close, self._owner.fin_ack_timeout)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        # What an exception has cut short must not look complete to the peer.
+        if exc_type is not None:
+            self.reset()
+        await self.aclose()
 
     async def _wait_fin_ack(self) -> None:
         await anyio.lowlevel.checkpoint()

@@ -243,7 +243,8 @@ class AiortcChannel(EngineChannel):
         if self._timer is not None:
             self._timer.cancel()
         self._stack.remove_channel(self)
-        if self._events is not None:
+        # aiortc closes all channels with the association; that is told by the peer's own on_closed.
+        if self._events is not None and not self._stack.ended.done():
             self._events.on_closed()
 
     def _message_received(self, message: bytes | str) -> None:

@@ -143,7 +143,7 @@ def decode_private_key(message: bytes) -> RawPrivateKey:
             case KeyType.ED25519:
                 key: object = _decode_ed25519_private_key(data)
             case KeyType.SECP256K1:
-                key = derive_private_key(int.from_bytes(data), SECP256K1())
+                key = _decode_secp256k1_private_key(data)
             case KeyType.RSA | KeyType.ECDSA:
                 key = load_der_private_key(data, password=None)
     except (TypeError, ValueError, UnsupportedAlgorithm) as exc:
@@ -173,11 +173,18 @@ def decode_private_pem(pem: bytes) -> RawPrivateKey:
 
 def _decode_ed25519_private_key(data: bytes) -> Ed25519PrivateKey:
     # Old files hold the public key twice.
-    private, public, again = data[:_ED25519_LENGTH], data[_ED25519_LENGTH:64], data[64:]
+    private, public = data[:_ED25519_LENGTH], data[_ED25519_LENGTH:]
     key = Ed25519PrivateKey.from_private_bytes(private)
-    if public != key.public_key().public_bytes_raw() or again not in (b"", public):
+    expected = key.public_key().public_bytes_raw()
+    if public not in (expected, expected + expected):
         raise ValueError("its public half doesn't belong to its private half")
     return key
+
+
+def _decode_secp256k1_private_key(data: bytes) -> EllipticCurvePrivateKey:
+    if len(data) != _SECP256K1_LENGTH:
+        raise ValueError(f"it has {len(data)} bytes, not {_SECP256K1_LENGTH}")
+    return derive_private_key(int.from_bytes(data), SECP256K1())
 
 
 def _decode_message(message: bytes) -> tuple[KeyType, bytes]:

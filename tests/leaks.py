@@ -1,0 +1,39 @@
+"""What may be left behind: tasks, threads, file descriptors, peer connections."""
+
+import contextlib
+import gc
+import threading
+
+import anyio
+import psutil
+
+from webrtc_transport.engine.ice import IceAgent
+
+
+class Census:
+    """Counts now, to be compared with later."""
+
+    def __init__(self):
+        gc.collect()
+        self.tasks = len(anyio.get_running_tasks())
+        self.threads = threading.active_count()
+        self.files = psutil.Process().num_fds()
+        self.agents = sum(isinstance(thing, IceAgent) and not thing._finished for thing in gc.get_objects())
+
+    def __repr__(self):
+        return f"{self.tasks} tasks, {self.threads} threads, {self.files} files, {self.agents} ICE agents"
+
+    def __le__(self, other):
+        return all(getattr(self, name) <= getattr(other, name) for name in vars(self))
+
+
+@contextlib.asynccontextmanager
+async def nothing_left(timeout=5):
+    """Check that the block leaves nothing behind; what is under way may take ``timeout`` seconds to end."""
+    before = Census()
+    yield
+    with anyio.move_on_after(timeout):
+        while not Census() <= before:
+            await anyio.sleep(0.01)
+    after = Census()
+    assert after <= before, f"before: {before}; after: {after}"

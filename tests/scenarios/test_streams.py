@@ -1,0 +1,206 @@
+"""Half-close, reset, stop, and what each end sees."""
+
+import anyio
+import pytest
+
+from tests.pairs import config, connected, echo, read_all, serving
+from webrtc_transport.errors import ConnectionClosed, StreamReset, StreamStopped, StreamTimeout
+
+pytestmark = pytest.mark.anyio
+
+MIB = 1024 * 1024
+
+
+async def test_echo():
+    async with connected() as pair, serving(pair.listener):
+        async with await pair.dialer.open_stream() as stream:
+            await stream.send(b"hello")
+            await stream.send_eof()
+            assert await read_all(stream) == b"hello"
+
+
+async def test_either_end_opens_streams():
+    async with connected() as pair, serving(pair.dialer), serving(pair.listener):
+        for connection in (pair.dialer, pair.listener):
+            async with await connection.open_stream() as stream:
+                await stream.send(b"from " + repr(connection).encode())
+                await stream.send_eof()
+                assert await read_all(stream) == b"from " + repr(connection).encode()
+
+
+async def test_the_server_answers_a_mebibyte_after_the_clients_fin():
+    async def answer_late(stream):
+        async with stream:
+            assert await read_all(stream) == b"question"
+            await stream.send(bytes(MIB))
+            await stream.send_eof()
+
+    async with connected() as pair, serving(pair.listener, answer_late):
+        async with await pair.dialer.open_stream() as stream:
+            await stream.send(b"question")
+            await stream.send_eof()
+            with pytest.raises(anyio.ClosedResourceError):
+                await stream.send(b"more")
+            assert await read_all(stream) == bytes(MIB)
+            with pytest.raises(anyio.EndOfStream):
+                await stream.receive()
+
+
+async def test_a_reset_is_its_own_error_at_both_ends():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(b"data")
+        inbound = await pair.listener.accept_stream()
+        assert await inbound.receive() == b"data"
+        stream.reset()
+        with pytest.raises(StreamReset, match="the peer reset the stream"):
+            await inbound.receive()
+        with pytest.raises(StreamReset, match="the peer reset the stream"):
+            await inbound.send(b"data")
+        with pytest.raises(StreamReset, match="this end reset the stream"):
+            await stream.receive()
+        with pytest.raises(anyio.BrokenResourceError):
+            await stream.send_eof()
+
+
+async def test_a_reset_leaves_the_other_streams_alone():
+    async with connected() as pair, serving(pair.listener):
+        lost = await pair.dialer.open_stream()
+        await lost.send(b"lost")
+        async with await pair.dialer.open_stream() as kept:
+            await kept.send(b"kept")
+            lost.reset()
+            await kept.send_eof()
+            assert await read_all(kept) == b"kept"
+
+
+async def test_a_closed_stream_stops_its_sender():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(b"data")
+        inbound = await pair.listener.accept_stream()
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(inbound.aclose)
+            with pytest.raises(StreamStopped):
+                while True:
+                    await stream.send(bytes(1000))
+            await stream.aclose()
+        with pytest.raises(anyio.ClosedResourceError):
+            await inbound.receive()
+
+
+async def test_an_end_without_acknowledgement_is_an_error():
+    async with connected(dialer_settings=config(fin_ack_timeout=0.2)) as pair:
+        # A peer that takes channels and never answers on them.
+        pair.listener._link.on_channel = lambda channel: None
+        stream = await pair.dialer.open_stream()
+        await stream.send(b"data")
+        with pytest.raises(StreamTimeout, match="no FIN_ACK within 0.2 s"):
+            await stream.aclose()
+
+
+async def test_busy():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(stream.receive)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(anyio.BusyResourceError):
+                await stream.receive()
+            task_group.cancel_scope.cancel()
+
+
+async def test_receive_takes_no_more_than_asked():
+    async with connected() as pair, serving(pair.listener):
+        async with await pair.dialer.open_stream() as stream:
+            await stream.send(b"hello")
+            await stream.send_eof()
+            assert await stream.receive(2) == b"he"
+            assert await stream.receive(2) == b"ll"
+            assert await stream.receive(2) == b"o"
+            with pytest.raises(anyio.EndOfStream):
+                await stream.receive(2)
+            with pytest.raises(ValueError, match="positive"):
+                await stream.receive(0)
+
+
+async def test_what_arrived_before_the_connection_ended_can_be_read():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(b"last words")
+        inbound = await pair.listener.accept_stream()
+        await stream.send_eof()
+        while inbound._state.may_read:
+            await anyio.sleep(0.001)
+        await pair.dialer.aclose()
+        await pair.listener.wait_closed()
+        assert await read_all(inbound) == b"last words"
+
+
+async def test_a_connection_that_ends_ends_its_streams():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(b"data")
+        inbound = await pair.listener.accept_stream()
+        await pair.dialer.abort()
+        assert await inbound.receive() == b"data"
+        with pytest.raises(ConnectionClosed, match="the peer closed the connection"):
+            await inbound.receive()
+        with pytest.raises(ConnectionClosed):
+            await inbound.send(b"data")
+        with pytest.raises(ConnectionClosed):
+            await pair.listener.open_stream()
+        with pytest.raises(ConnectionClosed):
+            await pair.listener.accept_stream()
+
+
+async def test_more_streams_than_allowed_are_reset():
+    async with connected(listener_settings=config(max_inbound_streams=2)) as pair:
+        streams = [await pair.dialer.open_stream() for _ in range(3)]
+        for stream in streams[:2]:
+            await stream.send(b"data")
+        with pytest.raises(StreamReset):
+            await streams[2].receive()
+        for stream in streams[:2]:
+            inbound = await pair.listener.accept_stream()
+            assert inbound.id == stream.id
+
+
+async def test_a_full_backlog_resets_streams():
+    async with connected(listener_settings=config(accept_backlog=1)) as pair:
+        first, second = await pair.dialer.open_stream(), await pair.dialer.open_stream()
+        await first.send(b"first")
+        with pytest.raises(StreamReset):
+            await second.receive()
+        assert await (await pair.listener.accept_stream()).receive() == b"first"
+
+
+async def test_100_streams_at_once():
+    async with connected() as pair, serving(pair.listener):
+
+        async def one(number):
+            async with await pair.dialer.open_stream() as stream:
+                await stream.send(bytes([number]) * 3000)
+                await stream.send_eof()
+                assert await read_all(stream) == bytes([number]) * 3000
+
+        # Not more than the peer lets wait to be accepted.
+        limiter = anyio.CapacityLimiter(50)
+
+        async def limited(number):
+            async with limiter:
+                await one(number)
+
+        async with anyio.create_task_group() as task_group:
+            for number in range(100):
+                task_group.start_soon(limited, number)
+
+
+async def test_an_echo_server_hears_of_a_client_that_leaves():
+    async with connected() as pair, serving(pair.listener, echo):
+        stream = await pair.dialer.open_stream()
+        await stream.send(b"hello")
+        assert await stream.receive() == b"hello"
+        with anyio.fail_after(1):
+            await pair.dialer.abort()
+            await pair.listener.wait_closed()
