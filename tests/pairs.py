@@ -30,9 +30,9 @@ class Pair:
 
 
 @contextlib.asynccontextmanager
-async def connected(*, dialer_settings=LOOPBACK, listener_settings=LOOPBACK, engine=None):
-    """Both ends of a connection. A test that takes longer than a minute over it has failed."""
-    with anyio.fail_after(60):
+async def connected(*, dialer_settings=LOOPBACK, listener_settings=LOOPBACK, engine=None, timeout=60):
+    """Both ends of a connection. A test that takes longer than ``timeout`` seconds over it has failed."""
+    with anyio.fail_after(timeout):
         async with _connected(dialer_settings, listener_settings, engine) as pair:
             yield pair
 

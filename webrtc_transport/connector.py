@@ -20,6 +20,7 @@ from .errors import (
     ConnectionAborted,
     ConnectTimeout,
     SignalingError,
+    SignalingRejected,
     WebRTCError,
 )
 from .identity import Identity
@@ -80,10 +81,11 @@ class Connector:
             raise
 
     async def close_links(self, reason: Exception) -> None:
-        """End every peer connection, side by side."""
-        async with anyio.create_task_group() as task_group:
-            for link in self._links:
-                task_group.start_soon(link.close, reason)
+        """End every peer connection, side by side. Not cancellable, but bounded."""
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as task_group:
+                for link in self._links:
+                    task_group.start_soon(link.close, reason)
 
     def sign_offer(self, session: SignalingSession, sdp: str) -> Offer:
         """Our offer, signed unless the session itself proves who we are."""
@@ -161,14 +163,23 @@ async def trickle(link: PeerLink, session: SignalingSession, remote: SessionDesc
 
     :raises ConnectError: if it can't be made
     """
-    failure: Exception | None = None
+    # Kept, for a task group would wrap it.
+    failure: WebRTCError | None = None
+
+    async def receive_candidates() -> None:
+        nonlocal failure
+        try:
+            await _receive_candidates(link, session)
+        except SignalingRejected as exc:
+            failure = exc
+            task_group.cancel_scope.cancel()
+
     async with anyio.create_task_group() as task_group:
         task_group.start_soon(_send_candidates, link, session, remote.mid)
-        task_group.start_soon(_receive_candidates, link, session)
+        task_group.start_soon(receive_candidates)
         try:
             await link.wait_connected()
         except WebRTCError as exc:
-            # Kept, for a task group would wrap it.
             failure = exc
         task_group.cancel_scope.cancel()
     if failure is not None:
@@ -176,9 +187,9 @@ async def trickle(link: PeerLink, session: SignalingSession, remote: SessionDesc
     return Connection(link, session.remote_peer, remote.fingerprints[0])
 
 
-async def tell_failure(session: SignalingSession, failure: ConnectError, code: str) -> None:
+async def tell_failure(session: SignalingSession, reason: str, code: str) -> None:
     """Tell the peer why there will be no connection, so that it needn't wait for its deadline."""
-    error = Error(data=ErrorData(code=code, message=str(failure)[:MAX_REASON_LENGTH]))
+    error = Error(data=ErrorData(code=code, message=reason[:MAX_REASON_LENGTH]))
     with anyio.move_on_after(GOODBYE_TIMEOUT, shield=True):
         try:
             await session.send(error)
@@ -207,13 +218,17 @@ async def _send_candidates(link: PeerLink, session: SignalingSession, mid: str) 
 
 
 async def _receive_candidates(link: PeerLink, session: SignalingSession) -> None:
+    """Take candidates until the session ends; :raises SignalingRejected: if the peer gives the connection up"""
     while True:
         try:
             signal = await session.receive()
         except anyio.EndOfStream:
             link.add_remote_candidate(None)
             return
+        except SignalingRejected:
+            raise
         except (SignalingError, anyio.ClosedResourceError) as exc:
+            # ICE may do with the candidates that came.
             _logger.info("no more candidates of %s: %s", session.remote_peer, exc)
             return
         if isinstance(signal, Candidate):

@@ -60,7 +60,10 @@ class Dialer:
                 await link.start(remote)
                 return await trickle(link, session, remote)
         except ConnectError as exc:
-            await tell_failure(session, exc, "connect-failed")
+            await tell_failure(session, str(exc), "connect-failed")
+            raise
+        except anyio.get_cancelled_exc_class():
+            await tell_failure(session, "the dial was given up", "cancelled")
             raise
 
     async def _receive_answer(self, session: SignalingSession) -> SessionDescription:

@@ -223,6 +223,9 @@ class PeerLink(PeerEvents, StreamOwner):
             self.portal.post(self.peer.grant, self._consumed)
             self._consumed = 0
 
+    def stream_drained(self) -> None:
+        self.changed.notify()
+
     def stream_closed(self, stream: Stream) -> None:
         self.streams.discard(stream)
         self.changed.notify()

@@ -165,7 +165,7 @@ class Listener(anyio.abc.Listener[Connection]):
                 return await self._answer_over(session, attempt)
             raise attempt.timed_out("the peer opened a session and sent no offer")
         except ConnectError as exc:
-            await tell_failure(session, exc, _error_code(exc))
+            await tell_failure(session, str(exc), _error_code(exc))
             raise
         finally:
             self._under_way -= 1

@@ -38,6 +38,10 @@ class StreamOwner(ABC):
         """``size`` bytes of messages were read or discarded."""
 
     @abstractmethod
+    def stream_drained(self) -> None:
+        """The peer has acknowledged all that a stream sent."""
+
+    @abstractmethod
     def stream_closed(self, stream: Stream) -> None:
         """The channel is closed in both directions: its id is free."""
 
@@ -284,6 +288,7 @@ class Stream(ByteStream):
         elif flag is Flag.FIN_ACK:
             self._state.apply(StreamInput.RECEIVE_FIN_ACK)
             self._writable.notify()
+            self._owner.stream_drained()
         elif flag is Flag.STOP_SENDING:
             self._state.apply(StreamInput.RECEIVE_STOP)
             self._writable.notify()

@@ -126,6 +126,8 @@ class WebRTCTransport:
                 backend = make_backend(source, context)
                 self._backends.append(await stack.enter_async_context(backend))
             self._connector = Connector(self._identity, portal, self._engine, self._config)
+            reason = ConnectionClosed("the transport was closed")
+            stack.push_async_callback(self._connector.close_links, reason)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._stack = stack.pop_all()
         return self
@@ -138,10 +140,8 @@ class WebRTCTransport:
     ) -> None:
         assert self._stack is not None
         assert self._tasks is not None
-        assert self._connector is not None
-        connector, self._connector = self._connector, None
+        self._connector = None
         self._tasks.cancel_scope.cancel()
-        await connector.close_links(ConnectionClosed("the transport was closed"))
         # What left the block goes on as it is: a task group would wrap it.
         await self._stack.aclose()
 

@@ -10,12 +10,14 @@ from multiaddr import Multiaddr
 from webrtc_transport.addresses import (
     DialAddress,
     ListenAddress,
+    candidate_address,
     parse_dial_address,
     parse_listen_address,
     webrtc_address,
 )
 from webrtc_transport.errors import AddressError
 from webrtc_transport.identity import Identity, PeerId
+from webrtc_transport.protocol.sdp import IceCandidate
 
 PEER = PeerId.from_string("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA")
 OTHER = Identity.generate().peer_id
@@ -111,6 +113,22 @@ def test_long_addresses_are_refused_at_once(address: str | Multiaddr) -> None:
     with pytest.raises(AddressError, match="more than 1024 bytes") as caught:
         parse_dial_address(address)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("host", "transport", "address"),
+    [
+        ("192.0.2.1", "udp", "/ip4/192.0.2.1/udp/4001"),
+        ("2001:db8::1", "udp", "/ip6/2001:db8::1/udp/4001"),
+        ("192.0.2.1", "tcp", "/ip4/192.0.2.1/tcp/4001"),
+        ("a7b1c2d3.local", "udp", "/dns/a7b1c2d3.local/udp/4001"),
+    ],
+)
+def test_the_address_of_a_candidate(host: str, transport: str, address: str) -> None:
+    candidate = IceCandidate(
+        foundation="1", component=1, transport=transport, priority=1, address=host, port=4001, type="host"
+    )
+    assert str(candidate_address(candidate)) == address
 
 
 PARTS = st.sampled_from(["", "webrtc", "p2p", "webrtc-direct", "p2p-circuit", str(PEER), "=", "\ud800"])

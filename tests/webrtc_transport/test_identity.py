@@ -446,7 +446,7 @@ def test_ed25519_halves_belong_together(data: bytes) -> None:
         Identity.from_protobuf(encode_message(KeyType.ED25519, data))
 
 
-@pytest.mark.parametrize("data", [b"", bytes(32), b"\xff" * 32, b"\x01" * 33])
+@pytest.mark.parametrize("data", [b"", b"\x01", bytes(32), b"\xff" * 32, bytes(32) + b"\x01"])
 def test_secp256k1_keys_are_in_range(data: bytes) -> None:
     with pytest.raises(IdentityError, match="the SECP256K1 private key is malformed"):
         Identity.from_protobuf(encode_message(KeyType.SECP256K1, data))

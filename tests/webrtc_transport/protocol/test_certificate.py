@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from webrtc_transport.protocol.certificate import DEFAULT_LIFETIME, Certificate
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CERTIFICATE = Certificate.generate(now=NOW)
 KEY_PEM = CERTIFICATE.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+DER = CERTIFICATE.x509.public_bytes(Encoding.DER)
 CERTIFICATE_PEM = CERTIFICATE.x509.public_bytes(Encoding.PEM)
 
 
@@ -58,8 +60,7 @@ def test_any_time_zone_will_do() -> None:
 
 @pytest.mark.parametrize("algorithm", ["sha-256", "sha-384", "sha-512"])
 def test_a_fingerprint_is_the_hash_of_the_der(algorithm: str) -> None:
-    der = CERTIFICATE.x509.public_bytes(Encoding.DER)
-    assert CERTIFICATE.fingerprint(algorithm) == hashlib.new(algorithm.replace("-", ""), der).digest()
+    assert CERTIFICATE.fingerprint(algorithm) == hashlib.new(algorithm.replace("-", ""), DER).digest()
     assert CERTIFICATE.fingerprint() == CERTIFICATE.fingerprint("sha-256")
 
 
@@ -103,6 +104,18 @@ def test_pem_that_lacks_something_is_refused(pem: bytes, problem: str) -> None:
         Certificate.from_pem(pem)
 
 
+def certificate_pem(der: bytes) -> bytes:
+    body = base64.encodebytes(der)
+    return b"-----BEGIN CERTIFICATE-----\n" + body + b"-----END CERTIFICATE-----\n"
+
+
+def test_a_certificate_with_a_malformed_key_is_refused() -> None:
+    point = CERTIFICATE.private_key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    damaged = DER.replace(point, point[:1] + bytes(len(point) - 1))
+    with pytest.raises(IdentityError, match="the certificate's key is malformed"):
+        Certificate.from_pem(KEY_PEM + certificate_pem(damaged))
+
+
 def test_another_curve_is_refused() -> None:
     with pytest.raises(IdentityError, match="P-256, not on secp384r1"):
         Certificate(generate_private_key(SECP384R1()), CERTIFICATE.x509)
@@ -124,14 +137,10 @@ def test_no_bytes_raise_anything_else(pem: bytes) -> None:
     refuses_or_loads(pem)
 
 
-DER = CERTIFICATE.x509.public_bytes(Encoding.DER)
-
-
 @given(st.integers(0, len(DER) - 1), st.integers(0, 255), st.integers(0, len(DER)))
 def test_no_damaged_certificate_raises_anything_else(position: int, byte: int, end: int) -> None:
     damaged = (DER[:position] + bytes([byte]) + DER[position + 1 :])[: max(end, position)]
-    body = base64.encodebytes(damaged)
-    refuses_or_loads(KEY_PEM + b"-----BEGIN CERTIFICATE-----\n" + body + b"-----END CERTIFICATE-----\n")
+    refuses_or_loads(KEY_PEM + certificate_pem(damaged))
 
 
 def test_it_is_one_opaque_setting_of_a_transport() -> None:
