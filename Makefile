@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo install test test-all lint types contracts pytest docs serve-docs format clean
+.PHONY: help demo install test test-all lint types contracts pytest soak bench docs serve-docs format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,6 +20,9 @@ $(VENV)/.runtime: pyproject.toml
 $(STAMP): $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
 	touch $@
+
+demo: $(VENV)/.runtime ## a signaling server, an echo server and a client; 16 MiB there and back
+	$(BIN)/python examples/webrtc_echo.py --demo
 
 install: $(STAMP) ## make .venv with everything a developer needs
 
@@ -37,10 +40,16 @@ contracts: $(STAMP) ## who may import whom
 pytest: $(STAMP) ## all tests
 	$(BIN)/python -m pytest
 
+soak: $(STAMP) ## the tests that take minutes, at their full sizes
+	$(BIN)/python -m pytest -m soak
+
 docs: $(STAMP) ## build the site into site/
 	$(BIN)/mkdocs build --strict --quiet
 
-serve-docs: $(STAMP) ## the site, live, on http://127.0.0.1:8000
+serve-soak: $(STAMP) ## the tests that take minutes, at their full sizes
+	$(BIN)/python -m pytest -m soak
+
+docs: $(STAMP) ## the site, live, on http://127.0.0.1:8000
 	$(BIN)/mkdocs serve
 
 format: $(STAMP) ## let ruff rewrite the sources

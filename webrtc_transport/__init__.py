@@ -3,6 +3,7 @@
 from .abc import CandidatePair, PeerStatistics
 from .config import IceServer, TransportConfig
 from .connection import Connection, ConnectionState, ConnectionStatistics, SetupTimes, WebRTCAttribute
+from .connector import TransportStatistics
 from .identity import Identity, PeerId, PublicKey
 from .listener import Listener
 from .protocol.certificate import Certificate
@@ -24,6 +25,7 @@ __all__ = [
     "SetupTimes",
     "Stream",
     "TransportConfig",
+    "TransportStatistics",
     "WebRTCAttribute",
     "WebRTCTransport",
 ]

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -47,6 +48,24 @@ GOODBYE_TIMEOUT: Final = 1.0
 """Seconds for telling the peer that a handshake failed. It is a courtesy: the peer has a deadline of its own."""
 
 
+@dataclass(frozen=True)
+class TransportStatistics:
+    """Counters of a transport. Sizes are bytes."""
+
+    connections: int = 0
+    """Connections that stand, or are being set up."""
+    streams: int = 0
+    """Their streams whose channel isn't closed yet."""
+    connected: int = 0
+    """Connections that were set up, since the transport was made."""
+    failed: int = 0
+    """Connections that could not be set up."""
+    payload_sent: int = 0
+    """Sent on streams."""
+    payload_received: int = 0
+    """Received on streams, and taken by the application."""
+
+
 class Connector:
     """Sets peer connections up for one identity, and knows those that stand."""
 
@@ -58,6 +77,7 @@ class Connector:
         self._certificate = config.certificate
         self._verifier = ProofVerifier(config.proof_max_age)
         self._links: set[PeerLink] = set()
+        self._past = TransportStatistics()
 
     @asynccontextmanager
     async def link(self, *, offerer: bool) -> AsyncIterator[PeerLink]:
@@ -68,17 +88,38 @@ class Connector:
             ice_servers=await self._ice_servers(),
             config=self.config,
         )
-        link = PeerLink(self._portal, settings, on_end=self._links.discard)
+        link = PeerLink(self._portal, settings, on_end=self._link_ended)
         self._links.add(link)
         try:
             await link.open(self._engine, settings)
             yield link
+            self._past = replace(self._past, connected=self._past.connected + 1)
         except ConnectError as exc:
+            self._past = replace(self._past, failed=self._past.failed + 1)
             await link.close(exc)
             raise
         except BaseException:
+            self._past = replace(self._past, failed=self._past.failed + 1)
             await link.close(ConnectionAborted("the set-up of the connection was given up"))
             raise
+
+    def _link_ended(self, link: PeerLink) -> None:
+        self._links.discard(link)
+        self._past = replace(
+            self._past,
+            payload_sent=self._past.payload_sent + link.payload_sent,
+            payload_received=self._past.payload_received + link.payload_received,
+        )
+
+    def statistics(self) -> TransportStatistics:
+        """The counters, now."""
+        return replace(
+            self._past,
+            connections=len(self._links),
+            streams=sum(len(link.streams) for link in self._links),
+            payload_sent=self._past.payload_sent + sum(link.payload_sent for link in self._links),
+            payload_received=self._past.payload_received + sum(link.payload_received for link in self._links),
+        )
 
     async def close_links(self, reason: Exception) -> None:
         """End every peer connection, side by side. Not cancellable, but bounded."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-import multibase  # type: ignore[import-untyped]
-import multihash  # type: ignore[import-untyped]
+import multibase
+import multihash
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import (
     ECDSA,

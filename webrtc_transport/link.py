@@ -48,6 +48,7 @@ class PeerLink(PeerEvents, StreamOwner):
         self.payload_limit = MAX_FRAME_LENGTH - FRAME_OVERHEAD
         self.fin_ack_timeout = config.fin_ack_timeout
         self.close_timeout = config.close_timeout
+        self.payload_sent = self.payload_received = 0
         self.streams: set[Stream] = set()
         self.candidates: deque[IceCandidate | None] = deque()
         self.phase = "signaling"

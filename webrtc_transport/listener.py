@@ -85,6 +85,7 @@ class Listener(anyio.abc.Listener[Connection]):
         :param task_group: where the handlers run; by default in one of their own, which an exception ends
         :raises SignalingError: when every signaling backend has failed for good
         """
+        failure: SignalingError | None = None
         async with anyio.create_task_group() as own_group:
             failure = await self._accept_all(handler, task_group or own_group)
         if failure is not None:

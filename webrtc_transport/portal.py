@@ -22,6 +22,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import Future
 from typing import TypeVar, TypeVarTuple
 
 import anyio
@@ -167,17 +168,24 @@ class _TrioPortal(Portal):
         self._to_caller.put(lambda: func(*args))
 
     async def call(self, func: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
-        async def wrapper() -> _T:
-            return func(*args)
+        self._check_usable()
+        done = anyio.Event()
+        outcome: Future[_T] = Future()
 
+        def execute() -> None:
+            try:
+                outcome.set_result(func(*args))
+            except Exception as exc:
+                outcome.set_exception(exc)
+            self.deliver(done.set)
+
+        self.post(execute)
         with anyio.CancelScope(shield=True):
-            result = await self.run(wrapper)
-        return result
+            await done.wait()
+        return outcome.result()
 
     async def run(self, func: Callable[[*_Ts], Coroutine[object, object, _T]], *args: *_Ts) -> _T:
-        self._check_process()
-        if self._closed:
-            raise anyio.ClosedResourceError
+        self._check_usable()
         done = anyio.Event()
         task: asyncio.Task[_T] | None = None
 
@@ -199,6 +207,11 @@ class _TrioPortal(Portal):
                 await done.wait()
             raise
         return _result(task)
+
+    def _check_usable(self) -> None:
+        self._check_process()
+        if self._closed:
+            raise anyio.ClosedResourceError
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:

@@ -32,6 +32,9 @@ class StreamOwner(ABC):
     payload_limit: int
     """Payload bytes of a frame that the peer takes."""
     fin_ack_timeout: float
+    payload_sent: int
+    payload_received: int
+    """Payload bytes of all streams so far: sent, and taken by the application."""
 
     @abstractmethod
     def stream_consumed(self, size: int) -> None:
@@ -110,7 +113,9 @@ class Stream(ByteStream):
                     await self._writable.wait()
                     self._check_sendable()
                 self._state.apply(StreamInput.SEND_DATA)
-                self._send_frame(encode_frame(view[start : start + limit]))
+                payload = view[start : start + limit]
+                self._owner.payload_sent += len(payload)
+                self._send_frame(encode_frame(payload))
 
     async def send_eof(self) -> None:
         """Send FIN: the peer reads the end of the stream, and can still answer. Does nothing the second time."""
@@ -162,6 +167,7 @@ class Stream(ByteStream):
             if len(data) > max_bytes:
                 self._chunks.appendleft(data[max_bytes:])
                 data = data[:max_bytes]
+            self._owner.payload_received += len(data)
             self._owner.stream_consumed(len(data))
             return data
 

@@ -17,7 +17,7 @@ from .abc import Engine, SignalingBackend, SignalingContext
 from .addresses import parse_dial_address, parse_listen_address
 from .config import TransportConfig
 from .connection import Connection
-from .connector import Connector
+from .connector import Connector, TransportStatistics
 from .dialer import Dialer
 from .errors import AddressError, ConfigurationError, ConnectionClosed, SignalingError
 from .identity import Identity, PeerId
@@ -77,6 +77,10 @@ class WebRTCTransport:
     def config(self) -> TransportConfig:
         """The settings."""
         return self._config
+
+    def statistics(self) -> TransportStatistics:
+        """The counters, now; zeros while the transport isn't running."""
+        return TransportStatistics() if self._connector is None else self._connector.statistics()
 
     async def dial(self, address: str | Multiaddr) -> Connection:
         """Connect to the peer at ``address``, of the form ``/webrtc/p2p/<peer id>``.

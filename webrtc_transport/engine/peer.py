@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import AsyncExitStack
 from typing import Final, Literal
 
 from ..abc import (
@@ -23,9 +22,9 @@ from ..abc import (
     PeerSettings,
     PeerStatistics,
 )
-from ..errors import ConnectionLost, EngineError, WebRTCError
-from ..protocol.limits import MAX_FRAME_LENGTH
-from ..protocol.sdp import DtlsSetup, Fingerprint, IceCandidate, SessionDescription
+from ..errors import ConnectionClosed, ConnectionLost, DtlsFailed, EngineError, SctpFailed, WebRTCError
+from ..protocol.sdp import IceCandidate, SessionDescription
+from .description import answer, describe, is_dtls_server
 from .ice import IceAgent, IceEvents
 from .ice_port import TurnServer
 
@@ -34,13 +33,8 @@ _logger = logging.getLogger("libp2p.transport.webrtc.engine")
 CLOSE_TIMEOUT: Final = 0.9
 """Seconds for saying good-bye and releasing everything; a closed peer is noticed in under one."""
 
-UFRAG_BYTES: Final = 6
-"""Random bytes of a ufrag: RFC 8839 (section 5.4) asks for 24 bits."""
-
-PWD_BYTES: Final = 18
-"""Random bytes of a password: RFC 8839 (section 5.4) asks for 128 bits."""
-
-OFFERED_FINGERPRINT: Final = "sha-256"
+EARLY_PACKETS: Final = 16
+"""DTLS packets kept until our own checks are done: a flight of two datagrams, and retransmissions of it."""
 
 
 class Stack(ABC):
@@ -258,7 +252,3 @@ class IcePeer(EnginePeer, IceEvents):
             _logger.warning("a peer connection took more than %s s to close", CLOSE_TIMEOUT)
         assert self._reason is not None
         self._events.on_closed(self._reason)
-
-
-EARLY_PACKETS: Final = 16
-"""DTLS packets kept until our own checks are done: a flight of two datagrams, and retransmissions of it."""
