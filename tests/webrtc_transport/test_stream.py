@@ -95,7 +95,7 @@ async def test_an_end_without_acknowledgement_is_an_error():
         pair.listener._link.on_channel = lambda channel: None
         stream = await pair.dialer.open_stream()
         await stream.send(b"data")
-        with pytest.raises(StreamTimeout, match="no FIN_ACK within 0.2 s"):
+        with pytest.raises(StreamTimeout, match=r"no FIN_ACK within 0\.2 s"):
             await stream.aclose()
 
 
@@ -152,27 +152,6 @@ async def test_a_connection_that_ends_ends_its_streams():
             await pair.listener.open_stream()
         with pytest.raises(ConnectionClosed):
             await pair.listener.accept_stream()
-
-
-async def test_more_streams_than_allowed_are_reset():
-    async with connected(listener_settings=config(max_inbound_streams=2)) as pair:
-        streams = [await pair.dialer.open_stream() for _ in range(3)]
-        for stream in streams[:2]:
-            await stream.send(b"data")
-        with pytest.raises(StreamReset):
-            await streams[2].receive()
-        for stream in streams[:2]:
-            inbound = await pair.listener.accept_stream()
-            assert inbound.id == stream.id
-
-
-async def test_a_full_backlog_resets_streams():
-    async with connected(listener_settings=config(accept_backlog=1)) as pair:
-        first, second = await pair.dialer.open_stream(), await pair.dialer.open_stream()
-        await first.send(b"first")
-        with pytest.raises(StreamReset):
-            await second.receive()
-        assert await (await pair.listener.accept_stream()).receive() == b"first"
 
 
 async def test_100_streams_at_once():

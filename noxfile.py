@@ -1,0 +1,42 @@
+"""The tests on every CPython from 3.11 that is installed: ``make test-all``."""
+
+import shutil
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
+
+PYTHONS = [
+    version for version in ("3.11", "3.12", "3.13", "3.14") if shutil.which(f"python{version}") is not None
+]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """All tests, with the newest dependencies."""
+    session.install("--quiet", "--upgrade", "pip>=25.1")
+    session.run(
+        "pip", "install", "--quiet", ".[all]", *nox.project.dependency_groups(PROJECT, "test", "browser")
+    )
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python="3.11")
+def oldest(session: nox.Session) -> None:
+    """All tests, with the oldest versions that pyproject.toml allows."""
+    session.install("--quiet", "uv")
+    session.run(
+        "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--resolution",
+        "lowest-direct",
+        ".[websocket,server,metrics]",
+        *nox.project.dependency_groups(PROJECT, "test"),
+    )
+    session.run("python", "-m", "pytest", "--ignore=tests/webrtc_libp2p", *session.posargs)
+
+
+PROJECT = nox.project.load_toml("pyproject.toml")

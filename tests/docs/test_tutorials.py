@@ -1,0 +1,37 @@
+"""The tutorials do what they say."""
+
+from __future__ import annotations
+
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+
+import pytest
+
+from tests.docs.pages import DOCS, desk
+
+PAGES = ["index.md", *(f"tutorials/{path.name}" for path in sorted((DOCS / "tutorials").glob("*.md")))]
+
+
+@pytest.fixture
+def programs(tmp_path):
+    """A virtual environment in which everything is installed that is installed here, for pages that install more."""
+    folder = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    inner = sysconfig.get_path("purelib", vars={"base": str(folder)})
+    outer = [*site.getsitepackages(), sysconfig.get_path("purelib")]
+    lines = [f"import site; site.addsitedir({path!r})\n" for path in dict.fromkeys(outer)]
+    with open(f"{inner}/outer.pth", "w", encoding="utf-8") as file:
+        file.writelines(lines)
+    yield folder / "bin"
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_shows_what_happens(page, tmp_path, programs):
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    with desk(folder, programs) as reader:
+        reader.work_through(DOCS / page)

@@ -1,0 +1,196 @@
+"""Whatever arrives is a typed message or an InvalidSignal."""
+
+import json
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.webrtc_signaling.samples import ALICE_ID, BOB_ID, INSTANCE, OFFER, SESSION, candidate, envelope
+from webrtc_signaling.codec import Codec, decode, encode
+from webrtc_signaling.limits import MAX_COLLECTION_LENGTH, MAX_MESSAGE_SIZE
+from webrtc_signaling.messages import (
+    MAX_NUMBER,
+    Ack,
+    Numbered,
+    Register,
+    parse_client_message,
+    parse_server_message,
+    to_wire,
+)
+from webrtc_transport.errors import InvalidSignal
+from webrtc_transport.protocol.limits import (
+    MAX_PROOF_KEY_LENGTH,
+    MAX_PROOF_SIGNATURE_LENGTH,
+    MAX_SDP_LENGTH,
+)
+from webrtc_transport.protocol.signals import DescriptionData, Offer, Proof
+
+PARSERS = [parse_client_message, parse_server_message]
+
+
+def take(frame, codec):
+    """Decode and parse as both ends do; only InvalidSignal may come out of it."""
+    for parse in PARSERS:
+        try:
+            message = parse(decode(frame, codec))
+        except InvalidSignal as exc:
+            assert len(str(exc)) < 1000
+        else:
+            # What was accepted can be passed on.
+            if isinstance(message, Numbered) and not hasattr(message.message, "reason"):
+                for other in Codec:
+                    encode(message, other)
+
+
+@pytest.mark.parametrize("codec", Codec)
+def test_round_trip(codec):
+    message = Numbered(envelope(OFFER), 1, 0)
+    frame = encode(message, codec)
+    assert isinstance(frame, str if codec is Codec.JSON else bytes)
+    assert parse_client_message(decode(frame, codec)) == message
+
+
+def test_msgpack_carries_bytes_as_they_are():
+    register = Register(peer=ALICE_ID, public_key=b"\x00\xff", signature=b"\xfe", instance=INSTANCE)
+    assert msgpack.unpackb(encode(register, Codec.MSGPACK))["public_key"] == b"\x00\xff"
+    assert json.loads(encode(register, Codec.JSON))["public_key"] == "AP8="
+
+
+@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("character", ["\x01", '"', "\N{GRINNING FACE}", "é"])
+def test_the_largest_valid_signal_fits_in_a_message(character, codec):
+    proof = Proof(
+        public_key=b"k" * MAX_PROOF_KEY_LENGTH,
+        signature=b"s" * MAX_PROOF_SIGNATURE_LENGTH,
+        issued_at=2**53 - 1,
+    )
+    offer = Offer(data=DescriptionData(type="offer", sdp=character * MAX_SDP_LENGTH), proof=proof)
+    largest = envelope(offer, sender="1" * 128, recipient="1" * 128, session="s" * 64, index=255)
+    frame = encode(Numbered(largest, MAX_NUMBER, MAX_NUMBER), codec)
+    assert len(frame) < MAX_MESSAGE_SIZE
+
+
+@given(st.text())
+def test_any_text(text):
+    take(text, Codec.JSON)
+
+
+@given(st.binary())
+def test_any_bytes(data):
+    take(data, Codec.MSGPACK)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
+    lambda children: st.lists(children) | st.dictionaries(st.text() | st.binary(), children),
+    max_leaves=20,
+)
+FIELDS = ["version", "type", "from", "to", "session", "index", "seq", "ack", "data", "proof", "peer", "nonce"]
+TYPES = ["offer", "answer", "candidate", "bye", "error", "ack", "register", "registered", "challenge"]
+maps = st.fixed_dictionaries(
+    {"version": st.just(1), "type": st.sampled_from(TYPES) | values},
+    optional={name: values for name in FIELDS[2:]},
+)
+mutations = st.tuples(
+    st.sampled_from([to_wire(Numbered(envelope(s), 1, 0), binary=True) for s in (OFFER, candidate(1))]),
+    st.sampled_from(FIELDS),
+    values,
+).map(lambda drawn: drawn[0] | {drawn[1]: drawn[2]})
+
+
+@given(maps | mutations | values)
+def test_any_structure_in_msgpack(value):
+    take(msgpack.packb(value), Codec.MSGPACK)
+
+
+@given(maps | mutations | values)
+def test_any_structure_in_json(value):
+    take(json.dumps(value, default=repr, skipkeys=True), Codec.JSON)
+
+
+@given(maps | mutations | values)
+def test_any_structure_that_a_decoder_could_give(value):
+    for parse in PARSERS:
+        try:
+            parse(value)
+        except InvalidSignal as exc:
+            assert len(str(exc)) < 1000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[" * 60_000,
+        '{"a":' * 20_000,
+        '{"version":1,"type":' + "[" * 190 + "]" * 190 + "}",
+        '{"version":' + "[" * 190 + "]" * 190 + "}",
+        '{"version":' + "1" * 4000 + "}",
+        '{"version":' + "1" * 5000 + "}",
+        '{"version":1,"type":"ack","ack":NaN}',
+        '{"version":1,"type":"ack","ack":Infinity}',
+        '{"version":1,"type":"ack","ack":1e999}',
+        '{"version":1,"type":"ack","ack":-1}',
+        '{"version":1,"type":"ack","ack":18446744073709551616}',
+        '{"version":1,"type":"\\ud800"}',
+        '{"version":1,"type":"ack","ack":1}{"version":1}',
+        "\ud800",
+        "\x00",
+        '"' + "x" * MAX_MESSAGE_SIZE + '"',
+    ],
+)
+def test_hostile_json(text):
+    with pytest.raises(InvalidSignal):
+        parse_client_message(decode(text, Codec.JSON))
+
+
+def test_of_equal_keys_the_last_counts():
+    text = '{"version":1,"type":"register","ack":1,"type":"ack","ack":2}'
+    assert parse_client_message(decode(text, Codec.JSON)) == Ack(ack=2)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xc1",
+        b"\x81",
+        b"\x91" * 100_000,
+        b"\x81\xa1a" * 900 + b"\xc0",
+        b"\x82\xa7version\x01\xa4type" + b"\x91" * 1000 + b"\xc0",
+        b"\x81\xa7version" + b"\x91" * 1000 + b"\xc0",
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdd\x00\x01\x00\x00" * 1000,
+        b"\xdf\x00\x01\x00\x00",
+        b"\xdb\xff\xff\xff\xff",
+        b"\xa1\xff",
+        b"\xd6\xff\x00\x00\x00\x00",
+        b"\xd4\x05\x00",
+        b"\x81\x01\x01",
+        b"\x81\xa1a\x01\x01",
+        b"\xc6\x00\x02\x00\x00" + b"x" * 2 * MAX_MESSAGE_SIZE,
+    ],
+)
+def test_hostile_msgpack(data):
+    with pytest.raises(InvalidSignal):
+        parse_client_message(decode(data, Codec.MSGPACK))
+
+
+def test_a_collection_can_not_announce_more_than_a_message_has():
+    for header in (b"\xdc", b"\xde"):
+        with pytest.raises(InvalidSignal, match="exceeds"):
+            decode(header + (MAX_COLLECTION_LENGTH + 1).to_bytes(2, "big"), Codec.MSGPACK)
+
+
+@pytest.mark.parametrize(("frame", "codec"), [(b"{}", Codec.JSON), ("{}", Codec.MSGPACK)])
+def test_the_kind_of_frame_is_that_of_the_subprotocol(frame, codec):
+    with pytest.raises(InvalidSignal, match="frames"):
+        decode(frame, codec)
+
+
+def test_addresses_of_both_peers_are_checked_as_text():
+    message = to_wire(Numbered(envelope(), 1, 0), binary=False)
+    assert (message["from"], message["to"], message["session"]) == (ALICE_ID, BOB_ID, SESSION)

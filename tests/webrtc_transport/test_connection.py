@@ -1,0 +1,87 @@
+"""What a connection tells, and how it ends."""
+
+import anyio
+import pytest
+
+from tests.pairs import connected, read_all
+from webrtc_transport.connection import ConnectionState, WebRTCAttribute
+from webrtc_transport.errors import (
+    ConnectionAborted,
+    ConnectionClosed,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_what_a_connection_tells():
+    async with connected() as pair:
+        connection = pair.dialer
+        assert connection.state is ConnectionState.CONNECTED
+        assert connection.end_reason is None
+        assert connection.candidate_pair.kind == "host"
+        assert str(connection.local_address) == str(pair.listener.remote_address)
+        assert str(connection.remote_address) == str(pair.listener.local_address)
+        assert str(connection.remote_multiaddr) == f"/webrtc/p2p/{connection.remote_peer}"
+        assert connection.extra(WebRTCAttribute.remote_peer) == connection.remote_peer
+        assert connection.extra(WebRTCAttribute.candidate_pair) == connection.candidate_pair
+        fingerprint = connection.extra(WebRTCAttribute.remote_fingerprint)
+        assert fingerprint.algorithm == "sha-256"
+        assert min(vars(connection.setup_times).values()) >= 0
+        assert 0 < connection.setup_times.total < 20
+        stream = await connection.open_stream()
+        assert stream.extra(WebRTCAttribute.local_address) == connection.local_address
+        await stream.send(b"data")
+        await pair.listener.accept_stream()
+        statistics = await connection.statistics()
+        assert statistics.streams == 1
+        assert statistics.engine.bytes_sent > 0
+        assert statistics.engine.packets_received > 0
+
+
+async def test_states_are_told_as_they_change():
+    async with connected() as pair:
+        states = []
+
+        async def watch():
+            states.extend([state async for state in pair.listener.state_changes()])
+
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(watch)
+            await anyio.wait_all_tasks_blocked()
+            await pair.dialer.aclose()
+        assert states == [ConnectionState.CONNECTED, ConnectionState.CLOSED]
+
+
+async def test_a_close_is_noticed_within_a_second():
+    async with connected() as pair:
+        with anyio.fail_after(1):
+            await pair.dialer.aclose()
+            reason = await pair.listener.wait_closed()
+        assert isinstance(reason, ConnectionClosed)
+        assert str(reason) == "the peer closed the connection"
+        assert str(pair.dialer.end_reason) == "this end closed the connection"
+
+
+async def test_an_abort_is_noticed_within_a_second():
+    async with connected() as pair:
+        with anyio.fail_after(1):
+            await pair.dialer.abort()
+            await pair.listener.wait_closed()
+        assert isinstance(pair.dialer.end_reason, ConnectionAborted)
+
+
+async def test_an_orderly_close_lets_streams_drain():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(bytes(300_000))
+        await stream.send_eof()
+        received = b""
+
+        async def read():
+            nonlocal received
+            received = await read_all(await pair.listener.accept_stream())
+
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(read)
+            await pair.dialer.aclose()
+        assert len(received) == 300_000

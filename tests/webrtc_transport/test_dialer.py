@@ -1,0 +1,112 @@
+"""Dials over signaling backends that work, and that do not."""
+
+import time
+
+import anyio
+import pytest
+
+from tests.pairs import config, transport
+from webrtc_signaling.memory import MemoryBackend
+from webrtc_transport import Identity, WebRTCTransport
+from webrtc_transport.abc import SignalingBackend
+from webrtc_transport.errors import (
+    ConnectTimeout,
+    PeerUnreachable,
+    SignalingUnavailable,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_unknown_peer_is_unreachable():
+    async with transport() as client:
+        with pytest.raises(PeerUnreachable):
+            await client.dial(f"/webrtc/p2p/{Identity.generate().peer_id}")
+
+
+async def test_a_peer_that_never_answers_fails_the_dial_at_its_deadline():
+    identity = Identity.generate()
+
+    async def ignore(session):
+        await anyio.sleep_forever()
+
+    async with (
+        transport(settings=config(dial_timeout=0.3)) as client,
+        MemoryBackend(identity) as silent,
+        anyio.create_task_group() as task_group,
+    ):
+        await task_group.start(silent.serve, ignore)
+        started = time.monotonic()
+        with pytest.raises(ConnectTimeout, match="phase 'signaling': the peer did not answer"):
+            await client.dial(f"/webrtc/p2p/{identity.peer_id}")
+        assert time.monotonic() - started < 2
+        task_group.cancel_scope.cancel()
+
+
+class Unavailable(SignalingBackend):
+    @classmethod
+    def from_url(cls, url, context):
+        return cls()
+
+    async def __aexit__(self, *exc_info):
+        pass
+
+    async def connect(self, peer):
+        raise SignalingUnavailable("nobody there")
+
+    async def serve(self, handler, *, task_status=anyio.TASK_STATUS_IGNORED):
+        raise SignalingUnavailable("nobody there")
+
+
+async def test_the_next_signaling_backend_is_tried():
+    server_id, client_id = Identity.generate(), Identity.generate()
+    settings = config()
+    async with (
+        WebRTCTransport(
+            server_id, signaling=[Unavailable(), MemoryBackend(server_id)], config=settings
+        ) as server,
+        WebRTCTransport(
+            client_id, signaling=[Unavailable(), MemoryBackend(client_id)], config=settings
+        ) as client,
+    ):
+        listener = await server.listen("/webrtc")
+        async with await client.dial(listener.addresses[0]):
+            pass
+
+
+async def test_no_signaling_backend_works():
+    async with WebRTCTransport(Identity.generate(), signaling=[Unavailable(), Unavailable()]) as client:
+        with pytest.raises(SignalingUnavailable, match="nobody there; nobody there"):
+            await client.dial(f"/webrtc/p2p/{Identity.generate().peer_id}")
+        with pytest.raises(SignalingUnavailable, match="nobody there"):
+            await client.listen("/webrtc")
+
+
+async def test_200_dials_that_go_nowhere_leave_a_healthy_one_alone():
+    silent_id = Identity.generate()
+
+    async def ignore(session):
+        await anyio.sleep_forever()
+
+    async def in_vain(client):
+        with pytest.raises(ConnectTimeout):
+            await client.dial(f"/webrtc/p2p/{silent_id.peer_id}")
+
+    async with (
+        transport() as server,
+        transport(settings=config(dial_timeout=15)) as client,
+        MemoryBackend(silent_id) as silent,
+        anyio.create_task_group() as task_group,
+    ):
+        listener = await server.listen("/webrtc")
+        await task_group.start(silent.serve, ignore)
+        task_group.start_soon(listener.serve, lambda connection: connection.wait_closed())
+        for _ in range(4):
+            for _ in range(50):
+                task_group.start_soon(in_vain, client)
+            await anyio.wait_all_tasks_blocked()
+        # One that waited for the others would take their 15 s; benchmarks/dialing.py measures how long it takes.
+        with anyio.fail_after(5):
+            async with await client.dial(listener.addresses[0]):
+                pass
+        task_group.cancel_scope.cancel()
