@@ -437,9 +437,16 @@ def test_the_old_form_of_ed25519_keys_is_read() -> None:
     assert Identity.from_protobuf(old).to_protobuf() == ED25519_PRIVATE
 
 
+def test_the_short_form_of_py_libp2p_is_read() -> None:
+    _, pair = decode_message(ED25519_PRIVATE)
+    assert pair is not None
+    short = encode_message(KeyType.ED25519, pair[:32])
+    assert Identity.from_protobuf(short).to_protobuf() == ED25519_PRIVATE
+
+
 @pytest.mark.parametrize(
     "data",
-    [bytes(31), bytes(32), bytes(64), bytes(96), decode_message(ED25519_PRIVATE)[1] + bytes(32)],
+    [bytes(31), bytes(33), bytes(64), bytes(96), decode_message(ED25519_PRIVATE)[1] + bytes(32)],
 )
 def test_ed25519_halves_belong_together(data: bytes) -> None:
     with pytest.raises(IdentityError, match="the ED25519 private key is malformed"):

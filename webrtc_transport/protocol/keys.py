@@ -172,11 +172,11 @@ def decode_private_pem(pem: bytes) -> RawPrivateKey:
 
 
 def _decode_ed25519_private_key(data: bytes) -> Ed25519PrivateKey:
-    # Old files hold the public key twice.
+    # Old files hold the public key twice, and py-libp2p leaves it out.
     private, public = data[:_ED25519_LENGTH], data[_ED25519_LENGTH:]
     key = Ed25519PrivateKey.from_private_bytes(private)
     expected = key.public_key().public_bytes_raw()
-    if public not in (expected, expected + expected):
+    if public not in (b"", expected, expected + expected):
         raise ValueError("its public half doesn't belong to its private half")
     return key
 
