@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo install test test-all lint types contracts pytest soak bench docs serve-docs format clean
+.PHONY: help demo install test test-all lint types contracts pytest soak bench coverage docs serve-docs format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,11 +43,24 @@ pytest: $(STAMP) ## all tests
 soak: $(STAMP) ## the tests that take minutes, at their full sizes
 	$(BIN)/python -m pytest -m soak
 
+bench: $(STAMP) ## throughput beside aiortc, and what a dial takes
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/dialing.py
+
+coverage: $(STAMP) ## all tests, and which lines they leave out
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report --skip-covered --show-missing
+
 docs: $(STAMP) ## build the site into site/
 	$(BIN)/mkdocs build --strict --quiet
 
-serve-soak: $(STAMP) ## the tests that take minutes, at their full sizes
-	$(BIN)/python -m pytest -m soak
+serve-bench: $(STAMP) ## throughput beside aiortc, and what a dial takes
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/dialing.py
+
+coverage: $(STAMP) ## all tests, and which lines they leave out
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report --skip-covered --show-missing
 
 docs: $(STAMP) ## the site, live, on http://127.0.0.1:8000
 	$(BIN)/mkdocs serve

@@ -152,7 +152,7 @@ class CandidatePair:
 
     @property
     def kind(self) -> str:
-        """``relay`` if either end goes through TURN, else the kind of the remote candidate's path."""
+        """The kind of its less direct end: ``relay``, ``srflx``, ``prflx`` or ``host``, in this order."""
         kinds = (self.local.type, self.remote.type)
         for kind in ("relay", "srflx", "prflx"):
             if kind in kinds:

@@ -49,7 +49,7 @@ class PeerLink(PeerEvents, StreamOwner):
         self.fin_ack_timeout = config.fin_ack_timeout
         self.close_timeout = config.close_timeout
         self.payload_sent = self.payload_received = 0
-        self.streams: set[Stream] = set()
+        self.streams: dict[Stream, ChannelPort] = {}
         self.candidates: deque[IceCandidate | None] = deque()
         self.phase = "signaling"
         self.phase_times: dict[str, float] = {"signaling": time.monotonic()}
@@ -62,6 +62,7 @@ class PeerLink(PeerEvents, StreamOwner):
         self._on_end = on_end
         self._config = config
         self._inbound: deque[Stream] = deque()
+        self._draining: set[Stream] = set()
         self._consumed = 0
 
     async def open(self, engine: Engine, settings: PeerSettings) -> None:
@@ -119,7 +120,7 @@ class PeerLink(PeerEvents, StreamOwner):
         self.check_alive()
         port = ChannelPort(self.portal)
         stream = Stream(self, port, inbound=False)
-        self.streams.add(stream)
+        self.streams[stream] = port
 
         def open_channel() -> None:
             port.attach(self.peer.open_channel(port))
@@ -127,7 +128,7 @@ class PeerLink(PeerEvents, StreamOwner):
         try:
             await self.portal.call(open_channel)
         except WebRTCError:
-            self.streams.discard(stream)
+            del self.streams[stream]
             raise
         return stream
 
@@ -153,7 +154,7 @@ class PeerLink(PeerEvents, StreamOwner):
 
     async def drain(self) -> None:
         """Wait until the peer has acknowledged every stream that was ended here."""
-        while self.end_reason is None and any(stream.is_draining for stream in self.streams):
+        while self.end_reason is None and self._draining:
             await self.changed.wait()
 
     async def close(self, reason: Exception) -> None:
@@ -181,7 +182,7 @@ class PeerLink(PeerEvents, StreamOwner):
         port = ChannelPort(self.portal)
         port.attach(channel)
         stream = Stream(self, port, inbound=True)
-        self.portal.deliver(self._stream_arrived, stream)
+        self.portal.deliver(self._stream_arrived, stream, port)
         channel.bind(port)
 
     def on_closed(self, reason: Exception) -> None:
@@ -198,8 +199,8 @@ class PeerLink(PeerEvents, StreamOwner):
         self.phase_times.setdefault(phase, at)
         self.changed.notify()
 
-    def _stream_arrived(self, stream: Stream) -> None:
-        self.streams.add(stream)
+    def _stream_arrived(self, stream: Stream, port: ChannelPort) -> None:
+        self.streams[stream] = port
         inbound = sum(stream.is_inbound for stream in self.streams)
         if inbound > self._config.max_inbound_streams or len(self._inbound) >= self._config.accept_backlog:
             stream.reset()
@@ -209,8 +210,8 @@ class PeerLink(PeerEvents, StreamOwner):
 
     def _closed(self, reason: Exception) -> None:
         self.end_reason = reason
-        for stream in self.streams:
-            stream.connection_ended(ended(reason))
+        for port in self.streams.values():
+            port.connection_ended(ended(reason))
         self.streams.clear()
         self._inbound.clear()
         self.changed.notify()
@@ -224,11 +225,16 @@ class PeerLink(PeerEvents, StreamOwner):
             self.portal.post(self.peer.grant, self._consumed)
             self._consumed = 0
 
-    def stream_drained(self) -> None:
+    def stream_draining(self, stream: Stream) -> None:
+        self._draining.add(stream)
+
+    def stream_drained(self, stream: Stream) -> None:
+        self._draining.discard(stream)
         self.changed.notify()
 
     def stream_closed(self, stream: Stream) -> None:
-        self.streams.discard(stream)
+        self.streams.pop(stream, None)
+        self._draining.discard(stream)
         self.changed.notify()
 
     def stream_attributes(self) -> Attributes:

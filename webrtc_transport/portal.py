@@ -125,10 +125,18 @@ class _Mailbox:
         self._awake = False
         # As many as there are now: what these put in meanwhile waits for the next turn of the loop.
         for _ in range(len(self._items)):
-            _run_guarded(self._items.popleft())
+            self._run(self._items.popleft())
         if self._items and not self._awake:
             self._awake = True
             self._wake(self.drain)
+
+
+    def _run(self, item: Callable[[], object]) -> None:
+        try:
+            item()
+        except BaseException:
+            # SystemExit too: it would end the loop that it happens to run in, and not the program.
+            _logger.exception("error in a function handed across the portal")
 
 
 class _TrioPortal(Portal):
@@ -175,7 +183,7 @@ class _TrioPortal(Portal):
         def execute() -> None:
             try:
                 outcome.set_result(func(*args))
-            except Exception as exc:
+            except BaseException as exc:  # noqa: BLE001 - it is the caller's; SystemExit would end the loop
                 outcome.set_exception(exc)
             self.deliver(done.set)
 
@@ -187,11 +195,20 @@ class _TrioPortal(Portal):
     async def run(self, func: Callable[[*_Ts], Coroutine[object, object, _T]], *args: *_Ts) -> _T:
         self._check_usable()
         done = anyio.Event()
-        task: asyncio.Task[_T] | None = None
+        outcome: Future[_T] = Future()
+        task: asyncio.Task[None] | None = None
+
+        async def execute() -> None:
+            try:
+                outcome.set_result(await func(*args))
+            except asyncio.CancelledError:
+                outcome.set_exception(anyio.ClosedResourceError())
+            except BaseException as exc:  # noqa: BLE001 - it is the caller's; SystemExit would end the loop
+                outcome.set_exception(exc)
 
         def start() -> None:
             nonlocal task
-            task = self._loop.create_task(func(*args))
+            task = self._loop.create_task(execute())
             task.add_done_callback(lambda _: self.deliver(done.set))
 
         def cancel() -> None:
@@ -206,7 +223,7 @@ class _TrioPortal(Portal):
             with anyio.move_on_after(_SHUTDOWN_TIMEOUT, shield=True):
                 await done.wait()
             raise
-        return _result(task)
+        return outcome.result()
 
     def _check_usable(self) -> None:
         self._check_process()
@@ -223,7 +240,7 @@ class _TrioPortal(Portal):
             self._loop.run_forever()
             self._cancel_leftovers()
         except BaseException:
-            # SystemExit and KeyboardInterrupt leave run_forever(); the caller's loop goes on and must be told.
+            # An engine's own task has left by SystemExit; the caller's loop goes on and must be told.
             _logger.exception("the engine's loop ended")
         finally:
             self._loop.close()
@@ -236,12 +253,6 @@ class _TrioPortal(Portal):
         if tasks:
             self._loop.run_until_complete(asyncio.wait(tasks, timeout=_SHUTDOWN_TIMEOUT))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-
-
-def _result(task: asyncio.Task[_T] | None) -> _T:
-    if task is None or task.cancelled():
-        raise anyio.ClosedResourceError
-    return task.result()
 
 
 def _in_trio() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
@@ -41,8 +42,12 @@ class StreamOwner(ABC):
         """``size`` bytes of messages were read or discarded."""
 
     @abstractmethod
-    def stream_drained(self) -> None:
-        """The peer has acknowledged all that a stream sent."""
+    def stream_draining(self, stream: Stream) -> None:
+        """FIN was sent, and the peer is to acknowledge it."""
+
+    @abstractmethod
+    def stream_drained(self, stream: Stream) -> None:
+        """The peer has acknowledged all that was sent, or never will."""
 
     @abstractmethod
     def stream_closed(self, stream: Stream) -> None:
@@ -81,7 +86,10 @@ class Stream(ByteStream):
         self._writable = Wakeup()
         self._send_guard = anyio.ResourceGuard("sending to")
         self._receive_guard = anyio.ResourceGuard("receiving from")
-        channel.stream = self
+        channel.message_arrived = self._message_arrived
+        channel.bytes_sent = self._bytes_sent
+        channel.channel_closed = self._channel_closed
+        channel.connection_ended = self._connection_ended
 
     def __repr__(self) -> str:
         return f"<Stream {self.id} send={self._state.send.name} receive={self._state.receive.name}>"
@@ -141,6 +149,7 @@ class Stream(ByteStream):
         if self._state.send in (SendHalf.OPEN, SendHalf.STOPPED):
             self._state.apply(StreamInput.SEND_FIN)
             self._send_frame(encode_frame(flag=Flag.FIN))
+            self._owner.stream_draining(self)
 
     def _send_frame(self, frame: bytes) -> None:
         self._credit -= len(frame)
@@ -245,6 +254,7 @@ class Stream(ByteStream):
             return
         self._error = error
         self._state.apply(StreamInput.SEND_RESET)
+        self._owner.stream_drained(self)
         self._send_frame(encode_frame(flag=Flag.RESET))
         self._portal.post(self._channel.close, CHANNEL_LINGER)
         self._discard_unread()
@@ -260,8 +270,7 @@ class Stream(ByteStream):
 
     # --- what the channel tells, in the caller's loop ---------------------------------------------------------------
 
-    def message_arrived(self, data: bytes) -> None:
-        """A message of the channel. Not for applications."""
+    def _message_arrived(self, data: bytes) -> None:
         kept = 0
         try:
             for frame in self._decoder.feed(data):
@@ -294,7 +303,7 @@ class Stream(ByteStream):
         elif flag is Flag.FIN_ACK:
             self._state.apply(StreamInput.RECEIVE_FIN_ACK)
             self._writable.notify()
-            self._owner.stream_drained()
+            self._owner.stream_drained(self)
         elif flag is Flag.STOP_SENDING:
             self._state.apply(StreamInput.RECEIVE_STOP)
             self._writable.notify()
@@ -306,38 +315,39 @@ class Stream(ByteStream):
         if self._state.is_finished:
             self._portal.post(self._channel.close, CHANNEL_LINGER if flag is Flag.FIN else 0.0)
 
-    def bytes_sent(self, size: int) -> None:
-        """The engine took ``size`` bytes. Not for applications."""
+    def _bytes_sent(self, size: int) -> None:
         self._credit += size
         if self._credit > 0:
             self._writable.notify()
 
-    def channel_closed(self) -> None:
-        """The channel is closed in both directions. Not for applications."""
+    def _channel_closed(self) -> None:
         self._state.apply(StreamInput.CHANNEL_CLOSED)
         if self._state.is_reset and self._error is None:
             self._error = StreamReset("the peer closed the channel before the end of the stream")
         self._wake()
         self._owner.stream_closed(self)
 
-    def connection_ended(self, reason: ConnectionEnded) -> None:
-        """The connection is over. What has arrived can still be read. Not for applications."""
+    def _connection_ended(self, reason: ConnectionEnded) -> None:
+        # What has arrived can still be read.
         if not self._state.is_finished:
             self._state.apply(StreamInput.SEND_RESET)
             self._error = self._error or reason
         self._wake()
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether the stream was ended by this end, but the peer hasn't acknowledged all of it."""
-        return self._state.send is SendHalf.FIN_SENT and self._error is None
-
 
 class ChannelPort(ChannelEvents):
-    """The engine's end of a stream: runs on the engine's loop, and tells the stream across the portal."""
+    """The engine's end of a stream: runs on the engine's loop, and tells the stream across the portal.
+
+    The stream sets what is to be called in the caller's loop: what the channel tells, and by the connection at its
+    end ``connection_ended``.
+    """
+
+    message_arrived: Callable[[bytes], None]
+    bytes_sent: Callable[[int], None]
+    channel_closed: Callable[[], None]
+    connection_ended: Callable[[ConnectionEnded], None]
 
     def __init__(self, portal: Portal) -> None:
-        self.stream: Stream | None = None
         self._portal = portal
         self._channel: EngineChannel | None = None
 
@@ -362,16 +372,13 @@ class ChannelPort(ChannelEvents):
         self._channel.close(delay)
 
     def on_message(self, data: bytes) -> None:
-        assert self.stream is not None
-        self._portal.deliver(self.stream.message_arrived, data)
+        self._portal.deliver(self.message_arrived, data)
 
     def on_sent(self, size: int) -> None:
-        assert self.stream is not None
-        self._portal.deliver(self.stream.bytes_sent, size)
+        self._portal.deliver(self.bytes_sent, size)
 
     def on_closed(self) -> None:
-        assert self.stream is not None
-        self._portal.deliver(self.stream.channel_closed)
+        self._portal.deliver(self.channel_closed)
 
 
 def _again(error: StreamError | ConnectionEnded) -> StreamError | ConnectionEnded:

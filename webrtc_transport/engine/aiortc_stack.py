@@ -1,21 +1,10 @@
-"""DTLS and SCTP by aiortc's public parts: ``RTCDtlsTransport`` and ``RTCSctpTransport``.
-
-Each of the two talks to the object below it through a few methods. Both objects below are ours, and that is where
-this stack bounds what aiortc leaves open:
-
-- :class:`_PacketPipe` stands in for the ICE transport, below DTLS.
-- :class:`_SctpPipe` stands between DTLS and SCTP. While the application doesn't read, it holds DATA packets back,
-  so that their sender stops; what is left of a hostile packet after aiortc's parser ends the peer by name instead
-  of in a traceback; and what aiortc's tasks send after the end goes nowhere instead of to the loop's exception
-  handler.
-"""
+"""DTLS and SCTP by aiortc's public parts: ``RTCDtlsTransport`` and ``RTCSctpTransport``."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import ClassVar, Final
 
 from aiortc import (
@@ -28,27 +17,23 @@ from aiortc import (
     RTCSctpCapabilities,
     RTCSctpTransport,
 )
+from aiortc.rtcsctptransport import WEBRTC_BINARY_EMPTY, WEBRTC_DCEP, WEBRTC_STRING_EMPTY
+from OpenSSL import SSL
 
 from ..abc import ChannelEvents, Engine, EngineChannel, EnginePeer, PeerEvents, PeerSettings, PeerStatistics
-from ..errors import ConnectionClosed, DtlsFailed, EngineError, SctpFailed, TooManyStreams
-from ..protocol.limits import MAX_EARLY_MESSAGES, MAX_HELD_PACKETS_BYTES
+from ..errors import ConnectionClosed, DtlsFailed, SctpFailed
+from ..protocol.limits import MAX_EARLY_MESSAGES
 from ..protocol.sdp import SessionDescription
+from .aiortc_pipes import PacketPipe, SctpPipe
 from .peer import IcePeer, Stack
+from .stream_ids import MAX_STREAMS, StreamIds
 
-_logger = logging.getLogger("libp2p.transport.webrtc.engine")
-
-SENTINEL_ID: Final = 65534
+SENTINEL_ID: Final = MAX_STREAMS
 """A negotiated channel that is never used: its ``open`` and ``close`` are those of the association, which has no
 event of its own. The highest id, so that no peer will ever want it."""
 
 SCTP_PORT: Final = 5000
 """Our SCTP port (RFC 8841, section 5: the value is arbitrary, and everyone uses this one)."""
-
-DATA_CHUNK: Final = 0
-"""Chunk type of DATA (RFC 9260, section 3.3.1), the first byte after the common header."""
-
-COMMON_HEADER: Final = 12
-"""Bytes of SCTP's common header (RFC 9260, section 3.1)."""
 
 
 class AiortcEngine(Engine):
@@ -73,16 +58,16 @@ class AiortcStack(Stack):
     ) -> None:
         self._remote = remote
         self._events = events
-        self._send_window = settings.config.send_buffer
-        self._is_server = is_server
-        self._pipe = _PacketPipe(send_packet, is_server=is_server)
+        self._pipe = PacketPipe(send_packet, is_server=is_server)
         certificate = RTCCertificate(settings.certificate.private_key, settings.certificate.x509)
-        # The pipe has what RTCDtlsTransport uses of an RTCIceTransport; a test holds both to it.
+        # The pipes have what aiortc's transports use of those below them; a test holds both to it.
         self._dtls = RTCDtlsTransport(self._pipe, [certificate])  # type: ignore[arg-type]
-        self._sctp_pipe = _SctpPipe(self._dtls, settings.config.receive_buffer, self._end)
-        self._sctp = RTCSctpTransport(self._sctp_pipe, SCTP_PORT)  # type: ignore[arg-type]
+        self._sctp_pipe = SctpPipe(self._dtls, settings.config.receive_buffer, self._end)
+        self._sctp = _SctpTransport(self._sctp_pipe, SCTP_PORT)  # type: ignore[arg-type]
+        self._sctp.on("early_message", self._keep_early)
+        self._early: dict[int, list[bytes]] = {}
         self._channels: dict[int, AiortcChannel] = {}
-        self._next_id = 1 if is_server else 0
+        self._ids = StreamIds(is_server=is_server, in_use=self._channels)
         self.ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._dtls.on("statechange", self._dtls_changed)
 
@@ -91,10 +76,23 @@ class AiortcStack(Stack):
 
     async def handshake(self) -> None:
         fingerprints = [RTCDtlsFingerprint(f.algorithm, f.value) for f in self._remote.fingerprints]
-        await self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints))
+        try:
+            await self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints))
+        except SSL.Error as exc:
+            raise DtlsFailed(f"the DTLS handshake failed: {exc}") from None
         if self._dtls.state != "connected":
+            await self._refuse()
             msg = "the DTLS handshake failed: the peer's certificate does not match its description, or it gave up"
             raise DtlsFailed(msg)
+
+    async def _refuse(self) -> None:
+        """Tell the peer: aiortc would leave it waiting."""
+        ssl = self._dtls._ssl  # noqa: SLF001
+        assert ssl is not None
+        # In the middle of a handshake nothing can be shut down; what goes out then is OpenSSL's alert.
+        with suppress(SSL.Error):
+            ssl.shutdown()
+        await self._dtls._write_ssl()  # noqa: SLF001
 
     async def associate(self) -> None:
         established = asyncio.Event()
@@ -110,24 +108,14 @@ class AiortcStack(Stack):
             raise SctpFailed(msg)
 
     def open_channel(self, events: ChannelEvents, label: str, negotiated_id: int | None) -> EngineChannel:
-        stream_id = self._free_id() if negotiated_id is None else negotiated_id
+        stream_id = negotiated_id
+        if stream_id is None:
+            stream_id = self._ids.take(self._sctp.maxChannels or MAX_STREAMS)
         parameters = RTCDataChannelParameters(label=label, id=stream_id, negotiated=negotiated_id is not None)
-        channel = AiortcChannel(self, RTCDataChannel(self._sctp, parameters), stream_id)
+        early = self._early.pop(stream_id, [])
+        channel = AiortcChannel(self, RTCDataChannel(self._sctp, parameters), stream_id, early)
         channel.bind(events)
         return channel
-
-    def _free_id(self) -> int:
-        """The next free id, round and round: a peer may still be busy closing the one that was freed last."""
-        limit = min(self._sctp.maxChannels or SENTINEL_ID, SENTINEL_ID)
-        parity = self._next_id & 1
-        for _ in range(limit):
-            stream_id, self._next_id = self._next_id, self._next_id + 2
-            if self._next_id >= limit:
-                self._next_id = parity
-            if stream_id < limit and stream_id not in self._channels:
-                return stream_id
-        msg = f"all {limit // 2} stream ids of this end are in use"
-        raise TooManyStreams(msg)
 
     def statistics(self) -> PeerStatistics:
         pipe, sctp_pipe = self._pipe, self._sctp_pipe
@@ -148,6 +136,9 @@ class AiortcStack(Stack):
         self._sctp_pipe.release()
         await self._sctp.stop()
         self._sctp_pipe.cut()
+        # A task of aiortc that was about to run may start a timer: it gets its turn, and the timer is stopped too.
+        await asyncio.sleep(0)
+        await self._sctp.stop()
         await self._dtls.stop()
         self._pipe.close()
         for channel in list(self._channels.values()):
@@ -167,12 +158,14 @@ class AiortcStack(Stack):
         if not self.ended.done():
             self.ended.set_result(reason)
 
-    # --- for the channels -----------------------------------------------------------------------------------------
+    # --- messages for a channel that the peer has opened by agreement, and we have not yet ----------------------
 
-    @property
-    def send_window(self) -> int:
-        """Bytes that a channel may have unsent."""
-        return self._send_window
+    def _keep_early(self, stream_id: int, data: bytes) -> None:
+        if sum(map(len, self._early.values())) < MAX_EARLY_MESSAGES:
+            self._early.setdefault(stream_id, []).append(data)
+            self.count_unread(len(data))
+
+    # --- for the channels -----------------------------------------------------------------------------------------
 
     def add_channel(self, channel: AiortcChannel) -> None:
         self._channels[channel.id] = channel
@@ -189,16 +182,20 @@ class AiortcStack(Stack):
 class AiortcChannel(EngineChannel):
     """An ``RTCDataChannel`` with credits."""
 
-    def __init__(self, stack: AiortcStack, channel: RTCDataChannel, stream_id: int) -> None:
+    def __init__(
+        self, stack: AiortcStack, channel: RTCDataChannel, stream_id: int, early: Sequence[bytes] = ()
+    ) -> None:
         self._stack = stack
         self._channel = channel
         self._id = stream_id
         self._events: ChannelEvents | None = None
-        self._early: list[bytes] = []
         self._unsent = 0
         self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
-        channel.bufferedAmountLowThreshold = stack.send_window // 2
+        self._early = list(early)
+        if early:
+            # Later, for who opens the channel doesn't know it yet.
+            asyncio.get_running_loop().call_soon(self._tell_early)
         channel.on("message", self._message_received)
         channel.on("bufferedamountlow", self._report_sent)
         channel.on("close", self.closed)
@@ -214,9 +211,6 @@ class AiortcChannel(EngineChannel):
 
     def bind(self, events: ChannelEvents) -> None:
         self._events = events
-        early, self._early = self._early, []
-        for data in early:
-            events.on_message(data)
 
     def send(self, data: bytes) -> None:
         if self._channel.readyState not in ("connecting", "open"):
@@ -224,7 +218,7 @@ class AiortcChannel(EngineChannel):
         self._unsent += len(data)
         # Queued even while the DATA_CHANNEL_ACK is under way (RFC 8832, section 6), which send() would refuse.
         self._channel.transport._data_channel_send(self._channel, data)  # noqa: SLF001
-        self._report_sent()
+        self._expect_sent()
 
     def close(self, delay: float = 0.0) -> None:
         if self._is_closed:
@@ -239,6 +233,7 @@ class AiortcChannel(EngineChannel):
         """The channel is closed in both directions, or its association is gone."""
         if self._is_closed:
             return
+        self._tell_early()
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -248,167 +243,45 @@ class AiortcChannel(EngineChannel):
             self._events.on_closed()
 
     def _message_received(self, message: bytes | str) -> None:
+        if self._events is None:
+            # The channel was closed instead of bound: nobody will ever read it.
+            return
         data = message.encode() if isinstance(message, str) else message
         self._stack.count_unread(len(data))
-        if self._events is not None:
-            self._events.on_message(data)
-        elif len(self._early) < MAX_EARLY_MESSAGES:
+        if self._early:
             self._early.append(data)
         else:
-            self._channel.close()
+            self._events.on_message(data)
+
+    def _tell_early(self) -> None:
+        early, self._early = self._early, []
+        for data in early:
+            assert self._events is not None
+            self._events.on_message(data)
 
     def _report_sent(self) -> None:
-        """Tell what has left the buffer: on aiortc's event at half the window, and with each send."""
-        sent = self._unsent - self._channel.bufferedAmount
-        if sent > 0 and self._events is not None:
-            self._unsent -= sent
+        # An empty message counts as one byte in aiortc's buffer.
+        sent = max(0, self._unsent - self._channel.bufferedAmount)
+        self._unsent -= sent
+        self._expect_sent()
+        if sent and self._events is not None:
             self._events.on_sent(sent)
 
-
-class _PacketPipe:
-    """What ``RTCDtlsTransport`` needs of the ICE transport below it: ``_recv``, ``_send`` and ``role``."""
-
-    QUEUE_LIMIT: ClassVar[int] = 2048
-    """Packets that wait for DTLS. It takes them without waiting, so they only gather while the loop is busy."""
-
-    def __init__(self, send_packet: Callable[[bytes], None], *, is_server: bool) -> None:
-        # RTCDtlsTransport takes its own role from this one: the controlling end is server.
-        self.role = "controlling" if is_server else "controlled"
-        self.bytes_sent = self.bytes_received = 0
-        self.packets_sent = self.packets_received = self.packets_dropped = 0
-        self._send_packet = send_packet
-        self._queue: deque[bytes] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._is_closed = False
-
-    def feed(self, data: bytes) -> None:
-        if len(self._queue) >= self.QUEUE_LIMIT:
-            self.packets_dropped += 1
-            return
-        self.packets_received += 1
-        self.bytes_received += len(data)
-        self._queue.append(data)
-        self._wake()
-
-    def close(self) -> None:
-        self._is_closed = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def _recv(self) -> bytes:
-        while not self._queue:
-            if self._is_closed:
-                raise ConnectionError
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        return self._queue.popleft()
-
-    async def _send(self, data: bytes) -> None:
-        self.packets_sent += 1
-        self.bytes_sent += len(data)
-        self._send_packet(data)
+    def _expect_sent(self) -> None:
+        """Have aiortc tell when half of the buffer has left, and then half of the rest, down to nothing."""
+        self._channel.bufferedAmountLowThreshold = self._channel.bufferedAmount // 2
 
 
-class _SctpPipe:
-    """What ``RTCSctpTransport`` needs of the DTLS transport below it, with a valve in the way up.
+class _SctpTransport(RTCSctpTransport):
+    """Tells by the event ``early_message`` of messages on streams without a channel, which aiortc drops.
 
-    The valve is shut while ``limit`` bytes are unread. Only packets that begin with a DATA chunk stop at it:
-    acknowledgements of what we send go on.
+    Both ends open a negotiated channel, and one of them is the first.
     """
 
-    def __init__(self, dtls: RTCDtlsTransport, limit: int, on_error: Callable[[EngineError], None]) -> None:
-        self.unread = 0
-        self.packets_dropped = 0
-        self._dtls = dtls
-        self._limit = limit
-        self._on_error = on_error
-        self._receiver: RTCSctpTransport | None = None
-        self._held: deque[bytes] = deque()
-        self._held_bytes = 0
-        self._feeding: asyncio.Task[None] | None = None
-        self._is_cut = False
-
-    # What RTCSctpTransport uses:
-
-    @property
-    def state(self) -> str:
-        return self._dtls.state
-
-    @property
-    def _role(self) -> str:
-        return "server" if self._dtls.transport.role == "controlling" else "client"
-
-    def _register_data_receiver(self, receiver: RTCSctpTransport) -> None:
-        self._receiver = receiver
-        self._dtls._register_data_receiver(self)  # noqa: SLF001
-
-    def _unregister_data_receiver(self, receiver: RTCSctpTransport) -> None:  # noqa: ARG002 - aiortc's signature
-        self._receiver = None
-        self._dtls._unregister_data_receiver(self)  # noqa: SLF001
-
-    async def _send_data(self, data: bytes) -> None:
-        # After the end, tasks and timers of aiortc still send; an exception would go to the loop's handler.
-        if not self._is_cut and self._dtls.state == "connected":
-            await self._dtls._send_data(data)  # noqa: SLF001
-
-    # What RTCDtlsTransport uses:
-
-    async def _handle_data(self, data: bytes) -> None:
-        if len(data) > COMMON_HEADER and data[COMMON_HEADER] == DATA_CHUNK and (self._is_shut or self._held):
-            self._hold(data)
+    async def _data_channel_receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
+        if stream_id in self._data_channels or pp_id == WEBRTC_DCEP:
+            await super()._data_channel_receive(stream_id, pp_id, data)
         else:
-            await self._pass_up(data)
-
-    # The valve:
-
-    @property
-    def _is_shut(self) -> bool:
-        return self.unread >= self._limit
-
-    def count_unread(self, size: int) -> None:
-        self.unread += size
-        if self._held and self._feeding is None and self.unread <= self._limit // 2:
-            self._feeding = asyncio.get_running_loop().create_task(self._feed_held())
-
-    def release(self) -> None:
-        """Forget what is held."""
-        self._held.clear()
-        self._held_bytes = 0
-        if self._feeding is not None:
-            self._feeding.cancel()
-
-    def cut(self) -> None:
-        """Send nothing any more."""
-        self._is_cut = True
-
-    def _hold(self, data: bytes) -> None:
-        if self._held_bytes + len(data) > MAX_HELD_PACKETS_BYTES:
-            # To SCTP this is loss: the sender sends it again when we read again.
-            self.packets_dropped += 1
-            return
-        self._held.append(data)
-        self._held_bytes += len(data)
-
-    async def _feed_held(self) -> None:
-        try:
-            while self._held and not self._is_shut:
-                data = self._held.popleft()
-                self._held_bytes -= len(data)
-                await self._pass_up(data)
-        finally:
-            self._feeding = None
-
-    async def _pass_up(self, data: bytes) -> None:
-        if self._receiver is None:
-            return
-        try:
-            await self._receiver._handle_data(data)  # noqa: SLF001
-        except ConnectionError:
-            raise
-        except Exception as exc:
-            # aiortc asserts what a peer should do. One that does otherwise ends its own connection, no more.
-            _logger.debug("aiortc failed on a packet of %d bytes", len(data), exc_info=True)
-            self._on_error(EngineError(f"the peer sent what aiortc can't handle: {type(exc).__name__} {exc}"))
+            # An empty message has one byte in its place (RFC 8831, section 6.6).
+            is_empty = pp_id in (WEBRTC_BINARY_EMPTY, WEBRTC_STRING_EMPTY)
+            self.emit("early_message", stream_id, b"" if is_empty else data)

@@ -10,10 +10,11 @@ aioice's private attributes that this module relies on are listed in :data:`PRIV
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Final, Literal, cast
 
 import aioice
@@ -28,7 +29,9 @@ from ..protocol.ice_url import IceUrl
 from ..protocol.limits import MAX_REMOTE_CANDIDATES
 from ..protocol.sdp import IceCandidate
 from .ice_port import HostPort, IcePort, RelayPort, TurnServer
+from .mdns import is_mdns_name, resolve_mdns
 from .resolver import resolve
+from .udp_port import Address
 
 _logger = logging.getLogger("libp2p.transport.webrtc.ice")
 
@@ -36,7 +39,9 @@ PRIVATE_ATTRIBUTES: Final = (
     "_protocols",
     "_local_candidates",
     "_remote_candidates",
+    "_add_remote_candidate",
     "_pair_remote_candidate",
+    "_prune_components",
     "_early_checks_done",
     "_check_periodic",
 )
@@ -112,46 +117,55 @@ class IceAgent(aioice.Connection):
         self._connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._gathered: asyncio.Task[None] | None = None
         self._servers_asked = asyncio.Event()
+        self._server_failures: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._remote_count = 0
+        self._additions: list[asyncio.Task[None]] = []
+        self._remote_ended = False
+        self._peer_addresses: set[Address] = set()
         self._finished = False
 
     # --- candidates -----------------------------------------------------------------------------------------------
 
     def gather(self) -> None:
         """Begin to gather. Host candidates are told within one turn of the loop, the others as they come."""
-        self._gathered = self._spawn(self.gather_candidates())
+        if self._gathered is None and not self._finished:
+            self._gathered = self._spawn(self.gather_candidates())
 
     def add_remote(self, candidate: IceCandidate | None) -> None:
         """Take a candidate of the peer; ``None`` ends them. Those over the limit, and TCP ones, are ignored."""
-        if self._finished:
+        if self._finished or self._remote_ended:
             return
         if candidate is None:
+            self._remote_ended = True
             self._spawn(self._end_remote())
         elif (candidate.transport, candidate.component) == ("udp", COMPONENT) and (
-            self._remote_count < MAX_REMOTE_CANDIDATES
+            len(self._additions) < MAX_REMOTE_CANDIDATES
         ):
-            self._remote_count += 1
-            self._spawn(self._add_remote(candidate))
+            self._additions.append(self._spawn(self._add_remote(candidate)))
 
     async def _add_remote(self, candidate: IceCandidate) -> None:
-        try:
-            await self.add_remote_candidate(_to_aioice(candidate))
-        except (OSError, ValueError) as exc:
-            # No multicast for a .local name, or a candidate after the end of candidates.
-            _logger.debug("remote candidate %s is not usable: %s", candidate.address, exc)
+        host: str | None = candidate.address
+        if is_mdns_name(candidate.address):
+            # Relaying to it would tell the TURN server what the name hides (section 3.3.2 of the draft).
+            host = None if self._relay_only else await resolve_mdns(candidate.address)
+        if host is None:
+            _logger.debug("remote candidate %s is not usable", candidate.address)
             return
+        self._peer_addresses.add((str(ipaddress.ip_address(host)), candidate.port))
+        self._add_remote_candidate(_to_aioice(candidate), host)
         # connect() looks every 20 ms; a candidate that has just come needn't wait.
         if self._early_checks_done:
             self._check_periodic()
 
     async def _end_remote(self) -> None:
+        if self._additions:
+            await asyncio.wait(self._additions)
         # aioice gives up as soon as all pairs have failed, so it may not know before our own relays exist.
         await self._servers_asked.wait()
-        try:
-            await self.add_remote_candidate(None)
-        except ValueError:
-            _logger.debug("end of candidates was told twice")
+        await self.add_remote_candidate(None)
+
+    def _prune_components(self) -> None:
+        """Keep the one component even if the peer named no candidate: its checks may still come (called by aioice)."""
 
     async def get_component_candidates(
         self,
@@ -164,10 +178,10 @@ class IceAgent(aioice.Connection):
         self._protocols.extend(cast("list[StunProtocol]", hosts))
         for port in hosts:
             self._tell(port.local_candidate)
-        queries: list[Coroutine[object, object, None]] = [
-            self._ask_stun(port, url) for port in hosts for url in self._stun_servers
-        ]
-        queries += [self._ask_turn(server) for server in self._turn_servers]
+        queries = {
+            self._spawn(self._ask_stun(port, url)): url for port in hosts for url in self._stun_servers
+        }
+        queries |= {self._spawn(self._ask_turn(server)): server.url for server in self._turn_servers}
         self._spawn(self._ask_servers(queries, timeout))
         return [port.local_candidate for port in hosts]
 
@@ -186,41 +200,45 @@ class IceAgent(aioice.Connection):
             ports.append(port)
         return ports
 
-    async def _ask_servers(self, queries: list[Coroutine[object, object, None]], timeout: float) -> None:  # noqa: ASYNC109
-        tasks = [self._spawn(query) for query in queries]
-        try:
-            if tasks:
-                _, late = await asyncio.wait(tasks, timeout=timeout)
-                for task in late:
-                    task.cancel()
-        finally:
-            self._servers_asked.set()
+    async def _ask_servers(self, queries: Mapping[asyncio.Task[None], IceUrl], timeout: float) -> None:  # noqa: ASYNC109
+        if queries:
+            _, late = await asyncio.wait(queries, timeout=timeout)
+            for task in late:
+                task.cancel()
+                self._server_failed(queries[task], f"no answer within {timeout:g} s")
+        self._servers_asked.set()
         self._events.on_local_candidate(None)
+        if not self._protocols:
+            self._fail()
+
+    def _server_failed(self, url: IceUrl, reason: object) -> None:
+        failure = f"{url}: {reason}"
+        _logger.info("no candidate from %s", failure)
+        if failure not in self._server_failures:
+            self._server_failures.append(failure)
 
     async def _ask_stun(self, port: HostPort, url: IceUrl) -> None:
         """Learn the server-reflexive candidate of a host port (RFC 8445, section 5.1.1.2)."""
         try:
-            for family, address in await resolve(url.host, url.port, family=port.family):
+            for family, address in await resolve(url.host, url.port):
                 if family != port.family:
                     continue
                 mapped = await port.reflexive_address((address, url.port))
-                if mapped != port.address and mapped[0] not in (c.host for c in self._local_candidates):
+                # The same address again is redundant (RFC 8445, section 5.1.3).
+                if mapped not in [(known.host, known.port) for known in self._local_candidates]:
                     candidate = _local_candidate("srflx", mapped, base=port.address)
                     self._local_candidates.append(candidate)
                     self._tell(candidate)
                 return
         except (OSError, stun.TransactionError) as exc:
-            _logger.info("%s did not answer on %s: %s", url, port.address[0], exc)
+            self._server_failed(url, exc)
 
     async def _ask_turn(self, server: TurnServer) -> None:
         """Allocate a relayed candidate (RFC 8656) and pair it with the peer's candidates."""
         try:
             port = await RelayPort.allocate(self, server)
         except (OSError, ValueError, stun.TransactionError) as exc:
-            _logger.info("%s gave no relay: %s", server.url, exc)
-            return
-        if self._finished:
-            await port.close()
+            self._server_failed(server.url, exc)
             return
         # A hidden related address doesn't tell the host's own (RFC 8839, section 5.1).
         base = ("0.0.0.0", 9) if self._relay_only else port.mapped_address  # noqa: S104 - an SDP placeholder
@@ -239,37 +257,46 @@ class IceAgent(aioice.Connection):
 
     # --- checks ---------------------------------------------------------------------------------------------------
 
-    async def establish(self, ufrag: str, pwd: str) -> None:
+    async def establish(self, ufrag: str, pwd: str, *, is_lite: bool = False) -> None:
         """Run the checks against the peer with these credentials until a pair is nominated.
 
+        :param is_lite: whether the peer only answers checks (RFC 8445, section 2.5), which makes us controlling
         :raises IceFailed: if every pair failed, or no candidate could be gathered
         """
         self.remote_username, self.remote_password = ufrag, pwd
-        if self._gathered is None:
-            self.gather()
+        self.remote_is_lite = is_lite
+        self.ice_controlling = self.ice_controlling or is_lite
+        self.gather()
         assert self._gathered is not None
         await self._gathered
-        checks = self._spawn(self._run_checks())
-        try:
-            await asyncio.shield(self._connected)
-        except asyncio.CancelledError:
-            checks.cancel()
-            raise
+        self._spawn(self.connect()).add_done_callback(self._checks_ended)
+        # Done at the first nomination; connect() returns up to 20 ms later.
+        await self._connected
 
-    async def _run_checks(self) -> None:
-        try:
-            await self.connect()
-        except ConnectionError:
-            if not self._connected.done():
-                self._connected.set_exception(IceFailed(self.describe_failure()))
+    def _checks_ended(self, checks: asyncio.Task[None]) -> None:
+        if checks.cancelled():
+            return
+        error = checks.exception()
+        if error is not None:
+            self._fail(None if isinstance(error, ConnectionError) else error)
+
+    def _fail(self, error: BaseException | None = None) -> None:
+        if not self._connected.done():
+            self._connected.set_exception(error or IceFailed(self.describe_failure()))
 
     async def check_start(self, pair: AioicePair) -> None:
         """Check one pair; over a relay a little later than a direct one (called by aioice)."""
-        if not self._relay_only and "relay" in (pair.local_candidate.type, pair.remote_candidate.type):
-            # In progress, so that it doesn't hold up the pairs behind it in the check list.
-            self.check_state(pair, AioicePair.State.IN_PROGRESS)
-            await asyncio.sleep(RELAY_HANDICAP)
-        await super().check_start(pair)
+        try:
+            if not self._relay_only and "relay" in (pair.local_candidate.type, pair.remote_candidate.type):
+                # In progress, so that it doesn't hold up the pairs behind it in the check list.
+                self.check_state(pair, AioicePair.State.IN_PROGRESS)
+                await asyncio.sleep(RELAY_HANDICAP)
+            await super().check_start(pair)
+        except asyncio.CancelledError:
+            # connect() gives the others up at the first nomination. The peer may still prefer one of them.
+            pair.task = None
+            self.check_state(pair, AioicePair.State.FROZEN)
+            raise
 
     def check_complete(self, pair: AioicePair) -> None:
         """Select among nominated pairs the one of the highest priority (RFC 8445, section 8.1.1; called by aioice)."""
@@ -289,15 +316,15 @@ class IceAgent(aioice.Connection):
     def _priority(self, pair: AioicePair) -> int:
         return candidate_pair_priority(pair.local_candidate, pair.remote_candidate, self.ice_controlling)
 
-    def check_received(self, message: stun.Message, address: tuple[str, int], port: IcePort) -> None:
-        """A STUN request arrived at ``port``."""
-        known = len(self._remote_candidates) < 2 * MAX_REMOTE_CANDIDATES or any(
-            (candidate.host, candidate.port) == address for candidate in self._remote_candidates
-        )
-        # aioice relies on PRIORITY, and remembers every address that an authenticated peer sends from.
-        if "PRIORITY" in message.attributes and known:
-            self.request_received(message, address, cast("StunProtocol", port))
-            port.answer_with_check(address)
+    def check_incoming(self, message: stun.Message, addr: Address, protocol: StunProtocol) -> None:
+        """An authenticated check arrived at a port (called by aioice)."""
+        # aioice remembers each address that an authenticated peer sends from, with the priority that it tells.
+        if "PRIORITY" in message.attributes and (
+            addr in self._peer_addresses or len(self._peer_addresses) < 2 * MAX_REMOTE_CANDIDATES
+        ):
+            self._peer_addresses.add(addr)
+            super().check_incoming(message, addr, protocol)
+            cast("IcePort", protocol).answer_with_check(addr)
 
     # --- after the checks -----------------------------------------------------------------------------------------
 
@@ -317,9 +344,10 @@ class IceAgent(aioice.Connection):
         if pair is not None:
             cast("IcePort", pair.protocol).send(data, pair.remote_addr)
 
-    def packet_received(self, data: bytes) -> None:
-        """A packet that isn't STUN arrived at a port."""
-        self._events.on_packet(data)
+    def packet_received(self, data: bytes, address: Address) -> None:
+        """A packet that isn't STUN arrived at a port. Anybody may send one: the peer's addresses are known."""
+        if address in self._peer_addresses:
+            self._events.on_packet(data)
 
     async def query_consent(self) -> None:
         """Ask for consent to send (RFC 7675) until it expires (started by aioice when the checks are done)."""
@@ -355,40 +383,40 @@ class IceAgent(aioice.Connection):
 
     def describe_failure(self) -> str:
         """What was tried, and what could help."""
-        if not self._local_candidates:
-            if self._relay_only:
-                return (
-                    "no candidate pair worked: the policy is relay only and no TURN server gave a relay; "
-                    "check ice_servers and their credentials"
-                )
-            return "no candidate pair worked: no local address could be bound; check bind_addresses"
         local = sorted({candidate.type for candidate in self._local_candidates})
         remote = sorted({candidate.type for candidate in self._remote_candidates})
-        if not remote:
-            return (
-                f"no candidate pair worked: the peer sent no usable candidate; ours were {', '.join(local)}"
+        if not local:
+            tried = (
+                "the policy is relay only and no TURN server gave a relay"
+                if self._relay_only
+                else "no local address could be bound; check bind_addresses"
             )
-        cure = (
-            "the TURN server could not connect them either"
-            if "relay" in local
-            else "no TURN server gave a relay; check ice_servers"
-            if self._turn_servers
-            else "no TURN server is configured"
-        )
-        return f"no candidate pair worked; tried {', '.join(local)} to {', '.join(remote)}; {cure}"
+        elif not remote:
+            tried = f"the peer sent no usable candidate; ours were {', '.join(local)}"
+        else:
+            tried = f"tried {', '.join(local)} to {', '.join(remote)}"
+        if not self._turn_servers:
+            cure = "no TURN server is configured"
+        elif "relay" in local:
+            cure = "the TURN server could not connect them either"
+        else:
+            cure = "check ice_servers"
+        return "; ".join([f"no candidate pair worked: {tried}", cure, *self._server_failures])
 
     async def close(self) -> None:
         """End everything within a second. Safe to call twice."""
         self._finished = True
         for task in self._tasks:
             task.cancel()
-        # Relays say good-bye to their server, side by side; the others only close a socket.
-        await asyncio.gather(*(port.close() for port in self._protocols))
-        await super().close()
+        try:
+            # Relays say good-bye to their server, side by side; the others only close a socket.
+            await asyncio.gather(*(port.close() for port in self._protocols))
+        finally:
+            await super().close()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        if not self._connected.cancel() and not self._connected.cancelled():
-            self._connected.exception()
+        if self._connected.done() and not self._connected.cancelled():
+            self._connected.exception()  # Nobody else may have looked, and an unseen exception is logged.
 
     def _spawn(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine)

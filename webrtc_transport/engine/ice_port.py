@@ -7,7 +7,7 @@ aioice takes these in place of its own protocol objects. It needs of them ``loca
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import socket
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -22,7 +22,11 @@ from .resolver import resolve
 from .udp_port import SOCKET_BUFFER, Address, UdpPort
 
 if TYPE_CHECKING:
+    from aioice.ice import StunProtocol
+
     from .ice import IceAgent
+
+_logger = logging.getLogger("libp2p.transport.webrtc.ice")
 
 FIRST_RETRANSMISSION: Final = 0.05
 """Seconds. RFC 8445 (section 14.3) asks for 500 ms because of TURN at scale; on a lost check that is the whole dial."""
@@ -39,8 +43,8 @@ RELAY_CLOSE_TIMEOUT: Final = 0.5
 ALLOCATION_LIFETIME: Final = 600
 """Seconds (RFC 8656, section 3.2)."""
 
-CHANNEL_REFRESH_TIME: Final = 500
-"""Seconds; a channel binding lasts 600 (RFC 8656, section 12)."""
+CHANNEL_REFRESH_TIME: Final = 240
+"""Seconds; a channel binding lasts 600, but the permission that it installs 300 (RFC 8656, sections 9 and 12)."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class IcePort(ABC):
         """A datagram arrived (asyncio's name: relays call it too)."""
         kind = classify(data)
         if kind is PacketKind.DTLS:
-            self._agent.packet_received(data)
+            self._agent.packet_received(data, addr)
         elif kind is PacketKind.STUN and is_well_formed_stun(data):
             try:
                 message = stun.parse_message(data)
@@ -121,7 +125,7 @@ class IcePort(ABC):
 
     def _stun_received(self, message: stun.Message, address: Address) -> None:
         if message.message_class is stun.Class.REQUEST:
-            self._agent.check_received(message, address, self)
+            self._agent.request_received(message, address, cast("StunProtocol", self))
         elif message.message_class in (stun.Class.RESPONSE, stun.Class.ERROR):
             transaction = self._transactions.get(message.transaction_id)
             if transaction is not None:
@@ -217,6 +221,7 @@ class RelayPort(IcePort):
         self._client = client
         self.address = address
         self._sends: set[asyncio.Task[None]] = set()
+        self._disconnected = asyncio.Event()
 
     @classmethod
     async def allocate(cls, agent: IceAgent, server: TurnServer) -> Self:
@@ -229,7 +234,7 @@ class RelayPort(IcePort):
         try:
             port = cls(agent, client, await client.connect())
         except BaseException:
-            client.transport.close()
+            client.transport.abort()
             raise
         client.receiver = cast("asyncio.DatagramProtocol", port)
         return port
@@ -253,29 +258,32 @@ class RelayPort(IcePort):
             # The server refused the channel or is gone: the datagram is lost, and checks will show it.
             task.exception()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The server closed the connection (asyncio's name): consent will expire."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """The socket is closed (asyncio's name). If that was the server's doing, consent will expire."""
+        self._disconnected.set()
 
     def error_received(self, exc: Exception) -> None:
         """An ICMP error (asyncio's name): to UDP that is loss."""
 
     async def close(self) -> None:
         """Give the allocation back, within half a second."""
-        for task in list(self._sends):
+        for task in self._sends:
             task.cancel()
-        with contextlib.suppress(TimeoutError, OSError):
+        try:
             async with asyncio.timeout(RELAY_CLOSE_TIMEOUT):
                 await self._client.delete()
+        except (TimeoutError, OSError) as exc:
+            _logger.info("the relay %s is left to expire: %r", self.address, exc)
+        finally:
+            # close() would wait for unsent data, and over TLS for the server's good-bye.
+            self._client.transport.abort()
+            await self._disconnected.wait()
 
 
 async def _connect_turn(server: TurnServer) -> turn.TurnClientProtocol:
     loop = asyncio.get_running_loop()
     url = server.url
-    if url.secure:
-        # TLS verifies the name, so the name it must be; the loop resolves it.
-        host = url.host
-    else:
-        host = (await resolve(url.host, url.port))[0][1]
+    host = (await resolve(url.host, url.port))[0][1]
     arguments = (
         (host, url.port),
         server.username,
@@ -285,7 +293,11 @@ async def _connect_turn(server: TurnServer) -> turn.TurnClientProtocol:
     )
     if url.transport == "tcp":
         _, stream_client = await loop.create_connection(
-            lambda: _TcpClient(*arguments), host=host, port=url.port, ssl=url.secure or None
+            lambda: _TcpClient(*arguments),
+            host=host,
+            port=url.port,
+            ssl=url.secure or None,
+            server_hostname=url.host if url.secure else None,
         )
         return stream_client
     transport, client = await loop.create_datagram_endpoint(

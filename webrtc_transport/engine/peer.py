@@ -94,20 +94,13 @@ class IcePeer(EnginePeer, IceEvents):
         self._make_stack = make_stack
         self._stack: Stack | None = None
         self._early_packets: list[bytes] = []
+        self._local = describe(settings)
         self._remote: SessionDescription | None = None
+        self._phase = "new"
         self._reason: Exception | None = None
-        self._lost: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
+        self._is_running = False
         config = settings.config
-        self._local = SessionDescription(
-            ufrag=secrets.token_hex(UFRAG_BYTES),
-            pwd=secrets.token_hex(PWD_BYTES),
-            fingerprints=(
-                Fingerprint(OFFERED_FINGERPRINT, settings.certificate.fingerprint(OFFERED_FINGERPRINT)),
-            ),
-            setup=DtlsSetup.ACTPASS if settings.offerer else DtlsSetup.ACTIVE,
-            max_message_size=MAX_FRAME_LENGTH,
-        )
         self._ice = IceAgent(
             self,
             controlling=settings.offerer,
@@ -135,12 +128,12 @@ class IcePeer(EnginePeer, IceEvents):
         self._ice.gather()
 
     def start(self, remote: SessionDescription) -> None:
+        if self._reason is not None:
+            return
         assert self._task is None, "start() is called once"
         self._remote = remote
         if not self._settings.offerer:
-            # RFC 8842, section 5.3: an answerer takes the role that the offerer leaves, active if it may choose.
-            setup = DtlsSetup.PASSIVE if remote.setup is DtlsSetup.ACTIVE else DtlsSetup.ACTIVE
-            self._local = replace(self._local, mid=remote.mid, setup=setup)
+            self._local = answer(self._local, remote)
         self._task = asyncio.get_running_loop().create_task(self._run(remote))
 
     def add_remote_candidate(self, candidate: IceCandidate | None) -> None:
@@ -149,6 +142,8 @@ class IcePeer(EnginePeer, IceEvents):
     def open_channel(
         self, events: ChannelEvents, *, label: str = "", negotiated_id: int | None = None
     ) -> EngineChannel:
+        if self._reason is not None:
+            raise ConnectionClosed(f"the peer connection is over: {self._reason}")
         assert self._stack is not None, "channels are opened on a peer that is connected"
         return self._stack.open_channel(events, label, negotiated_id)
 
@@ -173,8 +168,9 @@ class IcePeer(EnginePeer, IceEvents):
         self._reason = reason
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._finish())
-        else:
+        elif self._is_running:
             self._task.cancel()
+        # Else the task looks for the reason when it begins: cancelled before that, it would never run.
 
     # --- IceEvents ------------------------------------------------------------------------------------------------
 
@@ -188,22 +184,21 @@ class IcePeer(EnginePeer, IceEvents):
             self._early_packets.append(data)
 
     def on_consent(self, state: Literal["fresh", "missed", "expired"]) -> None:
-        if state != "expired":
-            self._events.on_phase("connected" if state == "fresh" else "disconnected")
-        elif not self._lost.done():
-            timeout = self._settings.config.liveness_timeout
-            self._lost.set_result(ConnectionLost(f"the peer has not answered for {timeout:g} s"))
+        if state == "expired":
+            error = {"dtls": DtlsFailed, "sctp": SctpFailed}.get(self._phase, ConnectionLost)
+            self.close(error(f"the peer has not answered for {self._settings.config.liveness_timeout:g} s"))
+        elif self._phase in ("connected", "disconnected"):
+            self._enter("connected" if state == "fresh" else "disconnected")
 
     # --- the life of a peer ---------------------------------------------------------------------------------------
 
     async def _run(self, remote: SessionDescription) -> None:
+        self._is_running = True
         try:
-            await self._connect(remote)
-            self._events.on_phase("connected")
-            reason: Exception = await self._wait_ended()
+            reason = self._reason or await self._live(remote)
         except asyncio.CancelledError:
             # Only close() cancels this task, but for a loop that is shutting down.
-            reason = self._reason or EngineError("the event loop ended")
+            reason = EngineError("the event loop ended")
         except WebRTCError as exc:
             reason = exc
         except Exception as exc:
@@ -212,43 +207,42 @@ class IcePeer(EnginePeer, IceEvents):
         self._reason = self._reason or reason
         await self._finish()
 
-    async def _connect(self, remote: SessionDescription) -> None:
-        self._events.on_phase("ice")
+    async def _live(self, remote: SessionDescription) -> Exception:
+        """Connect, and return why the connection that came of it ended."""
+        self._enter("ice")
         for candidate in remote.candidates:
             self._ice.add_remote(candidate)
         if remote.end_of_candidates:
             self._ice.add_remote(None)
-        await self._ice.establish(remote.ufrag, remote.pwd)
-        self._events.on_phase("dtls")
-        self._stack = self._make_stack(
-            self._ice.transmit, self._is_dtls_server(remote), remote, self._settings, self._events
+        await self._ice.establish(remote.ufrag, remote.pwd, is_lite=remote.ice_lite)
+        self._enter("dtls")
+        stack = self._stack = self._make_stack(
+            self._ice.transmit, is_dtls_server(self._local, remote), remote, self._settings, self._events
         )
         for data in self._early_packets:
-            self._stack.packet_received(data)
+            stack.packet_received(data)
         self._early_packets.clear()
-        await self._stack.handshake()
-        self._events.on_phase("sctp")
-        await self._stack.associate()
+        await stack.handshake()
+        self._enter("sctp")
+        await stack.associate()
+        self._enter("connected")
+        return await stack.ended
 
-    def _is_dtls_server(self, remote: SessionDescription) -> bool:
-        if self._settings.offerer:
-            # RFC 8842, section 5.3: an active answerer sends the ClientHello.
-            return remote.setup is not DtlsSetup.PASSIVE
-        return self._local.setup is DtlsSetup.PASSIVE
-
-    async def _wait_ended(self) -> Exception:
-        assert self._stack is not None
-        ended = self._stack.ended
-        await asyncio.wait([ended, self._lost], return_when=asyncio.FIRST_COMPLETED)
-        return ended.result() if ended.done() else self._lost.result()
+    def _enter(self, phase: str) -> None:
+        self._phase = phase
+        self._events.on_phase(phase)
 
     async def _finish(self) -> None:
+        assert self._reason is not None
         try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
+            # The last one pushed is the first to be closed, and the others are even if it raises.
+            async with asyncio.timeout(CLOSE_TIMEOUT), AsyncExitStack() as parts:
+                parts.push_async_callback(self._ice.close)
                 if self._stack is not None:
-                    await self._stack.close()
-                await self._ice.close()
+                    parts.push_async_callback(self._stack.close)
         except TimeoutError:
             _logger.warning("a peer connection took more than %s s to close", CLOSE_TIMEOUT)
-        assert self._reason is not None
-        self._events.on_closed(self._reason)
+        except Exception:
+            _logger.exception("error while a peer connection was closed")
+        finally:
+            self._events.on_closed(self._reason)
