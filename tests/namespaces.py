@@ -11,7 +11,7 @@ import subprocess
 from tests.requirements import require_program, require_root
 
 ADDRESS = "10.77.0.1"
-_NETWORK = "10.77.0.0/24"
+_PREFIX_LENGTH = 24
 _GATEWAY = "10.77.0.2"
 
 
@@ -60,9 +60,11 @@ def network_namespace():
         namespace = Namespace(ip, name)
         namespace.ip("link", "set", "lo", "up")
         namespace.ip("link", "add", "veth0", "type", "veth", "peer", "name", "veth1")
-        namespace.ip("address", "add", f"{ADDRESS}/{_NETWORK.partition('/')[2]}", "dev", "veth0")
-        namespace.ip("link", "set", "veth0", "up")
-        namespace.ip("link", "set", "veth1", "up")
+        namespace.ip("address", "add", f"{ADDRESS}/{_PREFIX_LENGTH}", "dev", "veth0")
+        for interface in ("veth0", "veth1"):
+            # An IPv6 address that comes up seconds later would be a change of network to browsers.
+            namespace.ip("link", "set", interface, "addrgenmode", "none")
+            namespace.ip("link", "set", interface, "up")
         namespace.ip("route", "add", "default", "via", _GATEWAY)
         yield namespace
     finally:

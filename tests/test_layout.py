@@ -12,18 +12,19 @@ LONGEST = 400
 """Lines of a module. A longer one is asking to be two."""
 
 
-def modules():
-    for root, package in zip(ROOTS, PACKAGES, strict=True):
-        for path in sorted((root / package).rglob("*.py")):
-            yield pytest.param(path, path.relative_to(root), id=str(path.relative_to(root)))
+MODULES = [
+    pytest.param(path, path.relative_to(root), id=str(path.relative_to(root)))
+    for root, package in zip(ROOTS, PACKAGES, strict=True)
+    for path in sorted((root / package).rglob("*.py"))
+]
 
 
-@pytest.mark.parametrize(("path", "name"), [module for module in modules() if "__init__" not in module.id])
+@pytest.mark.parametrize(("path", "name"), [module for module in MODULES if "__init__" not in module.id])
 def test_each_module_has_its_test_file(path, name):
     mirror = PROJECT / "tests" / name.with_name(f"test_{name.name}")
     assert mirror.exists(), f"{name} is to be covered by {mirror.relative_to(PROJECT)}"
 
 
-@pytest.mark.parametrize(("path", "name"), modules())
+@pytest.mark.parametrize(("path", "name"), MODULES)
 def test_no_module_is_too_long(path, name):
     assert len(path.read_text().splitlines()) <= LONGEST

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgpack
 import pydantic_core
+
 from webrtc_transport.errors import InvalidSignal
 
 from .limits import MAX_COLLECTION_LENGTH, MAX_MESSAGE_SIZE
@@ -68,7 +69,7 @@ def decode(frame: Frame, codec: Codec) -> object:
 
 def _decode_json(text: str) -> object:
     try:
-        return pydantic_core.from_json(text, allow_inf_nan=False, cache_strings="none")
+        return pydantic_core.from_json(text.encode(), allow_inf_nan=False, cache_strings="none")
     except ValueError as exc:
         raise InvalidSignal(f"not JSON: {exc}") from None
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-MAX_MESSAGE_SIZE: Final = 64 * 1024
-"""Bytes of one message. The longest description (16,384 characters) takes twice its length when JSON has to escape
-each of them, and its proof 3 KiB; the rest is room for later fields."""
+MAX_MESSAGE_SIZE: Final = 128 * 1024
+"""Bytes of one message. Any valid one fits in, in either encoding: the longest description (16,384 characters) takes
+six times its length if JSON has to escape each of them. So what one client may send, another can receive."""
 
 MAX_PEER_ID_LENGTH: Final = 128
 """Characters of a peer id; today's have 46 to 62."""

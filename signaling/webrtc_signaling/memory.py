@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import TaskStatus
 from anyio.lowlevel import RunVar
-from anyio.streams.memory import MemoryObjectSendStream
+
 from webrtc_transport.abc import SignalingBackend, SignalingContext, SignalingSession
 from webrtc_transport.errors import ConfigurationError, PeerUnreachable, SignalingRejected
 from webrtc_transport.identity import Identity, PeerId
 from webrtc_transport.protocol.proof import new_session_id
-from webrtc_transport.protocol.signals import Bye, Signal
+from webrtc_transport.protocol.signals import Bye, Error, Signal
 
+from .inbound import Backlog
 from .limits import MAX_SESSION_SIGNALS
-from .session import BufferedSession, run_handler
+from .session import BufferedSession
 
 Intercept = Callable[[Signal], Sequence[Signal]]
 """Stands between the peers: it gets each signal that is sent, and returns what arrives in its place."""
 
-_BACKLOG: Final = 64
-"""Inbound sessions that wait for a handler."""
 
-_served: RunVar[dict[tuple[str, PeerId], MemoryBackend]] = RunVar("webrtc_signaling.memory")
-"""Who can be reached in this event loop: the backends that serve, by rendezvous and peer."""
+def _pass_on(signal: Signal) -> Sequence[Signal]:
+    return (signal,)
+
+
+@dataclass(eq=False)
+class _Member:
+    """One peer at a rendezvous."""
+
+    peer: PeerId
+    rendezvous: str
+    authenticated: bool
+    intercept: Intercept
+    sessions: set[_MemorySession] = field(default_factory=set)
+    backlog: Backlog | None = None
+    """There is one while somebody serves."""
+
+
+_serving: RunVar[dict[tuple[str, PeerId], _Member]] = RunVar("webrtc_signaling.memory")
+"""Who can be reached in this event loop, by rendezvous and peer."""
 
 
 class MemoryBackend(SignalingBackend):
@@ -43,14 +60,9 @@ class MemoryBackend(SignalingBackend):
         name: str = "",
         *,
         authenticated: bool = False,
-        intercept: Intercept | None = None,
+        intercept: Intercept = _pass_on,
     ) -> None:
-        self._peer = identity.peer_id
-        self._name = name
-        self._authenticated = authenticated
-        self._intercept = intercept
-        self._inbound: MemoryObjectSendStream[_MemorySession] | None = None
-        self._sessions: set[_MemorySession] = set()
+        self._member = _Member(identity.peer_id, name, authenticated, intercept)
 
     @classmethod
     def from_url(cls, url: str, context: SignalingContext) -> Self:
@@ -65,23 +77,22 @@ class MemoryBackend(SignalingBackend):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        for session in list(self._sessions):
+        for session in list(self._member.sessions):
             await session.aclose()
 
     async def connect(self, peer: PeerId) -> SignalingSession:
         await anyio.lowlevel.checkpoint()
-        target = _served.get({}).get((self._name, peer))
-        if target is None or target._inbound is None:
-            raise PeerUnreachable(f"{peer} doesn't listen on memory://{self._name}")
-        session_id = new_session_id()
-        here = _MemorySession(self, peer, session_id)
-        there = _MemorySession(target, self._peer, session_id)
-        try:
-            target._inbound.send_nowait(there)
-        except anyio.WouldBlock:
-            raise SignalingRejected(f"{peer} has too many sessions to look at", code="busy") from None
-        here.join(there)
-        return here
+        name = self._member.rendezvous
+        if peer == self._member.peer:
+            raise PeerUnreachable("a peer can't have a session with itself")
+        target = _serving.get({}).get((name, peer))
+        if target is None or target.backlog is None:
+            raise PeerUnreachable(f"{peer} doesn't listen on memory://{name}")
+        pair = _Pair(self._member, target, new_session_id())
+        for end in pair.ends:
+            end.member.sessions.add(end)
+        target.backlog.add(pair.ends[1])
+        return pair.ends[0]
 
     async def serve(
         self,
@@ -89,47 +100,56 @@ class MemoryBackend(SignalingBackend):
         *,
         task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
-        served = _served.get(None)
-        if served is None:
-            _served.set(served := {})
-        key = (self._name, self._peer)
-        if key in served:
-            raise SignalingRejected(f"{self._peer} is served on memory://{self._name} already", code="replaced")
-        self._inbound, waiting = anyio.create_memory_object_stream[_MemorySession](_BACKLOG)
-        served[key] = self
+        serving = _serving.get(None)
+        if serving is None:
+            _serving.set(serving := {})
+        member = self._member
+        if member.backlog is not None:
+            raise anyio.BusyResourceError("serving with")
+        key = (member.rendezvous, member.peer)
+        former = serving.get(key)
+        if former is not None and former.backlog is not None:
+            former.backlog.fail(SignalingRejected(f"another {member.peer} serves now", code="replaced"))
+        backlog = member.backlog = Backlog()
+        serving[key] = member
         try:
-            async with self._inbound, waiting, anyio.create_task_group() as handlers:
-                task_status.started()
-                async for session in waiting:
-                    handlers.start_soon(run_handler, handler, session)
+            await backlog.serve(handler, task_status)
         finally:
-            del served[key]
-            self._inbound = None
+            member.backlog = None
+            if serving[key] is member:
+                del serving[key]
+
+
+class _Pair:
+    """The two ends of a session: the initiator's and the listener's."""
+
+    def __init__(self, initiator: _Member, listener: _Member, session_id: str) -> None:
+        self.ends = (
+            _MemorySession(self, initiator, listener.peer, session_id),
+            _MemorySession(self, listener, initiator.peer, session_id),
+        )
+
+    def opposite(self, end: _MemorySession) -> _MemorySession:
+        return self.ends[1] if end is self.ends[0] else self.ends[0]
 
 
 class _MemorySession(BufferedSession):
-    """One of two ends."""
-
-    def __init__(self, backend: MemoryBackend, remote_peer: PeerId, session_id: str) -> None:
-        super().__init__(remote_peer, session_id, authenticated=backend._authenticated)
-        self._backend = backend
-        self._other: _MemorySession | None = None
+    def __init__(self, pair: _Pair, member: _Member, remote_peer: PeerId, session_id: str) -> None:
+        super().__init__(remote_peer, session_id, authenticated=member.authenticated)
+        self.member = member
+        self._pair = pair
         self._sent = 0
-        backend._sessions.add(self)
-
-    def join(self, other: _MemorySession) -> None:
-        """Carry signals from here to ``other``, and back."""
-        self._other, other._other = other, self
 
     async def _send(self, signal: Signal) -> None:
-        assert self._other is not None
         if self._sent >= MAX_SESSION_SIGNALS:
-            raise SignalingRejected(f"a session has no more than {MAX_SESSION_SIGNALS} signals", code="too-many-signals")
+            raise SignalingRejected(
+                f"a session has {MAX_SESSION_SIGNALS} signals at most", code="too-many-signals"
+            )
         self._sent += 1
-        for arriving in [signal] if self._backend._intercept is None else self._backend._intercept(signal):
-            self._other.feed(arriving)
+        for arriving in self.member.intercept(signal):
+            self._pair.opposite(self).feed(arriving)
 
-    def _forget(self, *, say_bye: bool) -> None:
-        self._backend._sessions.discard(self)
-        if say_bye and self._other is not None:
-            self._other.feed(Bye())
+    def _forget(self, farewell: Bye | Error | None) -> None:
+        self.member.sessions.discard(self)
+        if farewell is not None:
+            self._pair.opposite(self).feed(farewell)

@@ -3,7 +3,7 @@
 Connection
     A client opens a WebSocket on ``/`` or ``/ws``, with one of the subprotocols ``webrtc-signaling.v1.json`` (text
     frames, JSON; also without a subprotocol) and ``webrtc-signaling.v1.msgpack`` (binary frames, MessagePack). Each
-    frame is one message: a map with ``"version": 1`` and a ``"type"``, of 64 KiB at most. Unknown fields are ignored.
+    frame is one message: a map with ``"version": 1`` and a ``"type"``, of 128 KiB at most. Unknown fields are ignored.
     Fields marked *bytes* are base64 in JSON and binary in MessagePack. Peer ids are in base58btc; session ids, nonces
     and instances are 16 to 64 letters, digits, ``-`` or ``_``.
 
@@ -43,9 +43,9 @@ Reconnecting
     When a connection breaks, the server keeps the registration for ``grace`` seconds and queues what comes for it. A
     client that closes with code 1000 or 1001 ends it at once. On its next connection the client sends ``received``, the
     last number that it has from the server. ``resumed`` true: both sides send again what is beyond the other's
-    ``received``. ``resumed`` false: the server doesn't know the registration any more; both count from 1 again, and the
-    client sends all signals of its open sessions anew, with their old ``index``. For ``grace`` seconds the server queues
-    what such a client sends to peers that aren't back yet.
+    ``received``. ``resumed`` false: the server doesn't know the registration any more; both count from 1 again, and
+    the client sends all signals of its open sessions anew, with their old ``index``. For ``grace`` seconds the server
+    queues what such a client sends to peers that aren't back yet.
     A client of another ``instance`` replaces the one before it, which is told ``replaced``.
 
 Errors of the server
@@ -84,6 +84,8 @@ from webrtc_transport.protocol.signals import (
 from .limits import MAX_PEER_ID_LENGTH, MAX_SESSION_SIGNALS
 
 VERSION: Final = 1
+MAX_NUMBER: Final = 2**53 - 1
+"""Where JavaScript's integers end."""
 _REGISTER_CONTEXT: Final = "webrtc-signaling-register/1"
 _SIGNAL_TYPES: Final = frozenset({"offer", "answer", "candidate", "bye", "error"})
 
@@ -91,8 +93,7 @@ PeerText = Annotated[
     str, Field(max_length=MAX_PEER_ID_LENGTH, pattern=r"^[1-9A-HJ-NP-Za-km-z]+$", strict=True)
 ]
 Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$", strict=True)]
-Count = Annotated[int, Field(ge=0, lt=2**53, strict=True)]
-"""JavaScript's integers end at 2**53."""
+Count = Annotated[int, Field(ge=0, le=MAX_NUMBER, strict=True)]
 
 _M_co = TypeVar("_M_co", covariant=True)
 
@@ -268,11 +269,13 @@ def parse_server_message(value: object) -> ServerMessage:
 def to_wire(message: Message, *, binary: bool) -> dict[str, object]:
     """A message as a map; ``binary`` leaves bytes as they are, instead of base64."""
     fields: dict[str, object] = {"version": VERSION}
-    body = message
+    body: Challenge | Register | Registered | Ack | Failure | Envelope | SessionFailure
     if isinstance(message, Numbered):
         fields |= {"seq": message.seq, "ack": message.ack}
         body = message.message
-    mode = "python" if binary else "json"
+    else:
+        body = message
+    mode: Literal["python", "json"] = "python" if binary else "json"
     if not isinstance(body, Envelope):
         return fields | body.model_dump(mode=mode, exclude_none=True)
     signal = body.signal.model_dump(mode=mode)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import anyio
 import anyio.lowlevel
+
 from webrtc_transport.abc import SignalingSession
 from webrtc_transport.errors import PeerUnreachable, SignalingError, SignalingRejected
 from webrtc_transport.identity import PeerId
 from webrtc_transport.protocol.signals import Bye, Error, ErrorData, Signal
 from webrtc_transport.wakeup import Wakeup
-
-_logger = logging.getLogger("libp2p.transport.webrtc.signaling")
 
 _UNREACHABLE_CODES: Final = frozenset({"peer-not-found", "peer-gone", "not-listening"})
 
@@ -91,17 +88,24 @@ class BufferedSession(SignalingSession):
     async def aclose(self) -> None:
         if self._closed:
             return
+        self._close(Bye() if self._end is None else None)
+
+    def refuse(self, code: str, message: str) -> None:
+        """Close the session with an ``error`` signal instead of ``bye``."""
+        self._close(Error(data=ErrorData(code=code, message=message)))
+
+    def _close(self, farewell: Bye | Error | None) -> None:
         self._closed = True
         self._changed.notify()
-        self._forget(say_bye=self._end is None)
+        self._forget(farewell)
 
     @abstractmethod
     async def _send(self, signal: Signal) -> None:
         """Send one signal, or raise ``SignalingError``."""
 
     @abstractmethod
-    def _forget(self, *, say_bye: bool) -> None:
-        """The session is closed."""
+    def _forget(self, farewell: Bye | Error | None) -> None:
+        """The session is closed; send ``farewell``, if the peer doesn't know."""
 
 
 def session_error(peer: PeerId, data: ErrorData) -> SignalingError:
@@ -111,14 +115,3 @@ def session_error(peer: PeerId, data: ErrorData) -> SignalingError:
     if data.code in _UNREACHABLE_CODES:
         return PeerUnreachable(message)
     return SignalingRejected(message, code=data.code)
-
-
-async def run_handler(
-    handler: Callable[[SignalingSession], Awaitable[None]], session: SignalingSession
-) -> None:
-    """Let ``handler`` deal with an inbound session. A session that fails is no reason to stop serving."""
-    async with session:
-        try:
-            await handler(session)
-        except SignalingError as exc:
-            _logger.info("session with %s ended: %s", session.remote_peer, exc)

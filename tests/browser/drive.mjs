@@ -1,13 +1,13 @@
 /**
  * Drives one browser by commands on standard input, one JSON object a line, and answers each with one.
  *
- *     node drive.mjs chromium|firefox <program> <folder with node_modules> <folder for the profile>
+ *     node drive.mjs chromium|firefox <program> <folder with node_modules> <folder for the profile> light|dark
  */
 
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
-const [kind, executablePath, packages, userDataDir] = process.argv.slice(2);
+const [kind, executablePath, packages, userDataDir, colorScheme] = process.argv.slice(2);
 const { launch } = createRequire(`${packages}/`)("puppeteer-core");
 
 const CHROMIUM_FLAGS = [
@@ -72,6 +72,7 @@ const browser = await launch({
   userDataDir,
   headless: true,
   args: kind === "firefox" ? [] : CHROMIUM_FLAGS,
+  extraPrefsFirefox: { "layout.css.prefers-color-scheme.content-override": colorScheme === "dark" ? 0 : 1 },
   defaultViewport: null,
 });
 
@@ -82,14 +83,14 @@ const commands = {
   async version() {
     return browser.version();
   },
-  async open({ url, width, height, colorScheme, script }) {
+  async open({ url, width, height, script }) {
     const context = await browser.createBrowserContext();
     const page = await context.newPage();
     const log = [];
     page.on("console", (message) => log.push(`${message.type()}: ${message.text()}`));
     page.on("pageerror", (error) => log.push(`error: ${error.message}`));
     if (width !== undefined) await page.setViewport({ width, height });
-    if (colorScheme) await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: colorScheme }]);
+    if (kind === "chromium") await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: colorScheme }]);
     if (script) await page.evaluateOnNewDocument(script);
     await page.goto(url);
     lastPage += 1;
@@ -108,6 +109,9 @@ const commands = {
       element.value = "";
     });
     await input.type(text);
+  },
+  async leave({ page }) {
+    await pages.get(page).page.goto("about:blank");
   },
   async click({ page, selector }) {
     await pages.get(page).page.click(selector);
@@ -128,11 +132,11 @@ const commands = {
 const answer = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { command, ...parameters } = JSON.parse(line);
+  const { id, command, ...parameters } = JSON.parse(line);
   try {
-    answer({ result: (await commands[command](parameters)) ?? null });
+    answer({ id, result: (await commands[command](parameters)) ?? null });
   } catch (error) {
-    answer({ error: String(error) });
+    answer({ id, error: String(error) });
   }
 }
 await browser.close();

@@ -25,12 +25,16 @@ class Browser:
     def __init__(self, kind, process):
         self.kind = kind
         self._process = process
+        self._commands = 0
         self.version = self.command("version", timeout=_START_TIMEOUT)
 
     def command(self, name, *, timeout=_COMMAND_TIMEOUT, **parameters):
         """Send one command to ``drive.mjs``, and return its result."""
-        self._process.write_json({"command": name, **parameters})
-        answer = self._process.read_json(timeout)
+        self._commands += 1
+        self._process.write_json({"id": self._commands, "command": name, **parameters})
+        # Answers to commands that took too long come before it.
+        while (answer := self._process.read_json(timeout))["id"] != self._commands:
+            pass
         assert "error" not in answer, f"{name} {parameters}: {answer['error']}"
         return answer["result"]
 
@@ -77,6 +81,10 @@ class Page:
         """Click on an element."""
         self.browser.command("click", page=self.number, selector=selector)
 
+    def leave(self):
+        """Go to an empty page."""
+        self.browser.command("leave", page=self.number)
+
     def evaluate(self, expression):
         """The value of a JavaScript expression."""
         return self.browser.command("evaluate", page=self.number, expression=expression)
@@ -97,13 +105,13 @@ class Page:
 
 
 @contextlib.contextmanager
-def running_browser(kind, namespace):
-    """A headless ``chromium`` or ``firefox`` in a network namespace."""
+def running_browser(kind, namespace, color_scheme="light"):
+    """A headless ``chromium`` or ``firefox`` in a network namespace; the color scheme is ``light`` or ``dark``."""
     program = require_program(*_PROGRAMS[kind])
     node, packages = node_program(), npm_packages()
     with tempfile.TemporaryDirectory(prefix="webrtc-browser-", ignore_cleanup_errors=True) as profile:
-        command = namespace.command(node, HERE / "drive.mjs", kind, program, packages, profile)
-        with running(command) as process:
+        driver = (node, HERE / "drive.mjs", kind, program, packages, profile, color_scheme)
+        with running(namespace.command(*driver)) as process:
             browser = Browser(kind, process)
             yield browser
             process.close_input()

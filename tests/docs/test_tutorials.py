@@ -7,6 +7,7 @@ import site
 import subprocess
 import sys
 import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -23,15 +24,12 @@ def programs(tmp_path):
     inner = sysconfig.get_path("purelib", vars={"base": str(folder)})
     outer = [*site.getsitepackages(), sysconfig.get_path("purelib")]
     lines = [f"import site; site.addsitedir({path!r})\n" for path in dict.fromkeys(outer)]
-    with open(f"{inner}/outer.pth", "w", encoding="utf-8") as file:
-        file.writelines(lines)
+    Path(inner, "outer.pth").write_text("".join(lines), encoding="utf-8")
     yield folder / "bin"
     shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_shows_what_happens(page, tmp_path, programs):
-    folder = tmp_path / "desk"
-    folder.mkdir()
-    with desk(folder, programs) as reader:
+    with desk(tmp_path, programs) as reader:
         reader.work_through(DOCS / page)

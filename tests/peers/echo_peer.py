@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import re
 import sys
 import time
 
 import anyio
 
 from webrtc_transport import Identity, WebRTCTransport
+from webrtc_transport.connector import Connector
 from webrtc_transport.errors import WebRTCError
 
 
@@ -40,11 +42,26 @@ async def main(signaling):
         await listener.serve(serve_connection)
 
 
+def forge_answers():
+    """Swap the certificate of each answer after it was signed, as a server in the middle would."""
+    sign = Connector.sign_answer
+
+    def forge(self, session, sdp):
+        answer = sign(self, session, sdp)
+        forged = re.sub("a=fingerprint:.*", f"a=fingerprint:sha-256 {':'.join(['AB'] * 32)}", sdp)
+        return answer.model_copy(update={"data": answer.data.model_copy(update={"sdp": forged})})
+
+    Connector.sign_answer = forge
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("asyncio", "trio"), required=True)
     parser.add_argument("--signaling", required=True)
+    parser.add_argument("--forge-answers", action="store_true")
     arguments = parser.parse_args()
+    if arguments.forge_answers:
+        forge_answers()
     try:
         anyio.run(main, arguments.signaling, backend=arguments.backend)
     except KeyboardInterrupt:

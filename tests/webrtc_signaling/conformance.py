@@ -1,4 +1,4 @@
-"""What any signaling backend has to do. Subclass it, and say how two backends meet."""
+"""What any signaling backend has to do. Subclass it, and say how backends come by their service."""
 
 import contextlib
 
@@ -45,18 +45,25 @@ async def session_pair(alice, bob, bob_id):
 
 
 class SignalingConformance:
-    """``meet(alice, bob)`` gives a context manager of two backends for these identities, entered."""
-
     pytestmark = pytest.mark.anyio
 
-    def meet(self, alice, bob):
+    def service(self):
+        """An async context manager around what the backends share; it gives what :meth:`backend` needs."""
+        return contextlib.nullcontext()
+
+    def backend(self, service, identity):
+        """A new backend; it is entered by the test."""
         raise NotImplementedError
 
     @contextlib.asynccontextmanager
     async def met(self):
         self.alice, self.bob = Identity.generate(), Identity.generate()
         with anyio.fail_after(TIMEOUT):
-            async with self.meet(self.alice, self.bob) as (alice, bob):
+            async with (
+                self.service() as service,
+                self.backend(service, self.alice) as alice,
+                self.backend(service, self.bob) as bob,
+            ):
                 yield alice, bob
 
     @contextlib.asynccontextmanager
@@ -228,42 +235,42 @@ class SignalingConformance:
                 assert await session.receive() == ANSWER
 
     async def test_leaving_the_backend_closes_its_sessions(self):
-        alice, bob = Identity.generate(), Identity.generate()
-        with anyio.fail_after(TIMEOUT):
-            async with (
-                self.meet(alice, bob) as (one, two),
-                session_pair(one, two, bob.peer_id) as (ours, theirs),
-            ):
-                await one.__aexit__(None, None, None)
-                with pytest.raises(anyio.EndOfStream):
-                    await theirs.receive()
-                with pytest.raises(anyio.ClosedResourceError):
-                    await ours.receive()
+        async with self.met() as (alice, bob), session_pair(alice, bob, self.bob.peer_id) as (ours, theirs):
+            await alice.__aexit__(None, None, None)
+            with pytest.raises(anyio.EndOfStream):
+                await theirs.receive()
+            with pytest.raises(anyio.ClosedResourceError):
+                await ours.receive()
 
-    async def test_cancelling_anywhere_leaves_nothing_behind(self):
+    async def test_cancelling_a_session_anywhere_leaves_nothing_behind(self):
+        async with self.met() as (alice, bob):
+            await self.echo(alice, bob)
+            async with nothing_left():
+                assert await cancel_at_each_await(lambda: self.echo(alice, bob)) > 3
+            await self.echo(alice, bob)
+
+    async def test_cancelling_a_backend_anywhere_leaves_nothing_behind(self):
+        async def from_the_start(service):
+            async with self.backend(service, self.alice) as alice, self.backend(service, self.bob) as bob:
+                await self.echo(alice, bob)
+
+        self.alice, self.bob = Identity.generate(), Identity.generate()
+        with anyio.fail_after(TIMEOUT):
+            async with self.service() as service:
+                await from_the_start(service)
+                async with nothing_left():
+                    assert await cancel_at_each_await(lambda: from_the_start(service)) > 3
+
+    async def echo(self, alice, bob):
         async def handler(session):
             while True:
                 await session.send(await session.receive())
 
-        async def everything(alice, bob):
-            async with serving(bob, _until_bye(handler)), await alice.connect(self.bob.peer_id) as session:
-                # The handler is cancelled too, and may come first.
-                with contextlib.suppress(anyio.EndOfStream, SignalingError):
-                    await session.send(OFFER)
-                    assert await session.receive() == OFFER
-
-        async def from_the_start():
-            async with self.meet(self.alice, self.bob) as (alice, bob):
-                await everything(alice, bob)
-
-        async with self.met() as (alice, bob):
-            await everything(alice, bob)
-            async with nothing_left():
-                assert await cancel_at_each_await(lambda: everything(alice, bob)) > 3
-            await everything(alice, bob)
-            self.alice, self.bob = Identity.generate(), Identity.generate()
-            async with nothing_left():
-                assert await cancel_at_each_await(from_the_start) > 3
+        async with serving(bob, _until_bye(handler)), await alice.connect(self.bob.peer_id) as session:
+            # The handler is cancelled too, and may come first.
+            with contextlib.suppress(anyio.EndOfStream, SignalingError):
+                await session.send(OFFER)
+                assert await session.receive() == OFFER
 
 
 def _until_bye(handler):

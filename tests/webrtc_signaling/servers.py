@@ -1,22 +1,25 @@
-"""A real rendezvous server for tests of any event loop: it runs in a thread, on a loop of its own."""
+"""Servers for tests of any event loop: each runs in a thread, on a loop of its own."""
 
 import asyncio
 import contextlib
 import threading
 
 import anyio
+from aiohttp import web
 
+from webrtc_signaling.codec import Codec
 from webrtc_signaling.server.app import SERVICE, create_app, running_app
 from webrtc_signaling.server.settings import ServerSettings
 
 
-class SignalingServer:
-    """Use it as an async context manager, or by :func:`signaling_server`."""
+class AppThread:
+    """Serves the application that ``make_app`` makes, on one port for as long as it lives."""
 
-    def __init__(self, **settings):
-        self._settings = {"port": 0, "close_timeout": 0.5, **settings}
+    def __init__(self, make_app, settings):
+        self._make_app = make_app
+        self._settings = settings
         self.url = None
-        self.service = None
+        self.app = None
         self._thread = None
         self._loop = None
         self._stopped = None
@@ -34,9 +37,10 @@ class SignalingServer:
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run(ready)), name="test-server")
         self._thread.start()
-        while not ready.is_set():
-            assert self._thread.is_alive(), "the server did not start"
-            await anyio.sleep(0.002)
+        with anyio.CancelScope(shield=True):
+            while not ready.is_set():
+                assert self._thread.is_alive(), "the server did not start"
+                await anyio.sleep(0.002)
 
     async def stop(self):
         """End in an orderly way."""
@@ -46,15 +50,6 @@ class SignalingServer:
                 await anyio.sleep(0.002)
             self._thread.join()
             self._thread = None
-
-    async def crash(self):
-        """End without a word, as if killed."""
-        await self.call(self._abort_all)
-        await self.stop()
-
-    async def cut(self):
-        """Break every connection; the server goes on."""
-        await self.call(self._abort_all)
 
     async def call(self, func, *args):
         """Run a plain function on the server's loop."""
@@ -69,24 +64,59 @@ class SignalingServer:
             await anyio.sleep(0.002)
         return results[0]
 
-    def _abort_all(self):
-        for registration in self.service.hub._registrations.values():
-            if registration.link is not None:
-                registration.link._transport.abort()
-
     async def _run(self, ready):
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        settings = ServerSettings(**self._settings)
-        app = create_app(settings)
-        async with running_app(app, settings) as self.url:
-            self.service = app[SERVICE]
-            self._settings["port"] = int(self.url.rpartition(":")[2])
+        self.app = self._make_app(self._settings)
+        async with running_app(self.app, self._settings) as self.url:
+            port = int(self.url.rpartition(":")[2])
+            self._settings = self._settings.model_copy(update={"port": port})
             ready.set()
             await self._stopped.wait()
 
 
-@contextlib.asynccontextmanager
-async def signaling_server(**settings):
-    """A server that listens on a free port of 127.0.0.1; ``settings`` are fields of ``ServerSettings``."""
-    async with SignalingServer(**settings) as server:
-        yield server
+class SignalingServer(AppThread):
+    """The rendezvous server; ``settings`` are fields of ``ServerSettings``."""
+
+    def __init__(self, **settings):
+        super().__init__(create_app, ServerSettings(**{"port": 0, "close_timeout": 0.5, **settings}))
+
+    @property
+    def hub(self):
+        return self.app[SERVICE].hub
+
+    async def cut(self):
+        """Break every connection; the server goes on."""
+        await self.call(self._cut)
+
+    async def crash(self):
+        """End without a word, as if killed."""
+        await self.call(self._cut)
+        await self.stop()
+
+    def _cut(self):
+        for registration in self.hub._registrations.values():
+            if registration.link is not None:
+                registration.link._transport.abort()
+
+
+def signaling_server(**settings):
+    """A rendezvous server on a free port of 127.0.0.1, as an async context manager."""
+    return SignalingServer(**settings)
+
+
+def scripted_server(script, *, protocols=tuple(Codec), **socket_options):
+    """Something else that answers: ``script`` is a coroutine function that gets each WebSocket."""
+
+    async def handle(request):
+        socket = web.WebSocketResponse(protocols=protocols, timeout=0.1, **socket_options)
+        await socket.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            await script(socket)
+        return socket
+
+    def make_app(_settings):
+        app = web.Application()
+        app.router.add_get("/", handle)
+        return app
+
+    return AppThread(make_app, ServerSettings(port=0, close_timeout=0.1))

@@ -1,5 +1,3 @@
-import contextlib
-
 import anyio
 import pytest
 
@@ -15,10 +13,8 @@ pytestmark = pytest.mark.anyio
 
 
 class TestConformance(SignalingConformance):
-    @contextlib.asynccontextmanager
-    async def meet(self, alice, bob):
-        async with MemoryBackend(alice) as one, MemoryBackend(bob) as two:
-            yield one, two
+    def backend(self, service, identity):
+        return MemoryBackend(identity)
 
 
 @pytest.fixture

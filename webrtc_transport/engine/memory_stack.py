@@ -177,6 +177,7 @@ class MemoryPeer(EnginePeer):
         if self._remote.end_of_candidates:
             self.add_remote_candidate(None)
         self.gather()
+        self._check()
 
     def _check(self) -> None:
         """Check the peer, and again until it answers or there is no hope."""

@@ -1,0 +1,335 @@
+"""The client of a rendezvous server: one registration, over as many connections as it takes. Runs on asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+import socket
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from webrtc_transport.engine.resolver import resolve
+from webrtc_transport.errors import InvalidSignal, SignalingError, SignalingRejected, SignalingUnavailable
+from webrtc_transport.identity import Identity
+
+from .channel import BufferFull, ReliableChannel
+from .codec import Codec, encode
+from .limits import MAX_MESSAGE_SIZE, MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES
+from .messages import (
+    MAX_NUMBER,
+    Ack,
+    Challenge,
+    Envelope,
+    Failure,
+    Malformed,
+    Numbered,
+    Register,
+    Registered,
+    ServerMessage,
+    SessionFailure,
+    parse_server_message,
+    register_payload,
+)
+from .session_book import SessionBook, SessionEvents
+from .wire import Disconnected, Wire
+
+_logger = logging.getLogger("libp2p.transport.webrtc.signaling")
+
+_FATAL_CODES: Final = frozenset({"unsupported-version", "invalid-proof", "replaced"})
+"""What the service won't take back, however often it is asked."""
+
+_M = TypeVar("_M", bound=ServerMessage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientOptions:
+    """Times are seconds."""
+
+    codec: Codec = Codec.JSON
+    connect_timeout: float = 10.0
+    """For one attempt, from name resolution to the registration."""
+    heartbeat: float = 15.0
+    """A server that is silent for so long is asked, and given up when it doesn't answer in half the time."""
+    retry_initial: float = 0.1
+    retry_max: float = 10.0
+    """Attempts to reconnect follow after pauses that double from the first to the second of these."""
+    close_timeout: float = 2.0
+    """For saying goodbye."""
+
+
+class ClientEvents(SessionEvents):
+    """What a :class:`RendezvousClient` tells, on its loop."""
+
+    @abstractmethod
+    def on_refused(self, error: SignalingRejected) -> None:
+        """The service refused us for good."""
+
+
+class RendezvousClient:
+    """Registers with the service at ``url`` when it is first needed, and stays registered until closed.
+
+    ``sessions`` may be used once :meth:`ready` has returned. All methods are for the engine's loop.
+    """
+
+    def __init__(self, url: str, identity: Identity, events: ClientEvents, options: ClientOptions) -> None:
+        self.sessions = SessionBook(str(identity.peer_id), events, self._push)
+        self._url = url
+        self._identity = identity
+        self._peer = str(identity.peer_id)
+        self._events = events
+        self._options = options
+        self._instance = secrets.token_urlsafe(16)
+        self._channel = _new_channel()
+        self._was_registered = False
+        self._wire: Wire[ServerMessage] | None = None
+        """The connection, while it is registered."""
+        self._task: asyncio.Task[None] | None = None
+        self._outcome: asyncio.Future[SignalingError | None] | None = None
+        """Of the attempt to register that is under way, or the next; for those who wait for it."""
+        self._wanted = asyncio.Event()
+        self._failures = 0
+        self._grace = 0.0
+        """Seconds that the service keeps our registration without a connection."""
+        self._final: SignalingError | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        """Fails the sessions when the service has forgotten us."""
+
+    async def ready(self) -> None:
+        """Wait until we are registered. An attempt takes ``connect_timeout`` at most.
+
+        :raises SignalingUnavailable: if the attempt fails
+        :raises SignalingRejected: if the service refuses us
+        """
+        if self._final is not None:
+            raise self._final
+        if self._wire is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if self._task is None:
+            self._task = loop.create_task(self._run())
+        if self._outcome is None:
+            self._outcome = loop.create_future()
+        self._wanted.set()
+        error = await asyncio.shield(self._outcome)
+        if error is not None:
+            raise error
+
+    async def aclose(self) -> None:
+        """Send what is queued, say goodbye and end; all within ``close_timeout``."""
+        if self._final is None:
+            self._final = SignalingUnavailable("the signaling backend is closed")
+        if self._task is None:
+            return
+        if self._wire is not None:
+            self._wire.finish()
+            await asyncio.wait([self._task], timeout=self._options.close_timeout)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.result()
+
+    async def _run(self) -> None:
+        try:
+            while self._final is None:
+                try:
+                    await self._connection()
+                except SignalingRejected as error:
+                    self._final = error
+                    self._events.on_refused(error)
+                    self.sessions.fail_all(error)
+                except SignalingUnavailable as error:
+                    self._lost(error)
+                    await self._pause()
+        finally:
+            if self._expiry is not None:
+                self._expiry.cancel()
+            if self._final is None:
+                self._final = SignalingUnavailable("the signaling client has ended")
+            self._settle(self._final)
+
+    async def _connection(self) -> None:
+        """One connection, from its beginning to its end; returns after :meth:`aclose`.
+
+        :raises SignalingUnavailable: if it can't be made, or is lost
+        :raises SignalingRejected: if the service refuses us for good
+        """
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                async with asyncio.timeout(self._options.connect_timeout):
+                    wire = await stack.enter_async_context(self._open())
+                    self._resume(await self._register(wire))
+                self._wire = wire
+                self._settle(None)
+                await wire.exchange(self._channel, self._handle)
+        except TimeoutError:
+            reason = f"no answer within {self._options.connect_timeout:g} s"
+        except InvalidSignal as exc:
+            reason = f"it doesn't speak the rendezvous protocol: {exc}"
+        except (Disconnected, aiohttp.ClientError, OSError) as exc:
+            reason = str(exc)
+        else:
+            return
+        finally:
+            self._wire = None
+        raise SignalingUnavailable(f"no connection to {self._url}: {reason}")
+
+    @contextlib.asynccontextmanager
+    async def _open(self) -> AsyncIterator[Wire[ServerMessage]]:
+        codec = self._options.codec
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=_Resolver())) as http,
+            http.ws_connect(
+                self._url,
+                protocols=(codec,),
+                heartbeat=self._options.heartbeat,
+                max_msg_size=MAX_MESSAGE_SIZE,
+                timeout=aiohttp.ClientWSTimeout(ws_close=self._options.close_timeout),
+            ) as socket,
+        ):
+            if socket.protocol != codec and codec is not Codec.JSON:
+                raise InvalidSignal(f"it doesn't know the subprotocol {codec}")
+            try:
+                yield Wire(socket, codec, parse_server_message)
+            except InvalidSignal:
+                # Any other code would end the registration, and the sessions with it.
+                await socket.close(code=aiohttp.WSCloseCode.PROTOCOL_ERROR)
+                raise
+
+    async def _register(self, wire: Wire[ServerMessage]) -> Registered:
+        challenge = self._expect(Challenge, await wire.receive())
+        payload = register_payload(nonce=challenge.nonce, peer=self._peer)
+        register = Register(
+            peer=self._peer,
+            public_key=self._identity.public_key.to_protobuf(),
+            signature=self._identity.sign(payload),
+            instance=self._instance,
+            received=self._channel.received if self._was_registered else None,
+        )
+        await wire.send(register)
+        return self._expect(Registered, await wire.receive())
+
+    def _expect(self, kind: type[_M], received: tuple[ServerMessage, int]) -> _M:
+        message, _ = received
+        if isinstance(message, Failure):
+            raise self._failure(message)
+        if not isinstance(message, kind):
+            raise InvalidSignal(f"expected {kind.__name__}, got {type(message).__name__}")
+        return message
+
+    def _resume(self, registered: Registered) -> None:
+        if registered.resumed:
+            self._channel.resume(registered.received)
+        else:
+            self._channel = _new_channel()
+            self.sessions.replay()
+        self._was_registered = True
+        self._failures = 0
+        self._grace = registered.grace
+        if self._expiry is not None:
+            self._expiry.cancel()
+        _logger.info("registered with %s as %s", self._url, self._peer)
+        if registered.notice is not None:
+            _logger.warning("%s says: %r", self._url, registered.notice)
+
+    def _handle(self, received: ServerMessage, _size: int) -> None:
+        match received:
+            case Ack(ack=ack):
+                self._channel.acknowledge(ack)
+            case Numbered(message=message, seq=seq, ack=ack):
+                self._channel.acknowledge(ack)
+                if self._channel.accept(seq, asyncio.get_running_loop().time()):
+                    self._dispatch(message)
+                self._wake()
+            case Failure():
+                raise self._failure(received)
+            case _:
+                raise InvalidSignal(f"a {received.type} message in between")
+
+    def _dispatch(self, message: Envelope | Malformed | SessionFailure) -> None:
+        if isinstance(message, SessionFailure):
+            self.sessions.receive_failure(message)
+        elif message.recipient != self._peer:
+            raise InvalidSignal("to: a signal for another peer")
+        else:
+            self.sessions.receive(message)
+
+    def _failure(self, failure: Failure) -> SignalingError:
+        """What the service says about the connection, as an error."""
+        code = failure.data.code
+        message = f"{self._url} refuses us: {failure.data.message or code!r} ({code})"
+        if code in _FATAL_CODES:
+            return SignalingRejected(message, code=code)
+        return SignalingUnavailable(message)
+
+    def _push(self, envelope: Envelope) -> None:
+        """Queue an envelope.
+
+        :raises SignalingUnavailable: if too many are unacknowledged
+        """
+        # With the largest numbers, because the real ones are not known before it is transmitted.
+        size = len(encode(Numbered(envelope, MAX_NUMBER, MAX_NUMBER), self._options.codec))
+        try:
+            self._channel.push(envelope, size)
+        except BufferFull:
+            raise SignalingUnavailable(
+                f"{self._url} acknowledges nothing, and the queue for it is full"
+            ) from None
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._wire is not None:
+            self._wire.wake()
+
+    def _lost(self, error: SignalingUnavailable) -> None:
+        """An attempt failed, or a connection broke."""
+        self._settle(error)
+        if self._failures == 0 and self._was_registered:
+            _logger.warning("%s; reconnecting", error)
+            self._expiry = asyncio.get_running_loop().call_later(self._grace, self.sessions.fail_all, error)
+        else:
+            _logger.debug("%s", error)
+        self._failures += 1
+
+    def _settle(self, error: SignalingError | None) -> None:
+        """Tell those who wait in :meth:`ready`."""
+        if self._outcome is not None:
+            self._outcome.set_result(error)
+            self._outcome = None
+
+    async def _pause(self) -> None:
+        """Wait before the next attempt, but not while somebody wants it."""
+        self._wanted.clear()
+        longest = min(self._options.retry_max, self._options.retry_initial * 2 ** min(self._failures, 16))
+        with contextlib.suppress(TimeoutError):
+            # At random, lest all clients of a restarted server come at once.
+            async with asyncio.timeout(random.uniform(longest / 2, longest)):  # noqa: S311 - no secret
+                await self._wanted.wait()
+
+
+def _new_channel() -> ReliableChannel[Envelope]:
+    return ReliableChannel(max_messages=MAX_QUEUED_MESSAGES, max_bytes=MAX_QUEUED_BYTES)
+
+
+class _Resolver(AbstractResolver):
+    """aiohttp's own resolver uses threads that are joined at the end: a dead DNS server holds that up."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host, host=address, port=port, family=found, proto=0, flags=socket.AI_NUMERICHOST
+            )
+            for found, address in await resolve(host, port, family=family)
+        ]
+
+    async def close(self) -> None:
+        """Nothing to release."""

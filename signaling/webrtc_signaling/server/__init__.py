@@ -1,0 +1,1 @@
+"""The rendezvous server. Needs the extra ``server``; ``webrtc-signaling serve`` runs it."""

@@ -1,0 +1,16 @@
+"""The command ``webrtc-signaling``."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command, or say what it needs."""
+    try:
+        from .commands import app  # noqa: PLC0415 - its imports may be missing
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0].startswith("webrtc_"):
+            raise
+        sys.exit(f"webrtc-signaling needs {exc.name}: pip install 'webrtc-transport[server]'")
+    app()

@@ -1,0 +1,67 @@
+"""The settings of the rendezvous server."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ..limits import MAX_MESSAGE_SIZE
+
+
+class ServerSettings(BaseSettings):
+    """Settings, each also an environment variable: ``WEBRTC_SIGNALING_PORT`` and so on. Times are seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WEBRTC_SIGNALING_", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    host: str = "127.0.0.1"
+    """Address or name to listen on; 0.0.0.0 is every IPv4 address of this machine."""
+
+    port: int = Field(default=8765, ge=0, le=65535)
+    """TCP port to listen on; 0 picks a free one."""
+
+    insecure: bool = False
+    """Accept peer ids without proof: anybody can take anybody's place. For experiments only."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """How much to log."""
+
+    grace: float = Field(default=30.0, ge=0, le=86400)
+    """How long a peer that lost its connection keeps its registration, and what is sent to it."""
+
+    heartbeat: float = Field(default=20.0, gt=0)
+    """A silent client is asked after this time, and dropped when it doesn't answer in half of it."""
+
+    register_timeout: float = Field(default=10.0, gt=0)
+    """How long a connection may take to prove its peer id; who only holds connections open pays for it."""
+
+    close_timeout: float = Field(default=2.0, gt=0)
+    """How long a closing connection gets to take what is left for it."""
+
+    max_clients: int = Field(default=20_000, ge=1)
+    """Connections, and registrations, in total: each costs some 15 KiB and a file descriptor."""
+
+    max_clients_per_address: int = Field(default=256, ge=1)
+    """Connections from one IP address, so that no single one takes all. Behind a reverse proxy all clients have the
+    address of the proxy: set it to max_clients there."""
+
+    max_messages_per_second: float = Field(default=500.0, gt=0)
+    """Messages that a client may send in the long run; more of them end the connection. A dial takes about 10."""
+
+    max_message_burst: int = Field(default=5000, ge=1)
+    """Messages that a client may send at once: what it has kept during a lost connection, and more."""
+
+    max_sessions: int = Field(default=512, ge=1)
+    """Sessions that a client has started and not ended: nobody dials more peers at once."""
+
+    session_idle: float = Field(default=300.0, gt=0)
+    """A session in which nothing was sent for so long no longer counts. Exchanges of descriptions take seconds."""
+
+    max_queued_messages: int = Field(default=4096, ge=16)
+    """Messages that wait for one client, because it is away or reads slowly; to further ones it is busy."""
+
+    max_queued_bytes: int = Field(default=1024 * 1024, ge=MAX_MESSAGE_SIZE)
+    """Bytes of the same."""
