@@ -1,12 +1,13 @@
-"""What a test needs of the machine. Without it the test is skipped; in CI, where everything has to be there, it fails."""
+"""What a test needs of the machine. Without it the test is skipped, and in CI, where all has to be there, it fails."""
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
 
-def missing(reason):
+def missing(reason) -> NoReturn:
     """End the test, because the machine lacks something."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason}; under CI=true nothing may be missing", pytrace=False)

@@ -83,13 +83,12 @@ const commands = {
   async version() {
     return browser.version();
   },
-  async open({ url, width, height, script }) {
+  async open({ url, script }) {
     const context = await browser.createBrowserContext();
     const page = await context.newPage();
     const log = [];
     page.on("console", (message) => log.push(`${message.type()}: ${message.text()}`));
     page.on("pageerror", (error) => log.push(`error: ${error.message}`));
-    if (width !== undefined) await page.setViewport({ width, height });
     if (kind === "chromium") await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: colorScheme }]);
     if (script) await page.evaluateOnNewDocument(script);
     await page.goto(url);
@@ -109,6 +108,9 @@ const commands = {
       element.value = "";
     });
     await input.type(text);
+  },
+  async resize({ page, width, height }) {
+    await pages.get(page).page.setViewport({ width, height });
   },
   async leave({ page }) {
     await pages.get(page).page.goto("about:blank");

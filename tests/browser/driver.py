@@ -39,9 +39,9 @@ class Browser:
         return answer["result"]
 
     @contextlib.contextmanager
-    def page(self, url, **options):
-        """The demo page, opened in a profile of its own."""
-        page = Page(self, self.command("open", url=url, **options))
+    def page(self, url, script=None):
+        """The demo page, opened in a profile of its own; ``script`` runs in it before its own scripts."""
+        page = Page(self, self.command("open", url=url, script=script))
         try:
             yield page
         finally:
@@ -80,6 +80,10 @@ class Page:
     def click(self, selector):
         """Click on an element."""
         self.browser.command("click", page=self.number, selector=selector)
+
+    def resize(self, width, height):
+        """Change the size of the window."""
+        self.browser.command("resize", page=self.number, width=width, height=height)
 
     def leave(self):
         """Go to an empty page."""

@@ -1,13 +1,12 @@
-"""Engines run on asyncio: the two event loops of it are enough here."""
-
 import pytest
 
-pytest.register_assert_rewrite("tests.compliance.engine_compliance", "tests.compliance.engine_ends", "tests.compliance.wire_compliance")
+from tests.asyncio_loops import LOOPS
 
-LOOPS = [
-    pytest.param(("asyncio", {"debug": True}), id="asyncio"),
-    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-]
+pytest.register_assert_rewrite(
+    "tests.compliance.engine_compliance",
+    "tests.compliance.engine_ends",
+    "tests.compliance.wire_compliance",
+)
 
 
 @pytest.fixture(params=LOOPS)

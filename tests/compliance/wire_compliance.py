@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import random
 import socket
 import struct
@@ -18,7 +19,7 @@ from aiortc.rtcsctptransport import (
 from tests.compliance.engine_compliance import EngineCompliance, message
 from tests.compliance.engine_ends import connected_ends, start, two_ends
 from webrtc_transport.engine.aiortc_stack import AiortcEngine
-from webrtc_transport.errors import EngineError
+from webrtc_transport.errors import ConnectionClosed, ConnectionEnded, EngineError
 
 HEARTBEAT, ABORT, SACK, SHUTDOWN, ERROR, INIT, RECONFIG = 4, 6, 3, 7, 9, 1, 130
 
@@ -118,7 +119,6 @@ async def shutdown_twice(attacker):
 
 
 async def message_without_end(attacker):
-    await attacker.send(attacker.open(1001))
     fragment = bytes(1150)
     for number in range(8 * 1024 * 1024 // len(fragment)):
         await attacker.send(attacker.data(fragment, flags=SCTP_DATA_FIRST_FRAG if number == 0 else 0))
@@ -191,12 +191,10 @@ class WireCompliance(EngineCompliance):
                 await attack(Attacker(attacker))
             await self._is_unharmed(healthy, other)
             # What becomes of the victim is known once a message of an honest end arrives, or its end is told.
-            there = None if victim.closed else victim.open()
-            if there is not None:
-                there.channel.send(b"alive")
-            await victim.journal.until(lambda: victim.closed or attacker.inbound or attacker.closed)
-            if victim.closed:
-                assert isinstance(victim.closed[0], EngineError)
+            with contextlib.suppress(ConnectionEnded):
+                victim.open()
+            await victim.journal.until(lambda: victim.closed or attacker.inbound)
+            assert all(isinstance(reason, EngineError | ConnectionClosed) for reason in victim.closed)
             await self._is_unharmed(healthy, other)
         assert_quiet(caplog)
 
@@ -210,4 +208,6 @@ class WireCompliance(EngineCompliance):
 
 def assert_quiet(caplog):
     """Check that nothing was logged that a user sees at the default level."""
-    assert [record for record in caplog.records if record.levelname not in ("DEBUG", "INFO")] == []
+    shown = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    # asyncio's debug mode tells of a slow machine.
+    assert [text for text in shown if not text.startswith("Executing ")] == []

@@ -11,11 +11,14 @@ The rules that the fenced blocks of a page follow:
   it *keeps running* it may go on; a later block of the same title without a command shows what it has printed since,
   and ``^C`` in it presses Ctrl-C.
 - ``/webrtc/p2p/12D3KooW…`` in a command is the address that a running command has printed last.
-- Port 8765 is replaced by a free one everywhere, and ``/tmp`` by a folder of the test's own.
+- The ports 8765 and 3478 are replaced by free ones everywhere, and ``/tmp`` by a folder of the test's own.
+- A ``console`` block without a title is not run, and neither is a ``python`` block: see :func:`run_fragments`.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import re
 import signal
@@ -176,7 +179,11 @@ class Desk:
         self._temporary = folder / "tmp"
         self._folder.mkdir()
         self._temporary.mkdir()
-        self._port = str(_free_port())
+        self._replacements = {
+            "8765": str(_free_port()),
+            "3478": str(_free_port()),
+            "/tmp/": f"{self._temporary}/",
+        }
         self._running: dict[str, _Process] = {}
         self._ended: list[_Process] = []
         search = [*map(str, programs), str(Path(sys.executable).parent), os.environ["PATH"]]
@@ -197,13 +204,15 @@ class Desk:
     def work_through(self, page: Path) -> None:
         """Save the files and run the commands of ``page``, and compare."""
         for block in blocks(page):
-            text = block.text.replace("8765", self._port).replace("/tmp/", f"{self._temporary}/")
+            text = block.text
+            for shown, used in self._replacements.items():
+                text = text.replace(shown, used)
             try:
                 if block.is_file:
                     path = self._folder / block.title
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_text(text, encoding="utf-8")
-                elif block.language == "console":
+                elif block.language == "console" and block.title:
                     self._run_terminal(block.title, text)
             except Mismatch as exc:
                 raise Mismatch(f"{page.name}, line {block.line}: {exc}") from None
@@ -276,6 +285,18 @@ def desk(folder: Path, *programs: Path) -> Iterator[Desk]:
         yield found
     finally:
         found.close()
+
+
+async def run_fragments(page: Path) -> None:
+    """Run the ``python`` blocks without a title, one after the other in one namespace, as in a notebook."""
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.language == "python" and not block.is_file:
+            source = "\n" * (block.line - 1) + block.text
+            code = compile(source, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+            result = eval(code, namespace)
+            if inspect.isawaitable(result):
+                await result
 
 
 def _free_port() -> int:

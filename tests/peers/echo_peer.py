@@ -14,7 +14,8 @@ from webrtc_transport.errors import WebRTCError
 
 
 def tell(event, **fields):
-    print(json.dumps({"event": event, "at": time.time(), **fields}), flush=True)
+    sys.stdout.write(json.dumps({"event": event, "at": time.time(), **fields}) + "\n")
+    sys.stdout.flush()
 
 
 async def echo(stream):

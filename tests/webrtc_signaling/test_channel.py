@@ -30,6 +30,7 @@ def test_what_is_not_acknowledged_is_sent_again_over_the_next_connection():
         c.push(message, 1)
     c.transmit(0)
     c.acknowledge(1)
+    assert c.unacknowledged == ["b", "c"]
     c.resume(2)
     assert c.transmit(0) == [Numbered("c", 3, 0)]
     c.resume(2)

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.webrtc_signaling.samples import ALICE_ID, BOB_ID, INSTANCE, OFFER, SESSION, candidate, envelope
+from tests.webrtc_signaling.samples import ALICE_ID, INSTANCE, OFFER, candidate, envelope
 from webrtc_signaling.codec import Codec, decode, encode
 from webrtc_signaling.limits import MAX_COLLECTION_LENGTH, MAX_MESSAGE_SIZE
 from webrtc_signaling.messages import (
     MAX_NUMBER,
     Ack,
+    Malformed,
     Numbered,
     Register,
     parse_client_message,
@@ -30,18 +31,24 @@ from webrtc_transport.protocol.signals import DescriptionData, Offer, Proof
 PARSERS = [parse_client_message, parse_server_message]
 
 
+def accepted(parse, *arguments):
+    """What ``parse`` makes of its input; nothing, if it says in bounded words what is wrong."""
+    try:
+        return parse(*arguments)
+    except InvalidSignal as exc:
+        reason = str(exc)
+    assert len(reason) < 1000
+    return None
+
+
 def take(frame, codec):
-    """Decode and parse as both ends do; only InvalidSignal may come out of it."""
+    """Decode and parse as both ends do, and pass on what was accepted."""
+    value = accepted(decode, frame, codec)
     for parse in PARSERS:
-        try:
-            message = parse(decode(frame, codec))
-        except InvalidSignal as exc:
-            assert len(str(exc)) < 1000
-        else:
-            # What was accepted can be passed on.
-            if isinstance(message, Numbered) and not hasattr(message.message, "reason"):
-                for other in Codec:
-                    encode(message, other)
+        message = accepted(parse, value)
+        if isinstance(message, Numbered) and not isinstance(message.message, Malformed):
+            for other in Codec:
+                encode(message, other)
 
 
 @pytest.mark.parametrize("codec", Codec)
@@ -91,7 +98,7 @@ FIELDS = ["version", "type", "from", "to", "session", "index", "seq", "ack", "da
 TYPES = ["offer", "answer", "candidate", "bye", "error", "ack", "register", "registered", "challenge"]
 maps = st.fixed_dictionaries(
     {"version": st.just(1), "type": st.sampled_from(TYPES) | values},
-    optional={name: values for name in FIELDS[2:]},
+    optional=dict.fromkeys(FIELDS[2:], values),
 )
 mutations = st.tuples(
     st.sampled_from([to_wire(Numbered(envelope(s), 1, 0), binary=True) for s in (OFFER, candidate(1))]),
@@ -113,10 +120,7 @@ def test_any_structure_in_json(value):
 @given(maps | mutations | values)
 def test_any_structure_that_a_decoder_could_give(value):
     for parse in PARSERS:
-        try:
-            parse(value)
-        except InvalidSignal as exc:
-            assert len(str(exc)) < 1000
+        accepted(parse, value)
 
 
 @pytest.mark.parametrize(
@@ -189,8 +193,3 @@ def test_a_collection_can_not_announce_more_than_a_message_has():
 def test_the_kind_of_frame_is_that_of_the_subprotocol(frame, codec):
     with pytest.raises(InvalidSignal, match="frames"):
         decode(frame, codec)
-
-
-def test_addresses_of_both_peers_are_checked_as_text():
-    message = to_wire(Numbered(envelope(), 1, 0), binary=False)
-    assert (message["from"], message["to"], message["session"]) == (ALICE_ID, BOB_ID, SESSION)

@@ -12,7 +12,7 @@ from tests.webrtc_signaling.samples import (
     envelope,
     error,
 )
-from webrtc_signaling.limits import MAX_OPEN_SESSIONS, MAX_SESSION_SIGNALS
+from webrtc_signaling.limits import MAX_OPEN_SESSIONS, MAX_SESSION_DESCRIPTIONS, MAX_SESSION_SIGNALS
 from webrtc_signaling.messages import Malformed, SessionFailure, error_data
 from webrtc_signaling.session_book import SessionBook, SessionEvents, SessionKey
 from webrtc_transport.errors import (
@@ -181,6 +181,15 @@ def test_signals_of_a_session_are_bounded_with_room_for_its_end(alice):
     assert alice.pushed[-1].index == MAX_SESSION_SIGNALS - 1
 
 
+def test_descriptions_of_a_session_are_bounded(alice):
+    for index in range(MAX_SESSION_DESCRIPTIONS):
+        alice.get(OFFER, index)
+    assert alice.told[-1] == (KEY, OFFER)
+    alice.get(ANSWER, MAX_SESSION_DESCRIPTIONS)
+    assert isinstance(alice.told[-1][1], InvalidSignal)
+    assert alice.codes == ["invalid-signal"]
+
+
 def test_an_invented_sender_is_the_fault_of_the_service(alice):
     with pytest.raises(InvalidSignal, match="from"):
         alice.book.receive(envelope(OFFER, sender="1111", recipient=ALICE_ID))
@@ -204,8 +213,17 @@ def test_a_service_that_forgot_gets_everything_again(alice):
     alice.book.send(KEY, candidate(1))
     alice.book.close(other, None)
     alice.pushed.clear()
-    alice.book.replay()
+    alice.book.replay([outbound(OFFER, 0)])
     assert alice.pushed == [outbound(OFFER, 0), outbound(candidate(1), 1)]
+
+
+def test_a_service_that_forgot_hears_of_ends_again(alice):
+    alice.book.open(KEY, BOB.peer_id)
+    alice.book.send(KEY, OFFER)
+    alice.book.close(KEY, BYE)
+    alice.pushed.clear()
+    alice.book.replay([outbound(BYE, 1)])
+    assert alice.pushed == [outbound(BYE, 1)]
 
 
 def test_what_the_service_takes_no_more_fails_alone(alice):
@@ -214,7 +232,7 @@ def test_what_the_service_takes_no_more_fails_alone(alice):
         alice.book.open(key, BOB.peer_id)
         alice.book.send(key, OFFER)
     alice.room = len(alice.pushed) + 1
-    alice.book.replay()
+    alice.book.replay([])
     [(key, reason)] = alice.told
     assert key == other
     assert isinstance(reason, SignalingUnavailable)

@@ -63,8 +63,7 @@ def failure(code):
 def free_port():
     """A port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    return port
+        return server.getsockname()[1]
 
 
 @contextlib.asynccontextmanager
@@ -154,6 +153,30 @@ async def test_what_is_sent_during_an_outage_arrives_after_it():
             async with exchanging(ours, theirs, count=50, pause=0):
                 await anyio.sleep(0.05)
                 await server.start()
+
+
+async def test_an_end_during_an_outage_is_heard_after_it():
+    async with signaling_server() as server, two_backends(server.url) as (alice, bob):
+        async with session_pair(alice, bob, BOB.peer_id) as (ours, theirs):
+            await server.crash()
+            await ours.aclose()
+            await server.start()
+            with pytest.raises(anyio.EndOfStream):
+                await theirs.receive()
+
+
+async def test_a_service_that_was_there_before_is_waited_for():
+    async with signaling_server() as server, two_backends(server.url) as (alice, bob):
+        async with serving(alice, None), serving(bob, None), anyio.create_task_group() as task_group:
+            await server.crash()
+
+            async def dial():
+                async with await alice.connect(BOB.peer_id):
+                    pass
+
+            task_group.start_soon(dial)
+            await anyio.wait_all_tasks_blocked()
+            await server.start()
 
 
 async def test_a_listener_is_found_again_after_a_restart():
@@ -385,7 +408,7 @@ async def test_a_malformed_signal_costs_its_session_and_nothing_more(caplog):
         await websocket.send_str(service_signal(candidate(1), seq=3, index=1, data={"candidate": 5}))
         await websocket.send_str(service_signal(candidate(1), seq=4, index=1, session=other))
         async for message in websocket:
-            heard.append(json.loads(message.data))
+            heard.append(json.loads(message.data))  # noqa: PERF401 - one by one, as they come
 
     results = {}
 
@@ -430,7 +453,17 @@ async def test_a_queue_that_nobody_empties_is_bounded(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://host", "ws://", "ws://:80", "ws://host:port", "ws://host:99999", "ws://host#x", "wss", "ws://[::1"]
+    "url",
+    [
+        "http://host",
+        "ws://",
+        "ws://:80",
+        "ws://host:port",
+        "ws://host:99999",
+        "ws://host#x",
+        "wss",
+        "ws://[::1",
+    ],
 )
 def test_another_address_is_refused(url):
     with pytest.raises(ConfigurationError, match="ws://host:port"):
@@ -440,6 +473,45 @@ def test_another_address_is_refused(url):
 async def test_nothing_happens_before_it_is_used(free_port):
     async with nothing_left(), backend(f"ws://127.0.0.1:{free_port}"):
         pass
+
+
+async def test_too_many_sessions_are_refused_by_name(monkeypatch):
+    monkeypatch.setattr("webrtc_signaling.session_book.MAX_OPEN_SESSIONS", 1)
+    with anyio.fail_after(TIMEOUT):
+        async with signaling_server() as server, two_backends(server.url) as (alice, bob):
+            async with await alice.connect(BOB.peer_id):
+                with pytest.raises(SignalingRejected, match="1 sessions are open"):
+                    await alice.connect(BOB.peer_id)
+            assert not alice._caller.sessions
+            # Of those that peers open, the second is told that we are busy.
+            async with session_pair(alice, bob, BOB.peer_id), backend(server.url) as dave:
+                async with await dave.connect(BOB.peer_id) as session:
+                    await session.send(OFFER)
+                    with pytest.raises(SignalingRejected) as caught:
+                        await session.receive()
+                    assert caught.value.code == "busy"
+
+
+async def test_an_offer_that_crosses_the_end_of_serving_is_refused():
+    with anyio.fail_after(TIMEOUT):
+        async with signaling_server() as server, two_backends(server.url) as (alice, bob):
+            async with serving(bob, None):
+                pass
+            # As if it had been on its way from the engine's loop to ours.
+            bob._caller.listen(True)
+            async with await alice.connect(BOB.peer_id) as session:
+                await session.send(OFFER)
+                with pytest.raises(PeerUnreachable, match="not-listening"):
+                    await session.receive()
+            assert not bob._caller.sessions
+
+
+async def test_the_url_is_enough():
+    with anyio.fail_after(TIMEOUT):
+        async with signaling_server() as server, open_portal() as portal:
+            context = SignalingContext(ALICE, TransportConfig(), portal)
+            async with WebSocketBackend.from_url(server.url, context) as entered, serving(entered, None):
+                assert await server.call(len, server.hub) == 1
 
 
 async def test_after_its_end_it_says_so():

@@ -1,11 +1,13 @@
 """Listening: handlers, limits, and offers that are refused."""
 
+from datetime import UTC, datetime
+
 import anyio
 import pytest
 
 from tests.pairs import config, echo, read_all, transport
 from webrtc_signaling.memory import MemoryBackend
-from webrtc_transport import Identity
+from webrtc_transport import Certificate, Identity
 from webrtc_transport.errors import (
     SignalingRejected,
 )
@@ -98,6 +100,28 @@ async def test_a_full_backlog_of_connections_says_so():
             await anyio.sleep(0.001)
         with pytest.raises(SignalingRejected, match="1 connections wait to be accepted"):
             await client.dial(listener.addresses[0])
+
+
+async def no_servers():
+    raise OSError("no credentials today")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(
+            {"certificate": Certificate.generate(now=datetime(2020, 1, 1, tzinfo=UTC))}, id="certificate"
+        ),
+        pytest.param({"ice_servers": no_servers}, id="ice_servers"),
+    ],
+)
+async def test_what_is_wrong_on_this_end_refuses_the_peer_and_harms_nothing_else(broken):
+    async with transport(settings=config(**broken)) as server, transport() as client:
+        listener = await server.listen("/webrtc")
+        for _ in range(2):
+            with pytest.raises(SignalingRejected) as caught:
+                await client.dial(listener.addresses[0])
+            assert caught.value.code == "connect-failed"
 
 
 async def test_a_session_without_an_offer_ends_at_the_deadline():

@@ -1,14 +1,21 @@
 """The life of a transport, and what it refuses."""
 
+import itertools
+import time
+from datetime import UTC, datetime, timedelta
+
 import anyio
 import pytest
 
 from tests.leaks import nothing_left
-from tests.pairs import connected, read_all, serving, transport
-from webrtc_transport import Identity, WebRTCTransport
+from tests.pairs import config, connected, read_all, serving, transport
+from webrtc_transport import Certificate, Identity, TransportConfig, WebRTCTransport, connector
+from webrtc_transport.connection import WebRTCAttribute
 from webrtc_transport.errors import (
     AddressError,
     ConfigurationError,
+    PluginNotFound,
+    SignalingRejected,
 )
 
 pytestmark = pytest.mark.anyio
@@ -76,3 +83,63 @@ async def test_nothing_is_left_of_a_transport():
                 await stream.send(b"hello")
                 await stream.send_eof()
                 assert await read_all(stream) == b"hello"
+
+
+# --- settings that are seen in the transport as a whole -------------------------------------------------------------
+
+
+async def test_the_configured_certificate_is_shown():
+    certificate = Certificate.generate(now=datetime.now(UTC))
+    async with (
+        transport(settings=config(certificate=certificate)) as server,
+        transport() as client,
+    ):
+        listener = await server.listen("/webrtc")
+        async with await client.dial(listener.addresses[0]) as connection:
+            shown = connection.extra(WebRTCAttribute.remote_fingerprint)
+            assert shown.digest == certificate.fingerprint("sha-256")
+
+
+async def test_an_expired_certificate_is_refused_by_name():
+    certificate = Certificate.generate(now=datetime.now(UTC) - timedelta(days=60))
+    async with transport() as server, transport(settings=config(certificate=certificate)) as client:
+        listener = await server.listen("/webrtc")
+        with pytest.raises(ConfigurationError, match=r"expired on .* UTC; make a new one"):
+            await client.dial(listener.addresses[0])
+
+
+def test_an_unknown_engine_is_refused_by_name():
+    with pytest.raises(PluginNotFound, match="no plugin 'steam'"):
+        WebRTCTransport(Identity.generate(), config=TransportConfig(engine="steam"))
+
+
+@pytest.mark.parametrize("allowed", [300, 1000])
+async def test_clocks_may_differ_as_configured(allowed, monkeypatch):
+    clock = connector._now_ms
+    # The dialer, who asks first, is ten minutes behind.
+    times = itertools.chain([clock() - 600_000], (clock() for _ in itertools.count()))
+    monkeypatch.setattr(connector, "_now_ms", lambda: next(times))
+    async with transport(settings=config(proof_max_age=allowed)) as server, transport() as client:
+        listener = await server.listen("/webrtc")
+        if allowed < 600:
+            with pytest.raises(SignalingRejected, match=r"600 s ago by our clock.*check the clocks"):
+                await client.dial(listener.addresses[0])
+        else:
+            await (await client.dial(listener.addresses[0])).aclose()
+
+
+async def test_an_orderly_close_waits_no_longer_than_configured():
+    async with (
+        transport() as server,
+        transport(settings=config(close_timeout=0.2)) as client,
+    ):
+        listener = await server.listen("/webrtc")
+        connection = await client.dial(listener.addresses[0])
+        inbound = await listener.accept()
+        # The peer takes the channel and never answers on it, so its end is never acknowledged.
+        inbound._link.on_channel = lambda channel: None
+        stream = await connection.open_stream()
+        await stream.send_eof()
+        started = time.monotonic()
+        await connection.aclose()
+        assert 0.2 <= time.monotonic() - started < 2

@@ -50,7 +50,9 @@ class Browser:
             "instance": instance,
             "received": received,
         }
-        await self.send_json({name: value for name, value in (message | changes).items() if value is not None})
+        await self.send_json(
+            {name: value for name, value in (message | changes).items() if value is not None}
+        )
         return await self.receive()
 
     async def signal(self, kind, to, data, *, session=SESSION, index=0, **changes):
@@ -216,7 +218,11 @@ async def test_an_unknown_subprotocol_is_refused():
 async def test_messages_are_acknowledged_without_being_asked():
     async with serve() as server, server.registered(ALICE) as alice, server.registered(BOB):
         await alice.signal("offer", BOB_ID, OFFER_DATA)
-        assert json.loads((await alice.socket.receive(TIMEOUT)).data) == {"version": 1, "type": "ack", "ack": 1}
+        assert json.loads((await alice.socket.receive(TIMEOUT)).data) == {
+            "version": 1,
+            "type": "ack",
+            "ack": 1,
+        }
 
 
 async def test_a_cut_loses_nothing():
@@ -240,6 +246,18 @@ async def test_a_cut_loses_nothing():
             await again.signal("answer", BOB_ID, {"type": "answer", "sdp": "v=0\r\n"}, seq=1)
             await again.signal("candidate", BOB_ID, {"candidate": "3"}, seq=2, index=1)
             assert (await bob.receive())["data"]["candidate"] == "3"
+
+
+async def test_a_new_connection_takes_over_from_one_that_is_half_open():
+    async with serve() as server, server.registered(ALICE) as old, server.registered(BOB) as bob:
+        async with server.browser(ALICE) as new:
+            assert (await new.register(received=0))["resumed"]
+            async with asyncio.timeout(TIMEOUT):
+                while not old.socket.closed:
+                    await old.socket.receive()
+            await bob.signal("offer", ALICE_ID, OFFER_DATA)
+            assert (await new.receive())["type"] == "offer"
+            assert len(server.hub) == 2
 
 
 @pytest.mark.parametrize("code", [1000, 1001])
@@ -306,7 +324,7 @@ async def test_an_insecure_server_takes_anybody_and_says_so(caplog):
     async with serve(insecure=True) as server, server.browser() as browser:
         reply = await browser.register(public_key=None, signature=None)
         assert (reply["proven"], "without proof" in reply["notice"]) == (False, True)
-    assert "WITHOUT PROOF" in [r.message for r in caplog.records if r.levelno == logging.WARNING][0]
+    assert "WITHOUT PROOF" in next(r.message for r in caplog.records if r.levelno == logging.WARNING)
 
 
 async def test_a_forged_sender_is_refused_and_goes_nowhere():
@@ -388,7 +406,10 @@ async def test_who_does_not_register_has_to_go():
 
 
 async def test_a_flood_is_stopped_and_what_was_taken_is_acknowledged():
-    async with serve(max_message_burst=10, max_messages_per_second=1) as server, server.registered(ALICE) as alice:
+    async with (
+        serve(max_message_burst=10, max_messages_per_second=1) as server,
+        server.registered(ALICE) as alice,
+    ):
         for number in range(20):
             await alice.signal("offer", BOB_ID, OFFER_DATA, session=f"session-{number:016}")
         codes = [(await alice.receive())["data"]["code"] for _ in range(11)]
@@ -433,6 +454,8 @@ async def test_who_does_not_read_holds_nothing_up():
             while "peer-gone" not in codes:
                 codes.append((await alice.receive())["data"]["code"])
             assert await health(server) == {"status": "ok", "connections": 1, "registrations": 1}
+            # It would wait for an answer to its goodbye.
+            bob.socket._response.connection.transport.abort()
 
 
 async def sent_errors(browser):
@@ -476,7 +499,15 @@ async def test_people_get_a_page():
 
 
 @pytest.mark.parametrize(
-    "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd", "/static/", "/app.py", "/../../etc/passwd"]
+    "path",
+    [
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/static//etc/passwd",
+        "/static/",
+        "/app.py",
+        "/../../etc/passwd",
+    ],
 )
 async def test_nothing_else_is_served(path):
     async with serve() as server:

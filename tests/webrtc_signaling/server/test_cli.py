@@ -21,7 +21,13 @@ def command(*arguments, program=RUN):
 
 def environment(**variables):
     # As in the test run, so that the packages are found without being installed.
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "NO_COLOR": "1", "COLUMNS": "200", **variables}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "NO_COLOR": "1",
+        "COLUMNS": "200",
+        **variables,
+    }
 
 
 def run(*arguments, program=RUN, **variables):

@@ -1,5 +1,7 @@
 """The hub in virtual time, with clients that only take notes."""
 
+import itertools
+
 import pytest
 
 from tests.webrtc_signaling.samples import (
@@ -52,14 +54,14 @@ class Client:
     def send(self, signal, to, now=0.0, *, session=SESSION, sender=None, index=0, size=100):
         message = signal
         if not isinstance(signal, Malformed):
-            message = envelope(
-                signal, sender=sender or self.peer, recipient=to, session=session, index=index
-            )
+            message = envelope(signal, sender=sender or self.peer, recipient=to, session=session, index=index)
         self.sent += 1
         self.hub.receive(self.registration, Numbered(message, self.sent, 0), size, now)
 
     def transmitted(self, now=0.0):
-        return [item.message for item in self.registration.channel.transmit(now) if isinstance(item, Numbered)]
+        return [
+            item.message for item in self.registration.channel.transmit(now) if isinstance(item, Numbered)
+        ]
 
     def got(self, now=0.0):
         """Signals that it was sent, and codes of errors of the service."""
@@ -340,7 +342,7 @@ def test_when_one_goes_for_slowness_others_may_follow():
     clients = [Client(hub, f"12D3KooW{letter}") for letter in "ABCDE"]
     for client in clients:
         client.register()
-    for one, other in zip(clients, clients[1:], strict=False):
+    for one, other in itertools.pairwise(clients):
         one.send(OFFER, other.peer)
         for number in range(15):
             one.registration.channel.push(envelope(candidate(number)), 1)

@@ -1,0 +1,79 @@
+"""The user's example, as its docstring tells to run it."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "webrtc_echo.py"
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, EXAMPLE, *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@contextlib.contextmanager
+def running(*arguments):
+    """A terminal with the example in it; gives the last word of its first line."""
+    with subprocess.Popen(
+        [sys.executable, EXAMPLE, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process.stdout.readline().split()[-1]
+        finally:
+            process.terminate()
+            _, errors = process.communicate(timeout=10)
+            assert "Traceback" not in errors, errors
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_demo(backend):
+    result = run("--demo", "--backend", backend)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stderr == ""
+    for phase in ("signaling", "ICE", "DTLS", "SCTP", "first byte"):
+        assert phase in result.stdout
+    sent, received = (line.split()[-1] for line in result.stdout.splitlines() if "SHA-256" in line)
+    assert sent == received
+    assert "16 MiB there and back" in result.stdout
+
+
+def test_three_terminals(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(300_000))
+    with (
+        running("--signaling-server", "--port", "0") as url,
+        running("--listen", "--signaling", url, "--identity", str(tmp_path / "key")) as address,
+    ):
+        assert url.startswith("ws://")
+        assert address.startswith("/webrtc/p2p/")
+        result = run("--connect", address, "--signaling", url, "--file", str(path))
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "connected to" in result.stdout
+
+
+def test_a_server_that_isnt_there_is_said_in_one_line():
+    address = "/webrtc/p2p/12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5"
+    result = run("--connect", address, "--signaling", "ws://127.0.0.1:9")
+    assert result.returncode == 1
+    assert result.stdout.startswith("SignalingUnavailable: no connection to ws://127.0.0.1:9")
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_a_malformed_address_is_said_in_one_line():
+    result = run("--connect", "/webrtc/p2p/nonsense", "--signaling", "ws://127.0.0.1:9")
+    assert result.returncode == 1
+    assert result.stdout.startswith("AddressError:")
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_help():
+    result = run("--help")
+    assert result.returncode == 0
+    for flag in ("--signaling-server", "--listen", "--connect", "--signaling", "--demo"):
+        assert flag in result.stdout

@@ -1,0 +1,691 @@
+"""ICE agents wired to each other, without anything above them; STUN and TURN by a real server."""
+
+import asyncio
+import contextlib
+import socket
+import time
+import uuid
+
+import pytest
+from aioice import mdns
+from aioice.ice import CandidatePair as AioicePair
+
+from tests.compliance.engine_ends import Journal, nothing_left
+from tests.webrtc_transport.engine.turn_server import PASSWORD, USER, dead_server, turn_server
+from webrtc_transport.engine.ice import IceAgent, IceEvents
+from webrtc_transport.engine.ice_port import IcePort, TurnServer
+from webrtc_transport.engine.udp_port import UdpPort
+from webrtc_transport.errors import IceFailed
+from webrtc_transport.protocol.ice_url import IceUrl, parse_ice_url
+from webrtc_transport.protocol.limits import MAX_REMOTE_CANDIDATES
+from webrtc_transport.protocol.sdp import IceCandidate
+
+pytestmark = pytest.mark.anyio
+
+
+class End(IceEvents):
+    """An agent, and what it told."""
+
+    def __init__(
+        self,
+        journal,
+        *,
+        controlling,
+        stun=(),
+        turn=(),
+        relay_only=False,
+        bind=("127.0.0.1",),
+        liveness_timeout=30.0,
+        gathering_timeout=0.4,
+    ):
+        self.journal = journal
+        self.candidates, self.packets, self.consent = [], [], []
+        self.other = None
+        self.ufrag, self.pwd = f"ufrag{controlling:d}", f"password{controlling:d}" * 3
+
+        class Agent(IceAgent):
+            async def get_component_candidates(self, component, addresses, timeout=gathering_timeout):
+                return await super().get_component_candidates(component, addresses, timeout)
+
+        self.agent = Agent(
+            self,
+            controlling=controlling,
+            stun_servers=stun,
+            turn_servers=turn,
+            relay_only=relay_only,
+            bind_addresses=bind,
+            liveness_timeout=liveness_timeout,
+            ufrag=self.ufrag,
+            pwd=self.pwd,
+        )
+
+    def on_local_candidate(self, candidate):
+        self.candidates.append(candidate)
+        if self.other is not None:
+            self.other.agent.add_remote(candidate)
+        self.journal.notify()
+
+    def on_packet(self, data):
+        self.packets.append(data)
+        self.journal.notify()
+
+    def on_consent(self, state):
+        self.consent.append(state)
+        self.journal.notify()
+
+    @property
+    def kinds(self):
+        return [candidate and candidate.type for candidate in self.candidates]
+
+    @property
+    def port(self):
+        return self.agent._protocols[0]
+
+    async def gathered(self):
+        self.agent.gather()
+        await self.journal.until(lambda: None in self.candidates)
+        return self.candidates[:-1]
+
+    async def establish(self, **options):
+        async with asyncio.timeout(10):
+            await self.agent.establish(self.other.ufrag, self.other.pwd, **options)
+
+
+@contextlib.asynccontextmanager
+async def two(*, a=None, b=None, trickle=True, **both):
+    """Two agents that know of each other: ``a`` is controlling."""
+    async with nothing_left():
+        journal = Journal()
+        first = End(journal, **{"controlling": True, **both, **(a or {})})
+        second = End(journal, **{"controlling": False, **both, **(b or {})})
+        second.ufrag, second.agent._local_username = "other", "other"
+        if trickle:
+            first.other, second.other = second, first
+        try:
+            yield first, second
+        finally:
+            started = time.monotonic()
+            await asyncio.gather(first.agent.close(), second.agent.close())
+            assert time.monotonic() - started < 1
+
+
+def introduce(first, second):
+    """Let both know of each other, without handing over candidates by themselves."""
+    for end, other in ((first, second), (second, first)):
+        end.other = other
+        end.on_local_candidate = end.candidates.append
+
+
+async def establish(first, second):
+    """Run the checks of both, and return the seconds that they took."""
+    started = time.monotonic()
+    await asyncio.gather(first.establish(), second.establish())
+    return time.monotonic() - started
+
+
+async def exchange(first, second):
+    """Send a packet in each direction."""
+    for end, other in ((first, second), (second, first)):
+        end.agent.transmit(b"\x16from " + end.ufrag.encode())
+        await end.journal.until(lambda end=end, other=other: b"\x16from " + end.ufrag.encode() in other.packets, 2)
+
+
+def turn_url(port, transport="udp", *, password=PASSWORD):
+    return TurnServer(IceUrl("turn", "127.0.0.1", port, transport), USER, password)
+
+
+def stun_url(port, host="127.0.0.1"):
+    return IceUrl("stun", host, port, "udp")
+
+
+def host_candidate(port, host="127.0.0.1", **changes):
+    fields = {"foundation": "1", "component": 1, "transport": "udp", "priority": 2130706431, "type": "host"}
+    return IceCandidate(address=host, port=port, **{**fields, **changes})
+
+
+class Nat:
+    """Forwards what comes from behind to a server, from an address of its own, and the answers back."""
+
+    def __init__(self, server):
+        self._server = server
+        self._client = None
+        self.inside = UdpPort("127.0.0.1", self._outbound)
+        self.outside = UdpPort("127.0.0.1", self._inbound)
+
+    def _outbound(self, data, address):
+        self._client = address
+        self.outside.send(data, self._server)
+
+    def _inbound(self, data, _address):
+        self.inside.send(data, self._client)
+
+    def close(self):
+        self.inside.close()
+        self.outside.close()
+
+
+# --- host candidates -------------------------------------------------------------------------------------------------
+
+
+async def test_two_agents_connect_and_carry_packets():
+    async with two() as (a, b):
+        assert await establish(a, b) < 0.5
+        await exchange(a, b)
+        assert a.kinds == b.kinds == ["host", None]
+        assert a.agent.selected_pair.local == b.agent.selected_pair.remote == a.candidates[0]
+        assert a.agent.selected_pair.kind == "host"
+
+
+async def test_host_candidates_are_told_within_a_turn_of_the_loop():
+    async with two(trickle=False) as (a, _):
+        a.agent.gather()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert a.kinds[:1] == ["host"]
+
+
+async def test_all_addresses_but_loopbacks_by_default(monkeypatch):
+    monkeypatch.setattr("webrtc_transport.engine.ice.get_host_addresses", lambda **_: ["127.0.0.2", "::1"])
+    async with two(a={"bind": None}, trickle=False) as (a, _):
+        assert [candidate.address for candidate in await a.gathered()] == ["127.0.0.2", "::1"]
+
+
+async def test_a_host_without_a_network_talks_to_itself(monkeypatch):
+    monkeypatch.setattr("webrtc_transport.engine.ice.get_host_addresses", lambda **_: [])
+    async with two(bind=None) as (a, b):
+        await establish(a, b)
+        assert a.agent.selected_pair.local.address == "127.0.0.1"
+
+
+async def test_ipv6():
+    async with two(bind=("::1",)) as (a, b):
+        await establish(a, b)
+        await exchange(a, b)
+
+
+async def test_an_address_that_cannot_be_bound_is_left_out():
+    async with two(a={"bind": ("203.0.113.1", "127.0.0.1")}) as (a, b):
+        await establish(a, b)
+        assert a.kinds == ["host", None]
+
+
+async def test_without_any_address_it_fails_at_once():
+    async with two(a={"bind": ("203.0.113.1",)}) as (a, _):
+        with pytest.raises(IceFailed, match="no local address could be bound; check bind_addresses; no TURN"):
+            await a.establish()
+
+
+# --- trickling -------------------------------------------------------------------------------------------------------
+
+
+async def test_candidates_that_come_late_are_checked_at_once():
+    async with two(trickle=False) as (a, b):
+        introduce(a, b)
+        both = asyncio.gather(a.establish(), b.establish())
+        await asyncio.sleep(0.1)
+        assert not both.done()
+        a.agent.add_remote(b.candidates[0])
+        started = time.monotonic()
+        await both
+        assert time.monotonic() - started < 0.1
+        await exchange(a, b)
+
+
+async def test_checks_that_come_before_the_description_are_kept():
+    async with two() as (a, b):
+        a.agent.gather()
+        checks = asyncio.create_task(b.establish())
+        await asyncio.sleep(0.1)
+        assert await establish(a, b) < 0.5 if checks.done() else True
+        await a.establish()
+        await checks
+        await exchange(a, b)
+
+
+async def test_what_cannot_be_used_is_ignored():
+    async with two() as (a, b):
+        for candidate in (
+            host_candidate(9, transport="tcp", tcp_type="active"),
+            host_candidate(9, component=2),
+            host_candidate(9, type="prflx"),
+            host_candidate(9, host="2001:db8::1"),
+        ):
+            a.agent.add_remote(candidate)
+        await establish(a, b)
+        await exchange(a, b)
+        assert len(a.agent._check_list) == 1
+
+
+async def test_a_candidate_that_is_told_twice_is_checked_once():
+    async with two() as (a, b):
+        await b.gathered()
+        for _ in range(3):
+            a.agent.add_remote(b.candidates[0])
+        await establish(a, b)
+        assert len(a.agent._check_list) == 1
+
+
+async def test_the_number_of_candidates_is_bounded():
+    async with two(trickle=False) as (a, _):
+        a.agent.gather()
+        for port in range(1000, 1000 + 2 * MAX_REMOTE_CANDIDATES):
+            a.agent.add_remote(host_candidate(port))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(a.agent.remote_candidates) == MAX_REMOTE_CANDIDATES
+
+
+async def test_the_number_of_addresses_that_a_peer_sends_from_is_bounded():
+    async with two() as (a, b):
+        await establish(a, b)
+        check = b.agent.build_request(b.agent._check_list[0], nominate=False)
+        check.add_message_integrity(a.pwd.encode())
+        for port in range(1000, 1000 + 3 * MAX_REMOTE_CANDIDATES):
+            a.agent.request_received(check, ("127.0.0.1", port), a.port)
+        assert len(a.agent.remote_candidates) == 2 * MAX_REMOTE_CANDIDATES
+        await exchange(a, b)
+
+
+async def test_candidates_after_their_end_are_ignored():
+    async with two(trickle=False) as (a, b):
+        introduce(a, b)
+        await b.gathered_silently() if hasattr(b, "gathered_silently") else b.agent.gather()
+        a.agent.add_remote(None)
+        a.agent.add_remote(None)
+        a.agent.add_remote(host_candidate(9))
+        with pytest.raises(IceFailed, match="the peer sent no usable candidate; ours were host"):
+            await a.establish()
+
+
+async def test_the_end_of_candidates_may_come_before_our_own_relays(turn):
+    options = {"turn": [turn_url(turn.port)], "relay_only": True}
+    async with two(trickle=False, **options) as (a, b):
+        theirs = await b.gathered()
+        a.other, b.other = b, a
+        a.on_local_candidate = lambda candidate: b.agent.add_remote(candidate)
+        for candidate in (*theirs, None):
+            a.agent.add_remote(candidate)
+        assert not a.candidates
+        await establish(a, b)
+        await exchange(a, b)
+
+
+async def test_a_peer_that_names_no_candidate_may_still_check():
+    async with two(trickle=False) as (a, b):
+        introduce(a, b)
+        ours = asyncio.create_task(b.establish())
+        a.agent.gather()
+        while not a.candidates:
+            await asyncio.sleep(0)
+        b.agent.add_remote(a.candidates[0])
+        # Its first check is here before we know its description, which tells no candidate and their end.
+        await a.journal.until(lambda: len(a.agent._early_checks) > 0, 2)
+        a.agent.add_remote(None)
+        await a.establish()
+        await ours
+        await exchange(a, b)
+        assert a.agent.selected_pair.kind == "prflx"
+        assert a.agent._query_consent_task is not None or await a.journal.until(
+            lambda: a.agent._query_consent_task is not None, 1
+        )
+
+
+# --- names instead of addresses --------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def published(address):
+    publisher = await mdns.create_mdns_protocol()
+    try:
+        name = f"{uuid.uuid4()}.local"
+        await publisher.publish(name, address)
+        yield name
+    except OSError as exc:
+        pytest.skip(f"this host has no multicast: {exc}")
+    finally:
+        await publisher.close()
+
+
+async def test_a_candidate_behind_a_name():
+    async with two(trickle=False) as (a, b), published("127.0.0.1") as name:
+        introduce(a, b)
+        b.agent.gather()
+        while not b.candidates:
+            await asyncio.sleep(0)
+        a.agent.add_remote(host_candidate(b.candidates[0].port, host=name))
+        a.agent.add_remote(None)
+        await establish(a, b)
+        await exchange(a, b)
+        # What the peer hides isn't told to anybody.
+        assert a.agent.selected_pair.remote.address == name
+
+
+async def test_a_name_is_not_told_to_a_turn_server(turn, monkeypatch):
+    async def resolve(name):
+        raise AssertionError(f"{name} was looked up")
+
+    monkeypatch.setattr("webrtc_transport.engine.ice.resolve_mdns", resolve)
+    async with two(turn=[turn_url(turn.port)], relay_only=True, trickle=False) as (a, _):
+        await a.gathered()
+        a.agent.add_remote(host_candidate(9, host=f"{uuid.uuid4()}.local"))
+        await asyncio.sleep(0)
+        assert not a.agent.remote_candidates
+
+
+# --- STUN servers ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_reflexive_candidate_behind_a_nat(turn):
+    nat = Nat(("127.0.0.1", turn.port))
+    async with two(a={"stun": [stun_url(nat.inside.address[1])]}, trickle=False) as (a, _):
+        host, reflexive = await a.gathered()
+        assert (reflexive.address, reflexive.port) == nat.outside.address
+        assert (reflexive.related_address, reflexive.related_port) == (host.address, host.port)
+        assert reflexive.type == "srflx"
+        assert reflexive.priority < host.priority
+    nat.close()
+
+
+async def test_without_a_nat_there_is_no_reflexive_candidate(turn):
+    async with two(a={"stun": [stun_url(turn.port)]}, trickle=False) as (a, _):
+        await a.gathered()
+        assert a.kinds == ["host", None]
+
+
+async def test_servers_that_see_the_same_address_tell_it_once(turn):
+    nat = Nat(("127.0.0.1", turn.port))
+    urls = [stun_url(nat.inside.address[1]), stun_url(nat.inside.address[1], "localhost")]
+    async with two(a={"stun": urls}, trickle=False) as (a, _):
+        await a.gathered()
+        assert a.kinds == ["host", "srflx", None]
+    nat.close()
+
+
+async def test_each_host_port_has_its_own_reflexive_candidate(turn):
+    nats = [Nat(("127.0.0.1", turn.port)) for _ in range(2)]
+    # As from two interfaces behind one NAT: one address, two ports.
+    async with two(a={"stun": [stun_url(nat.inside.address[1]) for nat in nats]}, trickle=False) as (a, _):
+        found = await a.gathered()
+        assert {(c.address, c.port) for c in found if c.type == "srflx"} == {nat.outside.address for nat in nats}
+    for nat in nats:
+        nat.close()
+
+
+async def test_a_dead_stun_server_delays_nothing_that_works_without_it(turn):
+    nat = Nat(("127.0.0.1", turn.port))
+    with dead_server() as dead:
+        async with two(stun=[stun_url(dead), stun_url(nat.inside.address[1])]) as (a, b):
+            assert await establish(a, b) < 0.3
+            await a.journal.until(lambda: "srflx" in a.kinds, 0.3)
+            assert None not in a.kinds
+            await a.journal.until(lambda: None in a.kinds, 2)
+            assert f"stun:127.0.0.1:{dead}: no answer within 0.4 s" in a.agent.describe_failure()
+    nat.close()
+
+
+async def test_a_stun_server_whose_name_is_unknown_is_left_out():
+    async with two(stun=[parse_ice_url("stun:does-not-exist.invalid")]) as (a, b):
+        await establish(a, b)
+        await a.journal.until(lambda: None in a.kinds)
+        assert "stun:does-not-exist.invalid:3478: " in a.agent.describe_failure()
+
+
+# --- TURN servers ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_relay_to_relay(turn, transport):
+    async with two(turn=[turn_url(turn.port, transport)], relay_only=True) as (a, b):
+        assert await establish(a, b) < 1
+        await exchange(a, b)
+        assert a.kinds == b.kinds == ["relay", None]
+        assert a.agent.selected_pair.kind == b.agent.selected_pair.kind == "relay"
+        # The policy hides our own address.
+        assert (a.candidates[0].related_address, a.candidates[0].related_port) == ("0.0.0.0", 9)
+
+
+async def test_one_end_may_be_relayed(turn):
+    async with two(a={"turn": [turn_url(turn.port)], "relay_only": True}) as (a, b):
+        await establish(a, b)
+        await exchange(a, b)
+        assert a.agent.selected_pair.kind == b.agent.selected_pair.kind == "relay"
+        assert b.kinds == ["host", None]
+
+
+async def test_a_relay_tells_what_the_server_sees(turn):
+    async with two(a={"turn": [turn_url(turn.port)]}, trickle=False) as (a, _):
+        relay = next(candidate for candidate in await a.gathered() if candidate.type == "relay")
+        assert relay.related_address == "127.0.0.1"
+        assert relay.related_port not in (0, 9, relay.port)
+
+
+async def test_a_direct_path_is_preferred(turn):
+    async with two(turn=[turn_url(turn.port)]) as (a, b):
+        await establish(a, b)
+        await a.journal.until(lambda: None in a.kinds and None in b.kinds)
+        assert sorted(filter(None, a.kinds)) == ["host", "relay"]
+        assert a.agent.selected_pair.kind == b.agent.selected_pair.kind == "host"
+
+
+async def test_several_turn_servers_of_which_one_works(turn):
+    with dead_server() as dead:
+        servers = [turn_url(dead), turn_url(turn.port, password="wrong"), turn_url(turn.port)]
+        async with two(turn=servers, relay_only=True) as (a, b):
+            assert await establish(a, b) < 0.4
+            await exchange(a, b)
+
+
+async def test_wrong_credentials_fail_by_name(turn):
+    async with two(turn=[turn_url(turn.port, password="wrong")], relay_only=True) as (a, _):
+        started = time.monotonic()
+        with pytest.raises(IceFailed, match="relay only and no TURN server gave a relay; check ice_servers; turn:.*401"):
+            await a.establish()
+        assert time.monotonic() - started < 1
+
+
+async def test_wrong_credentials_are_told_after_a_failure(turn):
+    async with two(turn=[turn_url(turn.port, password="wrong")]) as (a, b):
+        await establish(a, b)
+        await a.journal.until(lambda: None in a.kinds)
+        assert "check ice_servers; turn:127.0.0.1" in a.agent.describe_failure()
+
+
+async def test_a_dead_turn_server_fails_at_the_gathering_timeout():
+    with dead_server() as dead:
+        async with two(turn=[turn_url(dead)], relay_only=True) as (a, _):
+            started = time.monotonic()
+            with pytest.raises(IceFailed, match=r"check ice_servers; turn:.*: no answer within 0\.4 s"):
+                await a.establish()
+            assert 0.3 < time.monotonic() - started < 1
+
+
+async def test_close_does_not_wait_for_a_dead_turn_server():
+    with dead_server() as dead:
+        async with two(turn=[turn_url(dead)], gathering_timeout=30) as (a, b):
+            await establish(a, b)
+            # two() checks that close() takes under a second.
+
+
+async def test_a_turn_server_that_dies_ends_consent_and_close_is_bounded(tmp_path):
+    with turn_server(tmp_path) as server:
+        a_and_b = two(turn=[turn_url(server.port)], relay_only=True, liveness_timeout=1.0)
+        async with a_and_b as (a, b):
+            await establish(a, b)
+            server.kill()
+            await a.journal.until(lambda: "expired" in a.consent and "expired" in b.consent, 3)
+
+
+async def test_the_relay_only_policy_without_a_turn_server():
+    async with two(relay_only=True) as (a, _):
+        with pytest.raises(IceFailed, match="relay only and no TURN server gave a relay; no TURN server is configured"):
+            await a.establish()
+        assert a.kinds == [None]
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("controlling", [True, False])
+async def test_a_role_conflict_is_repaired(controlling):
+    async with two(a={"controlling": controlling}, b={"controlling": controlling}) as (a, b):
+        await establish(a, b)
+        await exchange(a, b)
+        assert a.agent.ice_controlling is not b.agent.ice_controlling
+
+
+async def test_a_peer_that_only_answers_makes_us_controlling():
+    async with two(a={"controlling": False}, b={"controlling": False}) as (a, b):
+        await asyncio.gather(a.establish(is_lite=True), b.establish())
+        await exchange(a, b)
+        assert a.agent.ice_controlling
+
+
+async def test_pairs_that_do_not_work_fail_by_name(monkeypatch):
+    monkeypatch.setattr(IcePort.request, "__defaults__", (None, None, 0.2))
+    with dead_server() as dead:
+        async with two(trickle=False) as (a, b):
+            a.other = b
+            a.agent.add_remote(host_candidate(dead))
+            a.agent.add_remote(None)
+            with pytest.raises(IceFailed, match="tried host to host; no TURN server is configured"):
+                await a.establish()
+
+
+async def test_a_dead_candidate_does_not_hold_the_others_up():
+    with dead_server() as dead:
+        async with two() as (a, b):
+            for end in (a, b):
+                end.agent.add_remote(host_candidate(dead, priority=2147483647))
+            assert await establish(a, b) < 0.5
+
+
+async def test_a_strangers_packets_are_not_passed_on():
+    async with two() as (a, b):
+        await establish(a, b)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.sendto(b"\x16forged", a.port.address)
+        b.agent.transmit(b"\x16genuine")
+        await a.journal.until(lambda: a.packets)
+        assert a.packets == [b"\x16genuine"]
+
+
+async def test_strangers_make_us_send_no_checks():
+    async with two(trickle=False) as (a, b):
+        introduce(a, b)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as victim:
+            victim.bind(("127.0.0.1", 0))
+            victim.setblocking(False)
+            a.agent.gather()
+            a.agent.add_remote(host_candidate(victim.getsockname()[1]))
+            task = asyncio.create_task(a.establish())
+            await asyncio.sleep(0.2)
+            before = drain(victim)
+            request = b.agent.build_request(AioicePair(b, None), nominate=False) if False else None
+            assert request is None
+            forged = bytes.fromhex("00010000") + bytes.fromhex("2112a442") + bytes(12)
+            for _ in range(20):
+                a.port.datagram_received(forged, victim.getsockname())
+            sent = drain(victim)
+            # An error response each, and nothing that is larger.
+            assert before
+            assert len(sent) <= 21
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def drain(sock):
+    received = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            received.append(sock.recv(2000))
+    return received
+
+
+# --- consent ---------------------------------------------------------------------------------------------------------
+
+
+async def test_consent_is_missed_and_comes_back(monkeypatch):
+    async with two(liveness_timeout=1.2) as (a, b):
+        await establish(a, b)
+        monkeypatch.setattr(b.port, "send", lambda *_: None)
+        await a.journal.until(lambda: a.consent, 2)
+        assert a.consent == ["missed"]
+        monkeypatch.undo()
+        await a.journal.until(lambda: len(a.consent) == 2, 2)
+        assert a.consent == ["missed", "fresh"]
+        await exchange(a, b)
+
+
+async def test_consent_expires(monkeypatch):
+    async with two(liveness_timeout=1.0) as (a, b):
+        await establish(a, b)
+        monkeypatch.setattr(b.port, "send", lambda *_: None)
+        elapsed = await a.journal.until(lambda: "expired" in a.consent, 3)
+        assert 0.7 < elapsed < 1.3
+        assert a.consent == ["missed", "expired"]
+
+
+async def test_a_peer_may_move_to_another_pair_when_its_path_is_gone(monkeypatch):
+    async with two(b={"bind": ("127.0.0.1", "127.0.0.2")}, liveness_timeout=2.0) as (a, b):
+        # b is controlled; what it moves by is the nomination of a peer that is controlling.
+        await asyncio.gather(a.establish(), b.establish())
+        lost = b.agent._selected.protocol
+        other = next(port for port in b.agent._protocols if port is not lost)
+        monkeypatch.setattr(lost, "send", lambda *_: None)
+        monkeypatch.setattr(lost, "datagram_received", lambda *_: None)
+        await a.journal.until(lambda: "missed" in a.consent, 3)
+        pair = next(pair for pair in a.agent._check_list if pair.remote_addr == other.address)
+        # As a triggered check would be begun: b sends from its other address.
+        b_pair = next(p for p in b.agent._check_list if p.protocol is other)
+        await b.agent.check_start(b_pair)
+        await a.journal.until(lambda: a.agent._selected is pair, 2)
+        await a.journal.until(lambda: a.consent[-1] == "fresh", 2)
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+async def test_close_without_having_begun():
+    async with two() as (a, _):
+        await a.agent.close()
+        a.agent.gather()
+        a.agent.add_remote(host_candidate(9))
+        a.agent.add_remote(None)
+        await asyncio.sleep(0.01)
+        assert not a.candidates
+
+
+async def test_close_while_gathering():
+    with dead_server() as dead:
+        async with two(stun=[stun_url(dead)], turn=[turn_url(dead), turn_url(dead, "tcp")]) as (a, _):
+            a.agent.gather()
+            await asyncio.sleep(0.05)
+            await a.agent.close()
+            assert a.kinds == ["host"]
+
+
+async def test_close_during_the_checks():
+    with dead_server() as dead:
+        async with two(trickle=False) as (a, b):
+            introduce(a, b)
+            a.agent.add_remote(host_candidate(dead))
+            task = asyncio.create_task(a.establish())
+            await asyncio.sleep(0.05)
+            task.cancel()
+            await asyncio.wait([task])
+            await a.agent.close()
+
+
+async def test_close_while_a_name_is_looked_up():
+    async with two(trickle=False) as (a, _):
+        a.agent.gather()
+        a.agent.add_remote(host_candidate(9, host=f"{uuid.uuid4()}.local"))
+        a.agent.add_remote(None)
+        await asyncio.sleep(0.02)
+
+
+async def test_close_twice_and_at_once():
+    async with two() as (a, b):
+        await establish(a, b)
+        await asyncio.gather(a.agent.close(), a.agent.close())
+        a.agent.transmit(b"\x16to nobody")

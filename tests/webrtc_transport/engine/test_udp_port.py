@@ -1,0 +1,177 @@
+import asyncio
+import socket
+
+import pytest
+
+from webrtc_transport.engine.udp_port import DRAIN_LIMIT, MAX_DATAGRAM, UdpPort
+
+pytestmark = pytest.mark.anyio
+
+
+class Receiver:
+    def __init__(self):
+        self.datagrams = asyncio.Queue()
+        self.port = None
+
+    def __call__(self, data, address):
+        self.datagrams.put_nowait((data, address))
+
+    async def next(self):
+        async with asyncio.timeout(2):
+            return await self.datagrams.get()
+
+
+@pytest.fixture
+def receiver():
+    return Receiver()
+
+
+@pytest.fixture
+async def port(receiver):
+    port = UdpPort("127.0.0.1", receiver)
+    yield port
+    port.close()
+
+
+@pytest.fixture
+def remote():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(2)
+        yield sock
+
+
+async def test_datagrams_arrive_with_their_source(port, receiver, remote):
+    for data in (b"one", b"", b"two"):
+        remote.sendto(data, port.address)
+        assert await receiver.next() == (data, remote.getsockname())
+
+
+async def test_send(port, remote):
+    port.send(b"hello", remote.getsockname())
+    assert remote.recvfrom(100) == (b"hello", port.address)
+
+
+async def test_ipv6(receiver):
+    port = UdpPort("::1", receiver)
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as remote:
+        remote.bind(("::1", 0))
+        remote.sendto(b"hello", port.address)
+        assert await receiver.next() == (b"hello", remote.getsockname()[:2])
+        port.send(b"back", remote.getsockname()[:2])
+        remote.settimeout(2)
+        assert remote.recv(100) == b"back"
+    port.close()
+
+
+async def test_a_flood_lets_others_have_their_turn(port, receiver, remote):
+    turns = []
+    count = 3 * DRAIN_LIMIT
+    for number in range(count):
+        remote.sendto(number.to_bytes(2), port.address)
+    loop = asyncio.get_running_loop()
+
+    def take_turn():
+        turns.append(receiver.datagrams.qsize())
+        if turns[-1] < count:
+            loop.call_soon(take_turn)
+
+    loop.call_soon(take_turn)
+    received = [await receiver.next() for _ in range(count)]
+    assert [int.from_bytes(data) for data, _ in received] == list(range(count))
+    steps = [later - earlier for earlier, later in zip(turns, turns[1:], strict=False)]
+    assert all(step <= DRAIN_LIMIT for step in steps)
+
+
+async def test_an_oversized_datagram_is_cut(port, receiver, remote):
+    remote.sendto(bytes(MAX_DATAGRAM + 1), port.address)
+    data, _ = await receiver.next()
+    assert len(data) == MAX_DATAGRAM
+
+
+async def test_a_callback_may_close_the_port(remote):
+    seen = asyncio.Event()
+
+    def close(_data, _address):
+        port.close()
+        seen.set()
+
+    port = UdpPort("127.0.0.1", close)
+    for _ in range(3):
+        remote.sendto(b"hello", port.address)
+    async with asyncio.timeout(2):
+        await seen.wait()
+    assert port.is_closed
+
+
+async def test_after_close_nothing_is_sent_and_nothing_arrives(receiver, remote):
+    port = UdpPort("127.0.0.1", receiver)
+    assert not port.is_closed
+    address = port.address
+    remote.sendto(b"too late", address)
+    port.close()
+    port.close()
+    assert port.is_closed
+    port.send(b"nothing", remote.getsockname())
+    # The next port's datagram would come after it.
+    with UdpSocketAt(address) as successor:
+        successor.sendto(b"marker", remote.getsockname())
+        assert remote.recv(100) == b"marker"
+    assert receiver.datagrams.empty()
+
+
+class UdpSocketAt:
+    """A plain socket at an address that was just given up."""
+
+    def __init__(self, address):
+        self._address = address
+
+    def __enter__(self):
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(self._address)
+        return self._socket
+
+    def __exit__(self, *_exc):
+        self._socket.close()
+
+
+@pytest.mark.parametrize("target", [("127.0.0.1", 1), ("255.255.255.255", 9), ("::1", 9), ("203.0.113.1", 0)])
+async def test_what_cannot_be_sent_is_lost(port, receiver, remote, target):
+    # Nobody listens, broadcast isn't allowed, the family is another, the port is none.
+    port.send(b"into the void", target)
+    await asyncio.sleep(0)
+    remote.sendto(b"still open", port.address)
+    assert (await receiver.next())[0] == b"still open"
+
+
+async def test_a_failing_callback_does_not_stop_the_port(remote):
+    failures, seen = [], asyncio.Event()
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _loop, context: failures.append(context["exception"]))
+
+    def fail(data, _address):
+        if data == b"bad":
+            raise ValueError(data)
+        seen.set()
+
+    port = UdpPort("127.0.0.1", fail)
+    for data in (b"bad", b"good"):
+        remote.sendto(data, port.address)
+    async with asyncio.timeout(2):
+        await seen.wait()
+    port.close()
+    loop.set_exception_handler(before)
+    assert [str(failure) for failure in failures] == [str(ValueError(b"bad"))]
+
+
+@pytest.mark.parametrize("host", ["203.0.113.77", "2001:db8::77"])
+async def test_an_address_of_somebody_else_cannot_be_bound(receiver, host):
+    with pytest.raises(OSError, match="assign"):
+        UdpPort(host, receiver)
+
+
+async def test_the_kernels_buffers_are_raised(port, remote):
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        ours = port._socket.getsockopt(socket.SOL_SOCKET, option)
+        assert ours >= remote.getsockopt(socket.SOL_SOCKET, option)
