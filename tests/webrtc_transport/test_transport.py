@@ -122,7 +122,7 @@ async def test_clocks_may_differ_as_configured(allowed, monkeypatch):
     async with transport(settings=config(proof_max_age=allowed)) as server, transport() as client:
         listener = await server.listen("/webrtc")
         if allowed < 600:
-            with pytest.raises(SignalingRejected, match=r"600 s ago by our clock.*check the clocks"):
+            with pytest.raises(SignalingRejected, match=r"600.* s ago by our clock.*check the clocks"):
                 await client.dial(listener.addresses[0])
         else:
             await (await client.dial(listener.addresses[0])).aclose()
