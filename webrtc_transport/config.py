@@ -25,8 +25,13 @@ class IceServer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     urls: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    """One URL, or several of the same server."""
+
     username: str | None = None
+    """For TURN."""
+
     credential: SecretStr | None = None
+    """For TURN: the password that belongs to the user name. It isn't shown when the object is printed."""
 
     @model_validator(mode="after")
     def _check(self) -> IceServer:

@@ -168,7 +168,14 @@ class Connector:
 
     async def _ice_servers(self) -> Sequence[IceServer]:
         servers = self.config.ice_servers
-        return servers if isinstance(servers, tuple) else await servers()
+        if isinstance(servers, tuple):
+            return servers
+        try:
+            return await servers()
+        except Exception as exc:
+            # The application's function: whatever it raises costs this connection, and no other. Its text is left to
+            # the cause, for the peer is told this one.
+            raise ConnectError(f"the function ice_servers raised {type(exc).__name__}") from exc
 
     def _current_certificate(self) -> Certificate:
         now = datetime.now(UTC)

@@ -17,6 +17,7 @@ from .addresses import webrtc_address
 from .connection import Connection
 from .connector import Attempt, Connector, tell_failure, trickle
 from .errors import (
+    ConfigurationError,
     ConnectError,
     ConnectionEnded,
     InvalidProof,
@@ -149,6 +150,10 @@ class Listener(anyio.abc.Listener[Connection]):
             except ConnectError as exc:
                 _logger.info("no connection with %s: %s", session.remote_peer, exc)
                 return
+            except ConfigurationError as exc:
+                # Not the peer's fault, and no peer's offer may end what the application does beside.
+                _logger.warning("no connection with %s: %s", session.remote_peer, exc)
+                return
             if self._is_closed:
                 await connection.aclose()
             else:
@@ -167,6 +172,9 @@ class Listener(anyio.abc.Listener[Connection]):
             raise attempt.timed_out("the peer opened a session and sent no offer")
         except ConnectError as exc:
             await tell_failure(session, str(exc), _error_code(exc))
+            raise
+        except ConfigurationError:
+            await tell_failure(session, "the peer can't make connections at the moment", "connect-failed")
             raise
         finally:
             self._under_way -= 1

@@ -130,7 +130,6 @@ class _Mailbox:
             self._awake = True
             self._wake(self.drain)
 
-
     def _run(self, item: Callable[[], object]) -> None:
         try:
             item()

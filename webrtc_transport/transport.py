@@ -165,8 +165,8 @@ def make_backend(source: BackendSource, context: SignalingContext) -> SignalingB
         return source
     if not isinstance(source, str):
         return source(context)
-    scheme, colon, _ = source.partition(":")
-    if not colon:
+    scheme, separator, _ = source.partition("://")
+    if not separator:
         msg = f"{source!r} is no signaling URL; it begins with a scheme, such as ws://"
         raise ConfigurationError(msg)
     return plugins.signaling_backend_class(scheme).from_url(source, context)

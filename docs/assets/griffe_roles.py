@@ -13,17 +13,23 @@ _ROLE: Final = re.compile(r":(?:class|meth|func|attr|exc|data|mod):`(?P<short>~?
 class Roles(griffe.Extension):
     """Rewrites ``:class:`~package.Name``` to a link, or to plain code where nothing of that name is documented."""
 
-    def on_object(self, *, obj: griffe.Object, **_kwargs: Any) -> None:
-        """Rewrite the docstring of one object."""
-        if obj.docstring is None:
-            return
+    def on_package(self, *, pkg: griffe.Module, **_kwargs: Any) -> None:
+        """Rewrite the docstrings of a package that has been loaded."""
+        _rewrite(pkg)
 
-        def link(match: re.Match[str]) -> str:
-            target = match["target"]
-            shown = target.rpartition(".")[2] if match["short"] else target
-            return f'<autoref identifier="{_full_name(obj, target)}" optional><code>{shown}</code></autoref>'
 
-        obj.docstring.value = _ROLE.sub(link, obj.docstring.value)
+def _rewrite(obj: griffe.Object) -> None:
+    if obj.docstring is not None:
+        obj.docstring.value = _ROLE.sub(lambda match: _link(obj, match), obj.docstring.value)
+    for member in obj.members.values():
+        if isinstance(member, griffe.Object):  # and no alias, which is another's member
+            _rewrite(member)
+
+
+def _link(obj: griffe.Object, match: re.Match[str]) -> str:
+    target = match["target"]
+    shown = target.rpartition(".")[2] if match["short"] else target
+    return f'<autoref identifier="{_full_name(obj, target)}" optional><code>{shown}</code></autoref>'
 
 
 def _full_name(obj: griffe.Object, target: str) -> str:

@@ -21,6 +21,7 @@ MERMAID: Final = "mermaid@11.17.2"
 HERE: Final = Path(__file__).parent
 SETTINGS: Final = {
     "startOnLoad": False,
+    "sequence": {"mirrorActors": False},
     "htmlLabels": False,
     "flowchart": {"htmlLabels": False},
     "state": {"nodeSpacing": 90, "rankSpacing": 60},
@@ -83,9 +84,8 @@ def main() -> None:
     sources = [HERE / name for name in sys.argv[1:]] or sorted(HERE.glob("*.mmd"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        subprocess.run(
-            ["npm", "pack", "--silent", MERMAID], check=True, cwd=folder, stdout=subprocess.DEVNULL
-        )  # noqa: S603, S607
+        fetch = [shutil.which("npm") or "npm", "pack", "--silent", MERMAID]
+        subprocess.run(fetch, check=True, cwd=folder, stdout=subprocess.DEVNULL)  # noqa: S603
         (archive,) = folder.glob("mermaid-*.tgz")
         shutil.unpack_archive(archive, folder, filter="data")
         (folder / "package/dist/mermaid.min.js").rename(folder / "mermaid.min.js")

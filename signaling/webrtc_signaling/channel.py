@@ -64,6 +64,11 @@ class ReliableChannel(Generic[_T]):
         return self._received
 
     @property
+    def unacknowledged(self) -> list[_T]:
+        """The messages out that the other end may not have."""
+        return [kept.message for kept in self._kept]
+
+    @property
     def ack_at(self) -> float | None:
         """When an acknowledgement is due, if one is owed."""
         return self._ack_at

@@ -54,6 +54,7 @@ class ClientOptions:
     """Times are seconds."""
 
     codec: Codec = Codec.JSON
+    """The encoding of the messages. A server that doesn't know it is refused."""
     connect_timeout: float = 10.0
     """For one attempt, from name resolution to the registration."""
     heartbeat: float = 15.0
@@ -89,6 +90,8 @@ class RendezvousClient:
         self._instance = secrets.token_urlsafe(16)
         self._channel = _new_channel()
         self._was_registered = False
+        self._registered_at: float | None = None
+        """When the current connection was registered, if it is."""
         self._wire: Wire[ServerMessage] | None = None
         """The connection, while it is registered."""
         self._task: asyncio.Task[None] | None = None
@@ -103,24 +106,31 @@ class RendezvousClient:
         """Fails the sessions when the service has forgotten us."""
 
     async def ready(self) -> None:
-        """Wait until we are registered. An attempt takes ``connect_timeout`` at most.
+        """Wait until we are registered.
 
-        :raises SignalingUnavailable: if the attempt fails
-        :raises SignalingRejected: if the service refuses us
+        An attempt takes ``connect_timeout`` at most. The first is the only one; a service that we were registered
+        with is tried for as long again, because it may be restarting.
+
+        :raises SignalingUnavailable: if it can't be reached
+        :raises SignalingRejected: if it refuses us
         """
-        if self._final is not None:
-            raise self._final
         if self._wire is not None:
             return
         loop = asyncio.get_running_loop()
-        if self._task is None:
-            self._task = loop.create_task(self._run())
-        if self._outcome is None:
-            self._outcome = loop.create_future()
+        deadline = loop.time() + self._options.connect_timeout
         self._wanted.set()
-        error = await asyncio.shield(self._outcome)
-        if error is not None:
-            raise error
+        while True:
+            if self._final is not None:
+                raise self._final
+            if self._task is None:
+                self._task = loop.create_task(self._run())
+            if self._outcome is None:
+                self._outcome = loop.create_future()
+            error = await asyncio.shield(self._outcome)
+            if error is None:
+                return
+            if not self._was_registered or loop.time() >= deadline:
+                raise error
 
     async def aclose(self) -> None:
         """Send what is queued, say goodbye and end; all within ``close_timeout``."""
@@ -191,7 +201,8 @@ class RendezvousClient:
                 protocols=(codec,),
                 heartbeat=self._options.heartbeat,
                 max_msg_size=MAX_MESSAGE_SIZE,
-                timeout=aiohttp.ClientWSTimeout(ws_close=self._options.close_timeout),
+                # attrs makes its parameters, unseen by pyright.
+                timeout=aiohttp.ClientWSTimeout(ws_close=self._options.close_timeout),  # pyright: ignore[reportCallIssue]
             ) as socket,
         ):
             if socket.protocol != codec and codec is not Codec.JSON:
@@ -228,10 +239,10 @@ class RendezvousClient:
         if registered.resumed:
             self._channel.resume(registered.received)
         else:
-            self._channel = _new_channel()
-            self.sessions.replay()
+            forgotten, self._channel = self._channel, _new_channel()
+            self.sessions.replay(forgotten.unacknowledged)
         self._was_registered = True
-        self._failures = 0
+        self._registered_at = asyncio.get_running_loop().time()
         self._grace = registered.grace
         if self._expiry is not None:
             self._expiry.cancel()
@@ -290,13 +301,18 @@ class RendezvousClient:
 
     def _lost(self, error: SignalingUnavailable) -> None:
         """An attempt failed, or a connection broke."""
-        self._settle(error)
-        if self._failures == 0 and self._was_registered:
-            _logger.warning("%s; reconnecting", error)
-            self._expiry = asyncio.get_running_loop().call_later(self._grace, self.sessions.fail_all, error)
-        else:
+        loop = asyncio.get_running_loop()
+        if self._registered_at is None:
             _logger.debug("%s", error)
+        else:
+            _logger.warning("%s; reconnecting", error)
+            self._expiry = loop.call_later(self._grace, self.sessions.fail_all, error)
+            # A service that takes us and drops us again and again is a failing one.
+            if loop.time() - self._registered_at > self._options.retry_max:
+                self._failures = 0
+            self._registered_at = None
         self._failures += 1
+        self._settle(error)
 
     def _settle(self, error: SignalingError | None) -> None:
         """Tell those who wait in :meth:`ready`."""
@@ -307,7 +323,8 @@ class RendezvousClient:
     async def _pause(self) -> None:
         """Wait before the next attempt, but not while somebody wants it."""
         self._wanted.clear()
-        longest = min(self._options.retry_max, self._options.retry_initial * 2 ** min(self._failures, 16))
+        doubled = self._options.retry_initial * 2 ** min(self._failures - 1, 16)
+        longest = min(self._options.retry_max, doubled)
         with contextlib.suppress(TimeoutError):
             # At random, lest all clients of a restarted server come at once.
             async with asyncio.timeout(random.uniform(longest / 2, longest)):  # noqa: S311 - no secret

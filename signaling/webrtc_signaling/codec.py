@@ -39,14 +39,11 @@ def encode(message: Message, codec: Codec) -> Frame:
 
     :raises InvalidSignal: if it would be larger than ``MAX_MESSAGE_SIZE`` bytes
     """
-    encoded: bytes
     if codec is Codec.MSGPACK:
-        encoded = msgpack.packb(to_wire(message, binary=True))
-    else:
-        encoded = pydantic_core.to_json(to_wire(message, binary=False))
-    if len(encoded) > MAX_MESSAGE_SIZE:
-        raise InvalidSignal(f"the message has {len(encoded)} bytes; {MAX_MESSAGE_SIZE} are allowed")
-    return encoded if codec is Codec.MSGPACK else encoded.decode()
+        packed = msgpack.packb(to_wire(message, binary=True))
+        assert isinstance(packed, bytes)
+        return _check_size(packed)
+    return _check_size(pydantic_core.to_json(to_wire(message, binary=False))).decode()
 
 
 def decode(frame: Frame, codec: Codec) -> object:
@@ -54,14 +51,11 @@ def decode(frame: Frame, codec: Codec) -> object:
 
     :raises InvalidSignal: if it isn't of this encoding, or announces more than a message can have
     """
-    # Counted in characters at first: a frame of text was bounded in bytes when it was received.
-    if len(frame) > MAX_MESSAGE_SIZE:
-        raise InvalidSignal(f"the message has {len(frame)} bytes; {MAX_MESSAGE_SIZE} are allowed")
     match codec, frame:
         case Codec.JSON, str():
             return _decode_json(frame)
         case Codec.MSGPACK, bytes():
-            return _decode_msgpack(frame)
+            return _decode_msgpack(_check_size(frame))
         case _:
             expected = "text" if codec is Codec.JSON else "binary"
             raise InvalidSignal(f"the subprotocol {codec} has {expected} frames")
@@ -69,7 +63,8 @@ def decode(frame: Frame, codec: Codec) -> object:
 
 def _decode_json(text: str) -> object:
     try:
-        return pydantic_core.from_json(text.encode(), allow_inf_nan=False, cache_strings="none")
+        data = _check_size(text.encode())
+        return pydantic_core.from_json(data, allow_inf_nan=False, cache_strings="none")
     except ValueError as exc:
         raise InvalidSignal(f"not JSON: {exc}") from None
 
@@ -79,3 +74,9 @@ def _decode_msgpack(data: bytes) -> object:
         return msgpack.unpackb(data, strict_map_key=True, **_MSGPACK_LIMITS)
     except ValueError as exc:
         raise InvalidSignal(f"not MessagePack: {type(exc).__name__} {exc}") from None
+
+
+def _check_size(data: bytes) -> bytes:
+    if len(data) > MAX_MESSAGE_SIZE:
+        raise InvalidSignal(f"the message has {len(data)} bytes; {MAX_MESSAGE_SIZE} are allowed")
+    return data

@@ -22,6 +22,9 @@ MAX_SESSION_SIGNALS: Final = 256
 """Signals that each end sends in one session: an offer or answer, four times as many candidates as a peer looks at,
 and the end. It bounds what a session keeps for sending it again, and what a reader that never reads can pile up."""
 
+MAX_SESSION_DESCRIPTIONS: Final = 4
+"""Descriptions among the signals that a peer sends in one session: they are the large ones. One is usual."""
+
 MAX_OPEN_SESSIONS: Final = 1024
 """Sessions that one client has open. Each costs a few KiB, and peers can open them as they like."""
 

@@ -28,8 +28,9 @@ Signals
     ``{"code":…,"message":…}``, and ``null`` for the end of candidates. ``proof`` stands beside offers and answers
     (:mod:`webrtc_transport.protocol.proof`). ``index`` counts the signals of one sender in one session, from 0 to 255:
     the receiving peer drops what it has, and ends a session in which one is missing. An offer with index 0 opens
-    a session; ``bye`` and ``error`` end it. A peer that doesn't want it answers ``error`` (``not-listening``,
-    ``busy``); to a signal of a session that it doesn't know, ``error`` with ``unknown-session``.
+    a session; ``bye`` and ``error`` end it. One sender has no more than four offers and answers in it. A peer that
+    doesn't want the session answers ``error`` (``not-listening``, ``busy``); to a signal of a session that it doesn't
+    know, ``error`` with ``unknown-session``, whose ``index`` doesn't count.
 
     The server passes on what it has checked and nothing else: unknown fields are gone, and ``from`` is the
     registered peer. It can refuse service, but the proofs keep it from putting itself between two peers.

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from webrtc_transport.errors import IdentityError, InvalidSignal, SignalingError, SignalingRejected
 from webrtc_transport.identity import PeerId
-from webrtc_transport.protocol.signals import Bye, Error, Offer, Signal
+from webrtc_transport.protocol.signals import Answer, Bye, Error, Offer, Signal
 
-from .limits import MAX_OPEN_SESSIONS, MAX_SESSION_SIGNALS
+from .limits import MAX_OPEN_SESSIONS, MAX_SESSION_DESCRIPTIONS, MAX_SESSION_SIGNALS
 from .messages import Envelope, Malformed, SessionFailure, error_data
 from .session import session_error
 
@@ -49,6 +49,8 @@ class _Record:
     peer: PeerId
     sent: list[Envelope] = field(default_factory=list)
     received: int = 0
+    descriptions: int = 0
+    """Of the signals that were received."""
 
 
 class SessionBook:
@@ -121,6 +123,10 @@ class SessionBook:
             self._fail(key, f"from {key.peer}: signal {record.received} is missing")
         elif message.index == record.received:
             record.received += 1
+            record.descriptions += isinstance(message.signal, Offer | Answer)
+            if record.descriptions > MAX_SESSION_DESCRIPTIONS:
+                self._fail(key, f"from {key.peer}: more than {MAX_SESSION_DESCRIPTIONS} descriptions")
+                return
             if isinstance(message.signal, Bye):
                 del self._records[key]
             self._events.on_signal(key, message.signal)
@@ -138,8 +144,11 @@ class SessionBook:
         for key in failed:
             self._events.on_failed(key, error)
 
-    def replay(self) -> None:
-        """Send everything of the open sessions again: the service has forgotten it."""
+    def replay(self, unacknowledged: Iterable[Envelope]) -> None:
+        """Send everything of the open sessions again, because the service has forgotten it.
+
+        Of sessions that are closed here, send what is ``unacknowledged``: the peer may not know of the end.
+        """
         for key, record in list(self._records.items()):
             try:
                 for envelope in record.sent:
@@ -147,6 +156,9 @@ class SessionBook:
             except SignalingError as error:
                 del self._records[key]
                 self._events.on_failed(key, error)
+        for envelope in unacknowledged:
+            if SessionKey(envelope.recipient, envelope.session) not in self._records:
+                self._push_last(envelope)
 
     def _accept(self, key: SessionKey, message: Envelope | Malformed) -> _Record | None:
         """Open the session of an offer, or tell the peer why not."""

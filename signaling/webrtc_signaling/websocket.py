@@ -35,7 +35,10 @@ class WebSocketBackend(SignalingBackend):
 
         :raises ConfigurationError: if ``url`` is no WebSocket URL
         """
-        _check_url(url)
+        if not _is_websocket_url(url):
+            raise ConfigurationError(
+                f"{url!r} is no address of a signaling server: use ws://host:port or wss://host:port"
+            )
         self._peer = context.identity.peer_id
         self._portal = context.portal
         self._caller = _CallerSide(url, context, options or ClientOptions())
@@ -92,7 +95,7 @@ class _CallerSide(ClientEvents):
         session = self.sessions[key] = _WebSocketSession(self, key, peer)
         try:
             await self.portal.call(self.client.sessions.open, key, peer)
-        except SignalingRejected:
+        except Exception:
             del self.sessions[key]
             raise
         return session
@@ -152,13 +155,11 @@ class _WebSocketSession(BufferedSession):
         self._caller.portal.post(self._caller.client.sessions.close, self._key, farewell)
 
 
-def _check_url(url: str) -> None:
+def _is_websocket_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        valid = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid or parts.fragment:
-        raise ConfigurationError(
-            f"{url!r} is no address of a signaling server: use ws://host:port or wss://host"
+        return (
+            parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0 and not parts.fragment
         )
+    except ValueError:
+        return False

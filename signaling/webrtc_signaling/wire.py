@@ -69,7 +69,7 @@ class Wire(Generic[_M]):
             raise Disconnected(str(exc)) from None
 
     async def exchange(self, channel: ReliableChannel[Outgoing], handle: Callable[[_M, int], None]) -> None:
-        """Move messages both ways until :meth:`finish`; ``handle`` gets each that arrives, with its size.
+        """Move messages both ways until :meth:`finish`; ``handle`` gets each that arrives until then, with its size.
 
         :raises Disconnected: if the connection ends otherwise
         :raises InvalidSignal: if the other end sends what isn't a message
@@ -119,7 +119,9 @@ class Wire(Generic[_M]):
                 if self._closing:
                     return
                 raise
-            handle(message, size)
+            # What comes after the end was decided isn't acknowledged, so it comes again.
+            if not self._closing and not self._dropped:
+                handle(message, size)
 
     async def _write(self, channel: ReliableChannel[Outgoing]) -> None:
         loop = asyncio.get_running_loop()

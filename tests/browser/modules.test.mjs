@@ -400,6 +400,20 @@ describe("the signaling client", () => {
     });
   }
 
+  it("says at once when an attempt fails, and goes on trying", async (test) => {
+    const { signaling } = await client(test);
+    FakeSocket.all[0].onclose({ code: 1006, reason: "" });
+    const ready = signaling.ready(new AbortController().signal);
+    assert.equal(FakeSocket.all.length, 2);
+    FakeSocket.all[1].onclose({ code: 1006, reason: "" });
+    await assert.rejects(ready, { code: "server-down" });
+    test.mock.timers.tick(5_000);
+    assert.equal(FakeSocket.all.length, 3);
+    const again = signaling.ready(new AbortController().signal);
+    await FakeSocket.all[2].register();
+    await again;
+  });
+
   it("stays away when the server says so", async (test) => {
     const { signaling, socket } = await client(test);
     const session = signaling.open(PEER);

@@ -19,7 +19,7 @@ from typing import Final
 from aiortc import RTCDtlsTransport, RTCSctpTransport
 from OpenSSL import SSL
 
-from ..errors import EngineError
+from ..errors import ConnectionClosed, ConnectionEnded, EngineError
 from ..protocol.limits import MAX_HELD_PACKETS_BYTES
 from . import sctp_packet
 from .sctp_packet import COMMON_HEADER, Chunk
@@ -36,7 +36,7 @@ WINDOW_OVERRUN: Final = 4 * 1024 * 1024
 """Bytes of incomplete messages over the announced window. Stacks that don't look at the window (aiortc is one) go
 over it when a packet is lost in a fast transfer; a peer that goes further is filling our memory."""
 
-MAX_MISORDERED: Final = 8192
+MAX_MISORDERED: Final = 4096
 """Packets received beyond one that is missing. aiortc sorts them for each packet; a 100 Mbit/s path of 200 ms has
 2,000 packets under way."""
 
@@ -91,15 +91,15 @@ class SctpPipe:
     """What ``RTCSctpTransport`` needs of the DTLS transport below it, with a valve in the way up.
 
     The valve is shut while ``limit`` bytes are unread. Only DATA stops at it: acknowledgements of what we send go on.
-    ``on_error`` is told what the peer did that aiortc can't handle; nothing is passed up after that.
+    ``on_end`` is told that the peer shuts the association down, or did what aiortc can't handle.
     """
 
-    def __init__(self, dtls: RTCDtlsTransport, limit: int, on_error: Callable[[EngineError], None]) -> None:
+    def __init__(self, dtls: RTCDtlsTransport, limit: int, on_end: Callable[[ConnectionEnded], None]) -> None:
         self.unread = 0
         self.packets_dropped = 0
         self._dtls = dtls
         self._limit = limit
-        self._on_error = on_error
+        self._on_end = on_end
         self._receiver: RTCSctpTransport | None = None
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
@@ -167,6 +167,9 @@ class SctpPipe:
                     await self._pass_up(part)
                 for part in held:
                     self._hold(part)
+            if Chunk.SHUTDOWN in kinds:
+                # aiortc would wait for the end of it, and pass nothing on meanwhile.
+                self._on_end(ConnectionClosed("the peer closed the connection"))
         except ValueError as exc:
             self._fail(f"the peer sent a malformed SCTP packet: {exc}", exc)
 
@@ -211,4 +214,4 @@ class SctpPipe:
     def _fail(self, message: str, cause: Exception | None = None) -> None:
         _logger.debug("%s", message, exc_info=cause)
         self._receiver = None
-        self._on_error(EngineError(message))
+        self._on_end(EngineError(message))

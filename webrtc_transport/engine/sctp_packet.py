@@ -35,6 +35,7 @@ class Chunk(IntEnum):
     HEARTBEAT = 4
     HEARTBEAT_ACK = 5
     ABORT = 6
+    SHUTDOWN = 7
     ERROR = 9
     RECONFIG = 130
 

@@ -16,6 +16,7 @@ FRAME_OVERHEAD: Final = 2 + 2 + 1 + 2
 """Bytes of a full frame that are not payload: length prefix (2), flag field (2), message tag (1) and length (2)."""
 
 MAX_FRAME_PAYLOAD: Final = MAX_FRAME_LENGTH - FRAME_OVERHEAD
+"""Bytes of payload in one frame: what the two above leave."""
 
 MIN_MESSAGE_SIZE: Final = 1024
 """A peer that takes less than this per message is refused: it could make us send a frame per byte."""

@@ -24,6 +24,9 @@ _STATIC: Final = Path(__file__).with_name("static")
 _TICK: Final = 0.25
 """Seconds between looks for registrations that have expired."""
 
+_ACCEPT_TURNS: Final = 5
+"""Turns of the loop until aiohttp knows of a connection that was accepted. It closes only those that it knows."""
+
 _PAGE_HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": (
@@ -147,10 +150,14 @@ async def running_app(app: web.Application, settings: ServerSettings) -> AsyncIt
     """The same for an application that was made before."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.close_timeout + 1)
     await runner.setup()
+    site = web.TCPSite(runner, settings.host, settings.port)
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        await site.start()
         host, port = runner.addresses[0][:2]
         yield f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
+        await site.stop()
+        for _ in range(_ACCEPT_TURNS):
+            await asyncio.sleep(0)
     finally:
         await runner.cleanup()
 

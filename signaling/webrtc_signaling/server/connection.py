@@ -54,8 +54,7 @@ class ClientConnection:
     async def run(self) -> None:
         """Serve the client until it goes, or has to."""
         try:
-            registration = await self._register()
-            await self._exchange(registration)
+            await self._serve()
         except Disconnected as exc:
             _logger.debug("%s: %s", self._name, exc)
         except Refused as exc:
@@ -72,6 +71,7 @@ class ClientConnection:
         self._wire.wake()
 
     def close(self, farewell: Failure) -> None:
+        _logger.info("%s has to go: %s", self._name, farewell.data.code)
         self._wire.finish(farewell)
         asyncio.get_running_loop().call_later(self._settings.close_timeout, self._transport.abort)
 
@@ -79,31 +79,20 @@ class ClientConnection:
         self._wire.drop()
         self._transport.abort()
 
-    async def _register(self) -> Registration:
-        """Ask who it is, and check the answer.
+    async def _serve(self) -> None:
+        """Serve the client.
 
-        :raises Refused: if the proof is wrong, or takes too long
-        :raises InvalidSignal: if it isn't the answer
+        :raises Disconnected: if it goes
+        :raises Refused: if its proof is wrong, or takes too long
+        :raises InvalidSignal: if it breaks the protocol
         """
-        try:
-            async with asyncio.timeout(self._settings.register_timeout):
-                challenge = new_challenge()
-                await self._wire.send(challenge)
-                register, _ = await self._wire.receive()
-                if not isinstance(register, Register):
-                    raise InvalidSignal("type: register first")
-                proven = check_proof(register, challenge, insecure=self._settings.insecure)
-        except TimeoutError:
-            raise Refused("register-timeout", "you have not registered in time") from None
+        register, proven = await self._authenticate()
         registration, reply = self._hub.register(register, self, _now(), proven=proven)
         self._name = f"{self._name} ({registration.peer})"
         _logger.info("%s registered%s", self._name, "" if proven else " WITHOUT PROOF")
-        await self._wire.send(reply)
-        return registration
-
-    async def _exchange(self, registration: Registration) -> None:
         leaving = False
         try:
+            await self._wire.send(reply)
             await self._wire.exchange(registration.channel, partial(self._handle, registration))
         except Disconnected as exc:
             leaving = exc.code in _GOODBYES
@@ -111,10 +100,24 @@ class ClientConnection:
         finally:
             self._hub.disconnected(registration, self, _now(), leaving=leaving)
 
+    async def _authenticate(self) -> tuple[Register, bool]:
+        """Ask who it is; returns the answer, and whether it is proven."""
+        challenge = new_challenge()
+        try:
+            async with asyncio.timeout(self._settings.register_timeout):
+                await self._wire.send(challenge)
+                register, _ = await self._wire.receive()
+        except TimeoutError:
+            raise Refused("register-timeout", "you have not registered in time") from None
+        if not isinstance(register, Register):
+            raise InvalidSignal("type: register first")
+        return register, check_proof(register, challenge, insecure=self._settings.insecure)
+
     def _handle(self, registration: Registration, message: ClientMessage, size: int) -> None:
         now = _now()
         if not registration.bucket.take(now):
-            raise Refused("rate-limited", "you send too many messages")
+            self.close(Failure(data=error_data("rate-limited", "you send too many messages")))
+            return
         match message:
             case Ack(ack=ack):
                 registration.channel.acknowledge(ack)

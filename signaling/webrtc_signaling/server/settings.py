@@ -42,7 +42,7 @@ class ServerSettings(BaseSettings):
     """How long a closing connection gets to take what is left for it."""
 
     max_clients: int = Field(default=20_000, ge=1)
-    """Connections, and registrations, in total: each costs some 15 KiB and a file descriptor."""
+    """Connections, and registrations, in total: each costs some 30 KiB and a file descriptor."""
 
     max_clients_per_address: int = Field(default=256, ge=1)
     """Connections from one IP address, so that no single one takes all. Behind a reverse proxy all clients have the

@@ -36,7 +36,7 @@ class End(IceEvents):
         relay_only=False,
         bind=("127.0.0.1",),
         liveness_timeout=30.0,
-        gathering_timeout=0.4,
+        gathering_timeout=3.0,
     ):
         self.journal = journal
         self.candidates, self.packets, self.consent = [], [], []
@@ -235,8 +235,7 @@ async def test_checks_that_come_before_the_description_are_kept():
     async with two() as (a, b):
         a.agent.gather()
         checks = asyncio.create_task(b.establish())
-        await asyncio.sleep(0.1)
-        assert await establish(a, b) < 0.5 if checks.done() else True
+        await a.journal.until(lambda: a.agent._early_checks)
         await a.establish()
         await checks
         await exchange(a, b)
@@ -289,7 +288,6 @@ async def test_the_number_of_addresses_that_a_peer_sends_from_is_bounded():
 async def test_candidates_after_their_end_are_ignored():
     async with two(trickle=False) as (a, b):
         introduce(a, b)
-        await b.gathered_silently() if hasattr(b, "gathered_silently") else b.agent.gather()
         a.agent.add_remote(None)
         a.agent.add_remote(None)
         a.agent.add_remote(host_candidate(9))
@@ -319,15 +317,13 @@ async def test_a_peer_that_names_no_candidate_may_still_check():
             await asyncio.sleep(0)
         b.agent.add_remote(a.candidates[0])
         # Its first check is here before we know its description, which tells no candidate and their end.
-        await a.journal.until(lambda: len(a.agent._early_checks) > 0, 2)
+        await a.journal.until(lambda: a.agent._early_checks)
         a.agent.add_remote(None)
         await a.establish()
         await ours
         await exchange(a, b)
         assert a.agent.selected_pair.kind == "prflx"
-        assert a.agent._query_consent_task is not None or await a.journal.until(
-            lambda: a.agent._query_consent_task is not None, 1
-        )
+        await a.journal.until(lambda: a.agent._query_consent_task is not None)
 
 
 # --- names instead of addresses --------------------------------------------------------------------------------------
@@ -414,7 +410,8 @@ async def test_each_host_port_has_its_own_reflexive_candidate(turn):
 async def test_a_dead_stun_server_delays_nothing_that_works_without_it(turn):
     nat = Nat(("127.0.0.1", turn.port))
     with dead_server() as dead:
-        async with two(stun=[stun_url(dead), stun_url(nat.inside.address[1])]) as (a, b):
+        servers = [stun_url(dead), stun_url(nat.inside.address[1])]
+        async with two(stun=servers, gathering_timeout=0.4) as (a, b):
             assert await establish(a, b) < 0.3
             await a.journal.until(lambda: "srflx" in a.kinds, 0.3)
             assert None not in a.kinds
@@ -471,7 +468,7 @@ async def test_several_turn_servers_of_which_one_works(turn):
     with dead_server() as dead:
         servers = [turn_url(dead), turn_url(turn.port, password="wrong"), turn_url(turn.port)]
         async with two(turn=servers, relay_only=True) as (a, b):
-            assert await establish(a, b) < 0.4
+            assert await establish(a, b) < 1
             await exchange(a, b)
 
 
@@ -492,7 +489,7 @@ async def test_wrong_credentials_are_told_after_a_failure(turn):
 
 async def test_a_dead_turn_server_fails_at_the_gathering_timeout():
     with dead_server() as dead:
-        async with two(turn=[turn_url(dead)], relay_only=True) as (a, _):
+        async with two(turn=[turn_url(dead)], relay_only=True, gathering_timeout=0.4) as (a, _):
             started = time.monotonic()
             with pytest.raises(IceFailed, match=r"check ice_servers; turn:.*: no answer within 0\.4 s"):
                 await a.establish()
@@ -569,36 +566,21 @@ async def test_a_strangers_packets_are_not_passed_on():
         assert a.packets == [b"\x16genuine"]
 
 
-async def test_strangers_make_us_send_no_checks():
-    async with two(trickle=False) as (a, b):
-        introduce(a, b)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as victim:
-            victim.bind(("127.0.0.1", 0))
-            victim.setblocking(False)
-            a.agent.gather()
-            a.agent.add_remote(host_candidate(victim.getsockname()[1]))
+async def test_a_strangers_request_repeats_no_check(monkeypatch):
+    with dead_server() as dead:
+        async with two(trickle=False) as (a, b):
+            introduce(a, b)
+            a.agent.add_remote(host_candidate(dead))
             task = asyncio.create_task(a.establish())
-            await asyncio.sleep(0.2)
-            before = drain(victim)
-            request = b.agent.build_request(AioicePair(b, None), nominate=False) if False else None
-            assert request is None
-            forged = bytes.fromhex("00010000") + bytes.fromhex("2112a442") + bytes(12)
-            for _ in range(20):
-                a.port.datagram_received(forged, victim.getsockname())
-            sent = drain(victim)
-            # An error response each, and nothing that is larger.
-            assert before
-            assert len(sent) <= 21
+            await a.journal.until(lambda: a.agent._protocols and a.port._transactions)
+            sent = []
+            monkeypatch.setattr(a.port, "send", lambda data, address: sent.append((data[:2], address)))
+            # As if from the address that is being checked: it would be sent more than it sends.
+            forged = bytes.fromhex("000100002112a442") + bytes(12)
+            a.port.datagram_received(forged, ("127.0.0.1", dead))
+            assert sent == [(b"\x01\x11", ("127.0.0.1", dead))]
             task.cancel()
             await asyncio.wait([task])
-
-
-def drain(sock):
-    received = []
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            received.append(sock.recv(2000))
-    return received
 
 
 # --- consent ---------------------------------------------------------------------------------------------------------
@@ -625,21 +607,35 @@ async def test_consent_expires(monkeypatch):
         assert a.consent == ["missed", "expired"]
 
 
-async def test_a_peer_may_move_to_another_pair_when_its_path_is_gone(monkeypatch):
-    async with two(b={"bind": ("127.0.0.1", "127.0.0.2")}, liveness_timeout=2.0) as (a, b):
-        # b is controlled; what it moves by is the nomination of a peer that is controlling.
-        await asyncio.gather(a.establish(), b.establish())
-        lost = b.agent._selected.protocol
-        other = next(port for port in b.agent._protocols if port is not lost)
-        monkeypatch.setattr(lost, "send", lambda *_: None)
-        monkeypatch.setattr(lost, "datagram_received", lambda *_: None)
-        await a.journal.until(lambda: "missed" in a.consent, 3)
-        pair = next(pair for pair in a.agent._check_list if pair.remote_addr == other.address)
-        # As a triggered check would be begun: b sends from its other address.
-        b_pair = next(p for p in b.agent._check_list if p.protocol is other)
-        await b.agent.check_start(b_pair)
-        await a.journal.until(lambda: a.agent._selected is pair, 2)
-        await a.journal.until(lambda: a.consent[-1] == "fresh", 2)
+@contextlib.contextmanager
+def silenced(port):
+    """Nothing goes out at this port, and nothing comes in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(port, "send", lambda *_: None)
+        patch.setattr(port, "datagram_received", lambda *_: None)
+        # The socket has the method that it was made with.
+        patch.setattr(port._port, "_on_datagram", lambda *_: None)
+        yield
+
+
+async def test_a_peer_may_move_to_another_pair_when_its_path_is_gone():
+    ends = {"a": {"controlling": False}, "b": {"controlling": True, "bind": ("127.0.0.1", "127.0.0.2")}}
+    async with two(**ends, liveness_timeout=2.0) as (a, b):
+        await b.gathered()
+        first, second = b.agent._protocols
+        with silenced(second):
+            # The check of the second pair is under way when the first one makes it.
+            await establish(a, b)
+            await a.journal.until(lambda: a.agent._query_consent_task is not None)
+        assert a.agent.selected_pair.remote.address == "127.0.0.1"
+        with silenced(first):
+            await a.journal.until(lambda: "missed" in a.consent and "missed" in b.consent, 3)
+            pair = AioicePair(second, b.agent.remote_candidates[0])
+            b.agent._check_list.append(pair)
+            await b.agent.check_start(pair)
+            await a.journal.until(lambda: a.agent.selected_pair.remote.address == "127.0.0.2", 2)
+            await exchange(a, b)
+            await a.journal.until(lambda: a.consent[-1] == b.consent[-1] == "fresh", 2)
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------
@@ -684,7 +680,7 @@ async def test_close_while_a_name_is_looked_up():
         await asyncio.sleep(0.02)
 
 
-async def test_close_twice_and_at_once():
+async def test_close_twice_at_once():
     async with two() as (a, b):
         await establish(a, b)
         await asyncio.gather(a.agent.close(), a.agent.close())

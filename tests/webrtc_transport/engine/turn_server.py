@@ -70,23 +70,29 @@ def turn_server(folder):
     with (folder / "output").open("wb") as output:
         server.process = subprocess.Popen([program, *map(str, arguments)], stdout=output, stderr=output)
     try:
-        wait_until_it_listens(server.process, server.port)
+        wait_until_it_answers(server.process, server.port)
         yield server
     finally:
         server.kill()
 
 
-def wait_until_it_listens(process, port):
+def wait_until_it_answers(process, port):
+    """Wait until it answers a STUN request over UDP: it listens on TCP earlier."""
+    request = bytes.fromhex("000100002112a442") + bytes(12)
     deadline = time.monotonic() + START_TIMEOUT
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert process.poll() is None, "turnserver ended at once"
-            assert time.monotonic() < deadline, "turnserver doesn't listen"
-            time.sleep(0.02)
-        else:
-            return
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", port))
+        sock.settimeout(0.05)
+        while True:
+            try:
+                sock.send(request)
+                sock.recv(1000)
+            except OSError:
+                assert process.poll() is None, "turnserver ended at once"
+                assert time.monotonic() < deadline, "turnserver doesn't answer"
+                time.sleep(0.01)
+            else:
+                return
 
 
 def free_port():

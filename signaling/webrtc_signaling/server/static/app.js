@@ -1,6 +1,6 @@
 /** The page: joins what a person does with what happens on the connection. */
 
-import { dial } from "./connection.js";
+import { dial } from "./dial.js";
 import { PageError, toPageError } from "./errors.js";
 import { Identity, parseTarget } from "./peer-id.js";
 import { Plot } from "./plot.js";
@@ -86,7 +86,7 @@ class App {
     });
   }
 
-  // --- the signaling server ---------------------------------------------------------------------------------------------
+  // --- the signaling server ------------------------------------------------------------------------------------------
 
   #showServerState() {
     const { state, error, notice } = this.#signaling;
@@ -98,7 +98,7 @@ class App {
     else if (error !== null && (state === "refused" || this.#connection === null)) showProblem(error);
   }
 
-  // --- the connection ---------------------------------------------------------------------------------------------------
+  // --- the connection ------------------------------------------------------------------------------------------------
 
   async #dial() {
     clearProblem();
@@ -194,7 +194,7 @@ class App {
     element("help").hidden = isBusy;
   }
 
-  // --- what is done with it -----------------------------------------------------------------------------------------------
+  // --- what is done with it ------------------------------------------------------------------------------------------
 
   #showTools() {
     element("tools").hidden = false;

@@ -1,6 +1,6 @@
 /** Encodings of bytes: varints (multiformats' unsigned-varint), base 58, 32 and 36, base64, hexadecimal, UTF-8. */
 
-const MAX_VARINT_LENGTH = 7; // 49 bits: more than any length here, and exact in a JavaScript number
+const MAX_VARINT_LENGTH = 9; // as multiformats' unsigned-varint demands
 const BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 const BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz";
 const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
@@ -70,7 +70,7 @@ export function encodeVarint(value) {
 }
 
 /**
- * Decode the varint at `offset`.
+ * Decode the varint at `offset`. Beyond 2^53 the value is not exact, but far over all that is allowed anywhere.
  *
  * @param {Uint8Array} data
  * @param {number} offset

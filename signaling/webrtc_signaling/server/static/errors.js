@@ -25,8 +25,8 @@ const EXPLANATIONS = {
   "no-ed25519": {
     title: "This browser can't make Ed25519 keys",
     cure:
-      "The page needs one for its libp2p identity. Update the browser: Chrome and Edge have had them since version 137, " +
-      "Firefox since 129, Safari since 17.",
+      "The page needs one for its libp2p identity. Update the browser: Chrome and Edge have had them since " +
+      "version 137, Firefox since 129, Safari since 17.",
   },
   "bad-peer-id": {
     title: "That is no peer id",
@@ -45,8 +45,8 @@ const EXPLANATIONS = {
   "server-down": {
     title: "The signaling server doesn't answer",
     cure:
-      "It introduces the two ends to each other. Is webrtc-signaling serve still running, on the machine that this page " +
-      "came from? The page keeps trying.",
+      "It introduces the two ends to each other. Is webrtc-signaling serve still running, on the machine that this " +
+      "page came from? The page keeps trying.",
   },
   "server-refused": {
     title: "The signaling server refused this page",
@@ -82,11 +82,21 @@ const EXPLANATIONS = {
     title: "The peer refused the connection",
     cure: "Its log says more.",
   },
+  "peer-gave-up": {
+    title: "The peer gave up",
+    cure: "It could not connect from its side; the details are its own words. Its log says more.",
+  },
+  "offer-refused": {
+    title: "The peer doesn't trust this page's offer",
+    cure:
+      "Most often that is because the clocks of the two machines differ: set both, and connect again. If they are " +
+      "right, somebody on the way changed the offer.",
+  },
   "invalid-proof": {
     title: "The answer is not from that peer",
     cure:
-      "Its signature doesn't prove the peer id, so the page hung up: somebody on the way may have changed the answer. " +
-      "Check the peer id, and don't trust this signaling server until you know why.",
+      "Its signature doesn't prove the peer id, so the page hung up: somebody on the way may have changed the " +
+      "answer. Check the peer id, and don't trust this signaling server until you know why.",
   },
   "wrong-clock": {
     title: "The clocks of the two machines differ",
@@ -105,8 +115,8 @@ const EXPLANATIONS = {
   "dtls-failed": {
     title: "The encrypted connection could not be set up",
     cure:
-      "The peer was reached, but then its process ended, something cut the handshake, or its certificate isn't the one " +
-      "that it signed. Connect again; if it happens again, look at the peer's log.",
+      "The peer was reached, but then its process ended, something cut the handshake, or its certificate isn't the " +
+      "one that it signed. Connect again; if it happens again, look at the peer's log.",
   },
   "sctp-failed": {
     title: "The data channel could not be opened",
@@ -178,6 +188,8 @@ const SIGNALING_CODES = {
   busy: "peer-busy",
   "peer-busy": "peer-busy",
   "too-many-sessions": "peer-busy",
+  "connect-failed": "peer-gave-up",
+  "invalid-proof": "offer-refused",
 };
 
 /**

@@ -133,7 +133,8 @@ function skipField(body, offset) {
   const { value: tag, next } = varintAt(body, offset);
   const number = Math.floor(tag / 8);
   if (number <= 2) throw new FramingError(`body of a frame: field ${number} has the wrong type`);
-  switch (tag % 8) {
+  // The type is in the lowest bits of the first byte, also of a tag that is too large to be exact.
+  switch (body[offset] % 8) {
     case 0:
       return skipVarint(body, next);
     case 1:

@@ -162,10 +162,9 @@ function drawPeriod(context, colors, area, { begin, end, toX }, period) {
   const right = toX(Math.min(end, period.end));
   context.fillStyle = colors.soft;
   context.fillRect(left, area.top, Math.max(2, right - left), area.height);
-  context.fillStyle = colors.text;
   context.textBaseline = "top";
   context.textAlign = right > area.left + area.width / 2 ? "right" : "left";
-  context.fillText(period.label, context.textAlign === "right" ? left - 5 : right + 5, area.top + 3);
+  write(context, colors, period.label, context.textAlign === "right" ? left - 5 : right + 5, area.top + 3);
 }
 
 function drawMedian(context, colors, area, y) {
@@ -173,10 +172,19 @@ function drawMedian(context, colors, area, y) {
   context.setLineDash([5, 4]);
   line(context, area.left, y, area.left + area.width, y);
   context.setLineDash([]);
-  context.fillStyle = colors.text;
   context.textBaseline = "bottom";
   context.textAlign = "right";
-  context.fillText("median", area.left + area.width - 4, y - 3);
+  write(context, colors, "median", area.left + area.width - 4, y - 3);
+}
+
+/** A text with a halo, for it may stand on lines. */
+function write(context, colors, text, x, y) {
+  context.strokeStyle = colors.background;
+  context.lineWidth = 4;
+  context.strokeText(text, x, y);
+  context.fillStyle = colors.text;
+  context.fillText(text, x, y);
+  context.lineWidth = 1;
 }
 
 function drawLine(context, colors, samples, toX, toY) {
@@ -207,6 +215,7 @@ function colorsOf(element) {
   return {
     line: color("--accent"),
     soft: color("--accent-soft"),
+    background: color("--card"),
     grid: color("--border"),
     text: color("--muted"),
   };

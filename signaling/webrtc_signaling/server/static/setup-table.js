@@ -61,6 +61,7 @@ export class SetupTable {
       time.textContent = isOver ? formatTime(elapsed) : phase === current ? "…" : "";
       if (isOver) row.dataset.milliseconds = elapsed;
       else delete row.dataset.milliseconds;
+      delete row.dataset.state;
       bar.style.marginLeft = `${percentage(before, total)}%`;
       bar.style.width = `${percentage(elapsed ?? 0, total)}%`;
       before += elapsed ?? 0;
@@ -72,10 +73,13 @@ export class SetupTable {
   /**
    * The phase that went on is where it ended.
    *
-   * @param {string} word what to show there
+   * @param {"failed" | "cancelled"} how
    */
-  stop(word) {
-    if (this.#current !== null) this.#rows[this.#current].time.textContent = word;
+  stop(how) {
+    if (this.#current === null) return;
+    const { row, time } = this.#rows[this.#current];
+    row.dataset.state = how;
+    time.textContent = how;
   }
 }
 

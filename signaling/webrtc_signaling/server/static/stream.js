@@ -14,7 +14,14 @@ const FIN_ACK_TIMEOUT = 10_000;
 const CHANNEL_LINGER = 1_000;
 
 /** States of the half that we send on. */
-const Send = Object.freeze({ OPEN: "open", STOPPED: "stopped", FIN_SENT: "fin-sent", FIN_ACKED: "acked", RESET: "reset" });
+const Send = Object.freeze({
+  OPEN: "open",
+  STOPPED: "stopped",
+  FIN_SENT: "fin-sent",
+  FIN_ACKED: "fin-acked",
+  RESET: "reset",
+});
+
 /** States of the half that we receive on. */
 const Receive = Object.freeze({ OPEN: "open", STOPPED: "stopped", FIN_RECEIVED: "fin-received", RESET: "reset" });
 
@@ -64,7 +71,7 @@ export class Stream {
         () => this.#channel.readyState === "open" && this.#channel.bufferedAmount < SEND_BUFFER_HIGH,
         () => this.#send !== Send.OPEN,
       );
-      if (this.#send === Send.STOPPED) throw new PageError("stream-failed", "the peer doesn't read this stream any more");
+      if (this.#send === Send.STOPPED) throw new PageError("stream-failed", "the peer doesn't read this stream");
       if (this.#send !== Send.OPEN) throw this.#error ?? new PageError("stream-failed", "its end was sent already");
       this.#transmit(encodeData(data.subarray(start, start + this.#payloadLimit)));
     }
@@ -157,7 +164,7 @@ export class Stream {
     if (this.#channel.readyState === "open") this.#channel.send(frame);
   }
 
-  // --- what the channel tells -----------------------------------------------------------------------------------------
+  // --- what the channel tells ----------------------------------------------------------------------------------------
 
   #received(data) {
     try {
