@@ -54,15 +54,7 @@ coverage: $(STAMP) ## all tests, and which lines they leave out
 docs: $(STAMP) ## build the site into site/
 	$(BIN)/mkdocs build --strict --quiet
 
-serve-bench: $(STAMP) ## throughput beside aiortc, and what a dial takes
-	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/dialing.py
-
-coverage: $(STAMP) ## all tests, and which lines they leave out
-	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage report --skip-covered --show-missing
-
-docs: $(STAMP) ## the site, live, on http://127.0.0.1:8000
+serve-docs: $(STAMP) ## the site, live, on http://127.0.0.1:8000
 	$(BIN)/mkdocs serve
 
 format: $(STAMP) ## let ruff rewrite the sources

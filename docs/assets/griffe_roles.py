@@ -9,6 +9,9 @@ import griffe
 
 _ROLE: Final = re.compile(r":(?:class|meth|func|attr|exc|data|mod):`(?P<short>~?)(?P<target>[\w.]+)`")
 
+_TREE: Final = re.compile(r"^.*──.*$", re.MULTILINE)
+"""A line of a drawn tree: all of it is shown as it is, so marks of code would be seen."""
+
 
 class Roles(griffe.Extension):
     """Rewrites ``:class:`~package.Name``` to a link, or to plain code where nothing of that name is documented."""
@@ -20,7 +23,8 @@ class Roles(griffe.Extension):
 
 def _rewrite(obj: griffe.Object) -> None:
     if obj.docstring is not None:
-        obj.docstring.value = _ROLE.sub(lambda match: _link(obj, match), obj.docstring.value)
+        text = _ROLE.sub(lambda match: _link(obj, match), obj.docstring.value)
+        obj.docstring.value = _TREE.sub(lambda match: match[0].replace("``", ""), text)
     for member in obj.members.values():
         if isinstance(member, griffe.Object):  # and no alias, which is another's member
             _rewrite(member)

@@ -24,7 +24,7 @@ SETTINGS: Final = {
     "sequence": {"mirrorActors": False},
     "htmlLabels": False,
     "flowchart": {"htmlLabels": False},
-    "state": {"nodeSpacing": 90, "rankSpacing": 60},
+    "state": {"nodeSpacing": 90, "rankSpacing": 110},
     "fontFamily": "sans-serif",
     "theme": "base",
     "themeVariables": {

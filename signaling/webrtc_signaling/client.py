@@ -7,16 +7,13 @@ import contextlib
 import logging
 import random
 import secrets
-import socket
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
-from webrtc_transport.engine.resolver import resolve
 from webrtc_transport.errors import InvalidSignal, SignalingError, SignalingRejected, SignalingUnavailable
 from webrtc_transport.identity import Identity
 
@@ -38,6 +35,7 @@ from .messages import (
     parse_server_message,
     register_payload,
 )
+from .resolver import DaemonResolver
 from .session_book import SessionBook, SessionEvents
 from .wire import Disconnected, Wire
 
@@ -156,8 +154,10 @@ class RendezvousClient:
                     self._events.on_refused(error)
                     self.sessions.fail_all(error)
                 except SignalingUnavailable as error:
-                    self._lost(error)
-                    await self._pause()
+                    # After aclose() nobody asks how the goodbye went.
+                    if self._final is None:
+                        self._lost(error)
+                        await self._pause()
         finally:
             if self._expiry is not None:
                 self._expiry.cancel()
@@ -195,7 +195,7 @@ class RendezvousClient:
     async def _open(self) -> AsyncIterator[Wire[ServerMessage]]:
         codec = self._options.codec
         async with (
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=_Resolver())) as http,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=DaemonResolver())) as http,
             http.ws_connect(
                 self._url,
                 protocols=(codec,),
@@ -333,20 +333,3 @@ class RendezvousClient:
 
 def _new_channel() -> ReliableChannel[Envelope]:
     return ReliableChannel(max_messages=MAX_QUEUED_MESSAGES, max_bytes=MAX_QUEUED_BYTES)
-
-
-class _Resolver(AbstractResolver):
-    """aiohttp's own resolver uses threads that are joined at the end: a dead DNS server holds that up."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host, host=address, port=port, family=found, proto=0, flags=socket.AI_NUMERICHOST
-            )
-            for found, address in await resolve(host, port, family=family)
-        ]
-
-    async def close(self) -> None:
-        """Nothing to release."""

@@ -71,7 +71,9 @@ class EngineCompliance:
                 pair = end.peer.candidate_pair
                 assert pair.kind == "host"
                 assert pair.local in end.candidates
-                assert (pair.remote.address, pair.remote.port) in [(c.address, c.port) for c in other.candidates if c]
+                assert (pair.remote.address, pair.remote.port) in [
+                    (c.address, c.port) for c in other.candidates if c
+                ]
 
     async def test_candidates_may_come_with_the_description(self):
         async with two_ends(self.engine()) as (offerer, answerer):
@@ -79,7 +81,9 @@ class EngineCompliance:
                 end.peer.gather()
             await offerer.journal.until(lambda: None in offerer.candidates and None in answerer.candidates)
             offer, answer = (
-                replace(end.peer.local_description, candidates=tuple(end.candidates[:-1]), end_of_candidates=True)
+                replace(
+                    end.peer.local_description, candidates=tuple(end.candidates[:-1]), end_of_candidates=True
+                )
                 for end in (offerer, answerer)
             )
             answerer.peer.start(offer)
@@ -165,9 +169,7 @@ class EngineCompliance:
             back = answerer.inbound[0]
             for data in reversed(messages):
                 back.channel.send(data)
-            await offerer.journal.until(
-                lambda: len(back.messages) == len(there.messages) == len(messages)
-            )
+            await offerer.journal.until(lambda: len(back.messages) == len(there.messages) == len(messages))
             assert back.messages == messages
             assert there.messages == messages[::-1]
 
@@ -190,7 +192,9 @@ class EngineCompliance:
                 assert there.sent <= total
                 if number % 10 == 0:
                     await asyncio.sleep(0)
-            await offerer.journal.until(lambda: there.sent >= total and answerer.inbound and answerer.inbound[0].received == total)
+            await offerer.journal.until(
+                lambda: there.sent >= total and answerer.inbound and answerer.inbound[0].received == total
+            )
             assert there.sent == total
             there.channel.send(b"one more")
             await offerer.journal.until(lambda: there.sent == total + 8)
@@ -243,7 +247,10 @@ class EngineCompliance:
 
     async def test_a_receiver_that_does_not_read_holds_its_sender_and_loses_nothing(self):
         window, count = 64 * 1024, 128
-        async with connected_ends(self.engine(), answerer_grants=False, receive_buffer=window) as (offerer, answerer):
+        async with connected_ends(self.engine(), answerer_grants=False, receive_buffer=window) as (
+            offerer,
+            answerer,
+        ):
             there = offerer.open()
             for number in range(count):
                 there.channel.send(message(number))
@@ -274,7 +281,9 @@ class EngineCompliance:
             there = offerer.open()
             for number in range(8):
                 there.channel.send(message(number))
-            await offerer.journal.until(lambda: answerer.inbound and answerer.inbound[0].received == 8 * MESSAGE)
+            await offerer.journal.until(
+                lambda: answerer.inbound and answerer.inbound[0].received == 8 * MESSAGE
+            )
             assert answerer.peer.statistics().unread == 0
 
     # --- closing channels -----------------------------------------------------------------------------------------
@@ -350,8 +359,10 @@ class EngineCompliance:
                     record.channel.send(b"hello")
                     record.channel.close()
                 await offerer.journal.until(
-                    lambda records=records: all(record.closed for record in (*records, *answerer.inbound))
-                    and len(answerer.inbound) == 50
+                    lambda records=records: (
+                        all(record.closed for record in (*records, *answerer.inbound))
+                        and len(answerer.inbound) == 50
+                    )
                 )
                 assert [record.messages for record in answerer.inbound] == [[b"hello"]] * 50
                 assert all(record.closed == 1 for record in (*records, *answerer.inbound))
@@ -441,7 +452,9 @@ class EngineCompliance:
             for record in records:
                 for number in range(100):
                     record.channel.send(message(number))
-            await offerer.journal.until(lambda: answerer.inbound and answerer.inbound[0].received > 10 * MESSAGE)
+            await offerer.journal.until(
+                lambda: answerer.inbound and answerer.inbound[0].received > 10 * MESSAGE
+            )
             offerer.peer.close(CLOSED)
             assert await offerer.journal.until(lambda: offerer.closed and answerer.closed) < 1
             for record in records:
@@ -450,7 +463,7 @@ class EngineCompliance:
                 record.channel.close(delay=0.01)
 
     async def test_close_while_a_channels_close_is_due(self):
-        async with connected_ends(self.engine()) as (offerer, answerer):
+        async with connected_ends(self.engine()) as (offerer, _):
             there = offerer.open()
             there.channel.close(delay=0.1)
             await offerer.close()

@@ -49,7 +49,15 @@ class Attacker:
         packet = serialize_packet(sctp._local_port, sctp._remote_port, sctp._remote_verification_tag, joined)
         await self._stack._dtls._send_data(packet)
 
-    def data(self, user_data, *, stream_id=1001, protocol=53, flags=SCTP_DATA_FIRST_FRAG | SCTP_DATA_LAST_FRAG, skip=0):
+    def data(
+        self,
+        user_data,
+        *,
+        stream_id=1001,
+        protocol=53,
+        flags=SCTP_DATA_FIRST_FRAG | SCTP_DATA_LAST_FRAG,
+        skip=0,
+    ):
         """The next DATA chunk, ``skip`` sequence numbers further on."""
         chunk = DataChunk(flags)
         self._sctp._local_tsn += skip
@@ -87,7 +95,9 @@ async def init_parameter_of_no_length(attacker):
 
 async def gaps_that_count_to_millions(attacker):
     gaps = struct.pack("!HH", 1, 65535) * 280
-    await attacker.send(RawChunk(SACK, struct.pack("!LLHH", attacker._sctp._last_received_tsn, 0, 280, 0) + gaps))
+    await attacker.send(
+        RawChunk(SACK, struct.pack("!LLHH", attacker._sctp._last_received_tsn, 0, 280, 0) + gaps)
+    )
 
 
 async def gaps_that_are_not_there(attacker):

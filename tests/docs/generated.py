@@ -80,7 +80,7 @@ def number(value: Any) -> str:
         return str(value)
     for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
         if value >= 16 * KIB and value % unit == 0:
-            return f"{value:,} ({value // unit} {name})"
+            return f"{value:,} ({value // unit}\N{NO-BREAK SPACE}{name})"
     return f"{value:,}" if value >= 10_000 else str(value)
 
 

@@ -18,6 +18,8 @@ PAGES = [
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_fragments_run(page, tmp_path, monkeypatch):
+    if any("webrtc_libp2p" in block.text for block in blocks(page)):
+        pytest.importorskip("libp2p")
     monkeypatch.chdir(tmp_path)
     anyio.run(run_fragments, page)
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-import webrtc_libp2p
 import webrtc_signaling
 import webrtc_transport
 from tests.docs.pages import DOCS
 from tests.requirements import missing
 
+webrtc_libp2p = pytest.importorskip("webrtc_libp2p", exc_type=ModuleNotFoundError)
 PACKAGES = (webrtc_transport, webrtc_signaling, webrtc_libp2p)
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 import anyio
 import pytest
@@ -17,7 +18,7 @@ from tests.pairs import LOOPBACK, config, connected, transport
 from webrtc_signaling.memory import MemoryBackend
 from webrtc_signaling.server.app import running_app, running_server
 from webrtc_signaling.server.settings import ServerSettings
-from webrtc_transport import IceServer, Identity, WebRTCTransport
+from webrtc_transport import Certificate, IceServer, Identity, WebRTCTransport
 from webrtc_transport.engine.memory_network import MemoryNetwork
 from webrtc_transport.engine.memory_stack import MemoryEngine
 from webrtc_transport.protocol.proof import sign_description
@@ -208,7 +209,8 @@ async def a_relay_that_is_not_there():
 
 @scenario
 async def a_peer_that_fails():
-    await dial(server=transport(settings=config(ice_transport_policy="relay")))
+    expired = Certificate.generate(now=datetime(2020, 1, 1, tzinfo=UTC))
+    await dial(server=transport(settings=config(certificate=expired)))
 
 
 @scenario

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import site
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import DOCS, desk
+from tests.requirements import missing
 
 PAGES = ["index.md", *(f"tutorials/{path.name}" for path in sorted((DOCS / "tutorials").glob("*.md")))]
 
@@ -31,5 +33,9 @@ def programs(tmp_path):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_shows_what_happens(page, tmp_path, programs):
+    if "hatchling" in (DOCS / page).read_text("utf-8") and importlib.util.find_spec("hatchling") is None:
+        missing(
+            "hatchling is not installed, and a page builds a package with it; it is in the dependency group test"
+        )
     with desk(tmp_path, programs) as reader:
         reader.work_through(DOCS / page)

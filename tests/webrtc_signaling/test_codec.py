@@ -11,7 +11,6 @@ from tests.webrtc_signaling.samples import ALICE_ID, INSTANCE, OFFER, candidate,
 from webrtc_signaling.codec import Codec, decode, encode
 from webrtc_signaling.limits import MAX_COLLECTION_LENGTH, MAX_MESSAGE_SIZE
 from webrtc_signaling.messages import (
-    MAX_NUMBER,
     Ack,
     Malformed,
     Numbered,
@@ -21,12 +20,6 @@ from webrtc_signaling.messages import (
     to_wire,
 )
 from webrtc_transport.errors import InvalidSignal
-from webrtc_transport.protocol.limits import (
-    MAX_PROOF_KEY_LENGTH,
-    MAX_PROOF_SIGNATURE_LENGTH,
-    MAX_SDP_LENGTH,
-)
-from webrtc_transport.protocol.signals import DescriptionData, Offer, Proof
 
 PARSERS = [parse_client_message, parse_server_message]
 
@@ -63,20 +56,6 @@ def test_msgpack_carries_bytes_as_they_are():
     register = Register(peer=ALICE_ID, public_key=b"\x00\xff", signature=b"\xfe", instance=INSTANCE)
     assert msgpack.unpackb(encode(register, Codec.MSGPACK))["public_key"] == b"\x00\xff"
     assert json.loads(encode(register, Codec.JSON))["public_key"] == "AP8="
-
-
-@pytest.mark.parametrize("codec", Codec)
-@pytest.mark.parametrize("character", ["\x01", '"', "\N{GRINNING FACE}", "é"])
-def test_the_largest_valid_signal_fits_in_a_message(character, codec):
-    proof = Proof(
-        public_key=b"k" * MAX_PROOF_KEY_LENGTH,
-        signature=b"s" * MAX_PROOF_SIGNATURE_LENGTH,
-        issued_at=2**53 - 1,
-    )
-    offer = Offer(data=DescriptionData(type="offer", sdp=character * MAX_SDP_LENGTH), proof=proof)
-    largest = envelope(offer, sender="1" * 128, recipient="1" * 128, session="s" * 64, index=255)
-    frame = encode(Numbered(largest, MAX_NUMBER, MAX_NUMBER), codec)
-    assert len(frame) < MAX_MESSAGE_SIZE
 
 
 @given(st.text())

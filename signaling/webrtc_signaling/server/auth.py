@@ -1,4 +1,9 @@
-"""Proof of a peer id: the server asks for a signature over a number that it has just made up."""
+"""Proof of a peer id: the server asks for a signature over a number that it has just made up.
+
+The signature doesn't name the server, which may go by many names. So a malicious server can pass on the challenge of
+another one, and register there in the client's name: that keeps signals from the client, but can't read or change what
+peers then say to each other, because descriptions are signed from end to end.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,9 @@ def offer(setup, mid="0"):
 
 def test_a_description_tells_the_certificate_and_new_credentials():
     first, second = describe(settings()), describe(settings())
-    assert [(f.algorithm, f.digest) for f in first.fingerprints] == [("sha-256", CERTIFICATES[0].fingerprint())]
+    assert [(f.algorithm, f.digest) for f in first.fingerprints] == [
+        ("sha-256", CERTIFICATES[0].fingerprint())
+    ]
     assert first.max_message_size == MAX_FRAME_LENGTH
     assert first.setup is ACTPASS
     assert not first.candidates

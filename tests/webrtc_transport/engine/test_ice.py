@@ -127,7 +127,9 @@ async def exchange(first, second):
     """Send a packet in each direction."""
     for end, other in ((first, second), (second, first)):
         end.agent.transmit(b"\x16from " + end.ufrag.encode())
-        await end.journal.until(lambda end=end, other=other: b"\x16from " + end.ufrag.encode() in other.packets, 2)
+        await end.journal.until(
+            lambda end=end, other=other: b"\x16from " + end.ufrag.encode() in other.packets, 2
+        )
 
 
 def turn_url(port, transport="udp", *, password=PASSWORD):
@@ -159,7 +161,10 @@ class Nat:
     def _inbound(self, data, _address):
         self.inside.send(data, self._client)
 
-    def close(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
         self.inside.close()
         self.outside.close()
 
@@ -169,7 +174,7 @@ class Nat:
 
 async def test_two_agents_connect_and_carry_packets():
     async with two() as (a, b):
-        assert await establish(a, b) < 0.5
+        assert await establish(a, b) < 1
         await exchange(a, b)
         assert a.kinds == b.kinds == ["host", None]
         assert a.agent.selected_pair.local == b.agent.selected_pair.remote == a.candidates[0]
@@ -227,7 +232,7 @@ async def test_candidates_that_come_late_are_checked_at_once():
         a.agent.add_remote(b.candidates[0])
         started = time.monotonic()
         await both
-        assert time.monotonic() - started < 0.1
+        assert time.monotonic() - started < 1
         await exchange(a, b)
 
 
@@ -300,7 +305,7 @@ async def test_the_end_of_candidates_may_come_before_our_own_relays(turn):
     async with two(trickle=False, **options) as (a, b):
         theirs = await b.gathered()
         a.other, b.other = b, a
-        a.on_local_candidate = lambda candidate: b.agent.add_remote(candidate)
+        a.on_local_candidate = b.agent.add_remote
         for candidate in (*theirs, None):
             a.agent.add_remote(candidate)
         assert not a.candidates
@@ -313,8 +318,7 @@ async def test_a_peer_that_names_no_candidate_may_still_check():
         introduce(a, b)
         ours = asyncio.create_task(b.establish())
         a.agent.gather()
-        while not a.candidates:
-            await asyncio.sleep(0)
+        await a.journal.until(lambda: a.candidates)
         b.agent.add_remote(a.candidates[0])
         # Its first check is here before we know its description, which tells no candidate and their end.
         await a.journal.until(lambda: a.agent._early_checks)
@@ -346,8 +350,7 @@ async def test_a_candidate_behind_a_name():
     async with two(trickle=False) as (a, b), published("127.0.0.1") as name:
         introduce(a, b)
         b.agent.gather()
-        while not b.candidates:
-            await asyncio.sleep(0)
+        await b.journal.until(lambda: b.candidates)
         a.agent.add_remote(host_candidate(b.candidates[0].port, host=name))
         a.agent.add_remote(None)
         await establish(a, b)
@@ -372,14 +375,13 @@ async def test_a_name_is_not_told_to_a_turn_server(turn, monkeypatch):
 
 
 async def test_a_reflexive_candidate_behind_a_nat(turn):
-    nat = Nat(("127.0.0.1", turn.port))
-    async with two(a={"stun": [stun_url(nat.inside.address[1])]}, trickle=False) as (a, _):
-        host, reflexive = await a.gathered()
-        assert (reflexive.address, reflexive.port) == nat.outside.address
-        assert (reflexive.related_address, reflexive.related_port) == (host.address, host.port)
-        assert reflexive.type == "srflx"
-        assert reflexive.priority < host.priority
-    nat.close()
+    with Nat(("127.0.0.1", turn.port)) as nat:
+        async with two(a={"stun": [stun_url(nat.inside.address[1])]}, trickle=False) as (a, _):
+            host, reflexive = await a.gathered()
+            assert (reflexive.address, reflexive.port) == nat.outside.address
+            assert (reflexive.related_address, reflexive.related_port) == (host.address, host.port)
+            assert reflexive.type == "srflx"
+            assert reflexive.priority < host.priority
 
 
 async def test_without_a_nat_there_is_no_reflexive_candidate(turn):
@@ -389,35 +391,32 @@ async def test_without_a_nat_there_is_no_reflexive_candidate(turn):
 
 
 async def test_servers_that_see_the_same_address_tell_it_once(turn):
-    nat = Nat(("127.0.0.1", turn.port))
-    urls = [stun_url(nat.inside.address[1]), stun_url(nat.inside.address[1], "localhost")]
-    async with two(a={"stun": urls}, trickle=False) as (a, _):
-        await a.gathered()
-        assert a.kinds == ["host", "srflx", None]
-    nat.close()
+    with Nat(("127.0.0.1", turn.port)) as nat:
+        urls = [stun_url(nat.inside.address[1]), stun_url(nat.inside.address[1], "localhost")]
+        async with two(a={"stun": urls}, trickle=False) as (a, _):
+            await a.gathered()
+            assert a.kinds == ["host", "srflx", None]
 
 
 async def test_each_host_port_has_its_own_reflexive_candidate(turn):
-    nats = [Nat(("127.0.0.1", turn.port)) for _ in range(2)]
     # As from two interfaces behind one NAT: one address, two ports.
-    async with two(a={"stun": [stun_url(nat.inside.address[1]) for nat in nats]}, trickle=False) as (a, _):
-        found = await a.gathered()
-        assert {(c.address, c.port) for c in found if c.type == "srflx"} == {nat.outside.address for nat in nats}
-    for nat in nats:
-        nat.close()
+    with Nat(("127.0.0.1", turn.port)) as one, Nat(("127.0.0.1", turn.port)) as two_:
+        urls = [stun_url(nat.inside.address[1]) for nat in (one, two_)]
+        async with two(a={"stun": urls}, trickle=False) as (a, _):
+            found = await a.gathered()
+            reflexive = {(c.address, c.port) for c in found if c.type == "srflx"}
+            assert reflexive == {one.outside.address, two_.outside.address}
 
 
 async def test_a_dead_stun_server_delays_nothing_that_works_without_it(turn):
-    nat = Nat(("127.0.0.1", turn.port))
-    with dead_server() as dead:
+    with dead_server() as dead, Nat(("127.0.0.1", turn.port)) as nat:
         servers = [stun_url(dead), stun_url(nat.inside.address[1])]
-        async with two(stun=servers, gathering_timeout=0.4) as (a, b):
-            assert await establish(a, b) < 0.3
-            await a.journal.until(lambda: "srflx" in a.kinds, 0.3)
+        async with two(stun=servers, gathering_timeout=1.5) as (a, b):
+            assert await establish(a, b) < 1
+            await a.journal.until(lambda: "srflx" in a.kinds)
             assert None not in a.kinds
-            await a.journal.until(lambda: None in a.kinds, 2)
-            assert f"stun:127.0.0.1:{dead}: no answer within 0.4 s" in a.agent.describe_failure()
-    nat.close()
+            await a.journal.until(lambda: None in a.kinds)
+            assert f"stun:127.0.0.1:{dead}: no answer within 1.5 s" in a.agent.describe_failure()
 
 
 async def test_a_stun_server_whose_name_is_unknown_is_left_out():
@@ -475,7 +474,7 @@ async def test_several_turn_servers_of_which_one_works(turn):
 async def test_wrong_credentials_fail_by_name(turn):
     async with two(turn=[turn_url(turn.port, password="wrong")], relay_only=True) as (a, _):
         started = time.monotonic()
-        with pytest.raises(IceFailed, match="relay only and no TURN server gave a relay; check ice_servers; turn:.*401"):
+        with pytest.raises(IceFailed, match=r"no TURN server gave a relay; check ice_servers; turn:.*401"):
             await a.establish()
         assert time.monotonic() - started < 1
 
@@ -514,7 +513,9 @@ async def test_a_turn_server_that_dies_ends_consent_and_close_is_bounded(tmp_pat
 
 async def test_the_relay_only_policy_without_a_turn_server():
     async with two(relay_only=True) as (a, _):
-        with pytest.raises(IceFailed, match="relay only and no TURN server gave a relay; no TURN server is configured"):
+        with pytest.raises(
+            IceFailed, match="relay only and no TURN server gave a relay; no TURN server is configured"
+        ):
             await a.establish()
         assert a.kinds == [None]
 
@@ -553,7 +554,7 @@ async def test_a_dead_candidate_does_not_hold_the_others_up():
         async with two() as (a, b):
             for end in (a, b):
                 end.agent.add_remote(host_candidate(dead, priority=2147483647))
-            assert await establish(a, b) < 0.5
+            assert await establish(a, b) < 1
 
 
 async def test_a_strangers_packets_are_not_passed_on():

@@ -23,7 +23,13 @@ def has_multicast():
 
 @pytest.mark.parametrize(
     ("host", "is_name"),
-    [(new_name(), True), ("a.local", True), ("192.0.2.1", False), ("2001:db8::1", False), ("a.b.local", False)],
+    [
+        (new_name(), True),
+        ("a.local", True),
+        ("192.0.2.1", False),
+        ("2001:db8::1", False),
+        ("a.b.local", False),
+    ],
 )
 def test_names(host, is_name):
     assert is_mdns_name(host) is is_name

@@ -61,7 +61,9 @@ def test_parameters_as_aiortc_writes_them(chunk_class, value):
     chunk_types(packet(with_parameters(chunk_class, (0x8008, value), (13, value))))
 
 
-@pytest.mark.parametrize("kind", [Chunk.HEARTBEAT, Chunk.HEARTBEAT_ACK, Chunk.ABORT, Chunk.ERROR, Chunk.RECONFIG])
+@pytest.mark.parametrize(
+    "kind", [Chunk.HEARTBEAT, Chunk.HEARTBEAT_ACK, Chunk.ABORT, Chunk.ERROR, Chunk.RECONFIG]
+)
 @pytest.mark.parametrize("length", [0, 1, 3])
 def test_a_parameter_shorter_than_its_header(kind, length):
     # At 0, aiortc's parser would not come to an end.

@@ -26,7 +26,9 @@ def test_ids_in_use_are_passed_over():
     assert take(StreamIds(is_server=False, in_use={0, 2, 6}), 3) == [4, 8, 10]
 
 
-@pytest.mark.parametrize(("is_server", "first", "last"), [(False, 0, MAX_STREAMS - 2), (True, 1, MAX_STREAMS - 1)])
+@pytest.mark.parametrize(
+    ("is_server", "first", "last"), [(False, 0, MAX_STREAMS - 2), (True, 1, MAX_STREAMS - 1)]
+)
 def test_after_the_last_id_comes_the_first(is_server, first, last):
     ids = StreamIds(is_server=is_server, in_use=())
     taken = take(ids, MAX_STREAMS // 2)

@@ -1,5 +1,6 @@
 import asyncio
 import socket
+from itertools import pairwise
 
 import pytest
 
@@ -79,7 +80,7 @@ async def test_a_flood_lets_others_have_their_turn(port, receiver, remote):
     loop.call_soon(take_turn)
     received = [await receiver.next() for _ in range(count)]
     assert [int.from_bytes(data) for data, _ in received] == list(range(count))
-    steps = [later - earlier for earlier, later in zip(turns, turns[1:], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(turns)]
     assert all(step <= DRAIN_LIMIT for step in steps)
 
 

@@ -1,0 +1,67 @@
+import signal
+import socket
+
+import pytest
+
+from tests.webrtc_signaling.command import TIMEOUT, port_of, run, started
+from webrtc_signaling.server.settings import ServerSettings
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_it_listens_and_ends_when_told(signum):
+    with started("--port", "0") as process:
+        with socket.create_connection(("127.0.0.1", port_of(process.stdout.readline())), timeout=TIMEOUT):
+            process.send_signal(signum)
+            output, errors = process.communicate(timeout=TIMEOUT)
+        assert process.returncode == 0
+        assert output == ""
+        assert "Traceback" not in errors
+
+
+def test_flags_go_before_the_environment():
+    with started("--port", "0", WEBRTC_SIGNALING_PORT="1", WEBRTC_SIGNALING_HOST="127.0.0.1") as process:
+        assert port_of(process.stdout.readline()) > 1
+
+
+def test_insecure_is_loud():
+    with started("--port", "0", "--insecure", "--log-level", "warning") as process:
+        process.stdout.readline()
+        assert "WITHOUT PROOF" in process.stderr.readline()
+
+
+def test_a_port_in_use_is_one_clear_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("serve", "--port", str(port))
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert line.startswith("can't listen: ")
+    assert str(port) in line
+    assert "address already in use" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--grace", "-1"], "grace"),
+        (["--port", "70000"], "port"),
+        (["--port", "http"], "port"),
+        (["--log-level", "loud"], "log_level"),
+    ],
+)
+def test_a_wrong_flag_is_explained(arguments, reason):
+    result = run("serve", *arguments)
+    assert result.returncode == 2
+    assert reason in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_help_explains_every_setting():
+    result = run("serve", "--help")
+    assert result.returncode == 0
+    text = " ".join(result.stdout.replace("│", " ").split())
+    for name, field in ServerSettings.model_fields.items():
+        assert f"WEBRTC_SIGNALING_{name.upper()}" in text
+        assert " ".join(field.description.split()) in text
+    for flag in ("--host", "--port", "--insecure", "--grace", "--log-level"):
+        assert flag in text
