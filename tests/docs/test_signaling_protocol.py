@@ -15,12 +15,14 @@ import webrtc_signaling
 import webrtc_transport
 from tests.browser.nodejs import node_program
 from tests.docs.pages import DOCS, blocks
+from webrtc_signaling import messages
 from webrtc_signaling.codec import Codec, decode, encode
 from webrtc_signaling.limits import (
     ACK_DELAY,
     ACK_EVERY,
     MAX_MESSAGE_SIZE,
     MAX_PEER_ID_LENGTH,
+    MAX_SESSION_DESCRIPTIONS,
     MAX_SESSION_SIGNALS,
 )
 from webrtc_signaling.messages import (
@@ -157,7 +159,16 @@ def test_the_codes_are_those_of_the_code():
     assert listed == codes_in_the_code()
 
 
+def test_the_page_has_what_the_docstring_of_the_protocol_has():
+    words = re.findall(r"``([a-z][\w.-]+|/\w*)``", messages.__doc__)
+    assert len(words) > 40
+    for word in words:
+        assert f"`{word}`" in TEXT or word in TEXT.split(), word
+
+
 def test_the_numbers_are_those_of_the_code():
+    assert MAX_SESSION_DESCRIPTIONS == 4
+    assert "more than four offers and answers" in TEXT
     assert f"at most {MAX_MESSAGE_SIZE:,} bytes" in TEXT
     assert f"at most {MAX_PEER_ID_LENGTH} characters" in TEXT
     assert f"from 0 to {MAX_SESSION_SIGNALS - 1} |" in TEXT

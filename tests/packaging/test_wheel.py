@@ -100,6 +100,9 @@ def test_everything_installs_into_an_empty_environment(wheel, tmp_path):
     result = run(python, "import webrtc_transport.metrics, webrtc_signaling.websocket, webrtc_libp2p")
     assert result.returncode == 0, result.stderr
     shown = subprocess.run(
-        [tmp_path / "bin" / "webrtc-signaling", "serve", "--help"], capture_output=True, timeout=60, check=True
+        [tmp_path / "bin" / "webrtc-signaling", "serve", "--help"],
+        capture_output=True,
+        timeout=60,
+        check=True,
     )
     assert b"--insecure" in shown.stdout
