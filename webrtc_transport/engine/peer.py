@@ -226,7 +226,9 @@ class IcePeer(EnginePeer, IceEvents):
         self._enter("sctp")
         await stack.associate()
         self._enter("connected")
-        return await stack.ended
+        # Awaited by itself, the future would be cancelled with this task.
+        await asyncio.wait([stack.ended])
+        return stack.ended.result()
 
     def _enter(self, phase: str) -> None:
         self._phase = phase

@@ -27,7 +27,8 @@ class StreamIds:
 
         :raises TooManyStreams: if there is none
         """
-        count = max(0, min(limit, MAX_STREAMS) + 1 - self._first) // 2
+        limit = min(limit, MAX_STREAMS)
+        count = max(0, limit + 1 - self._first) // 2
         for _ in range(count):
             stream_id = self._next if self._next < limit else self._first
             self._next = stream_id + 2 if stream_id + 2 < limit else self._first

@@ -59,6 +59,12 @@ def test_a_peer_with_few_streams(is_server, limit, ids):
     assert source.take(limit=limit) == ids[-1]
 
 
+def test_a_limit_over_the_last_id():
+    ids = StreamIds(is_server=False, in_use=())
+    ids._next = MAX_STREAMS - 2
+    assert take(ids, 2, limit=MAX_STREAMS + 1) == [MAX_STREAMS - 2, 0]
+
+
 def test_a_peer_without_a_stream_for_us():
     with pytest.raises(TooManyStreams, match="all 0"):
         StreamIds(is_server=True, in_use=()).take(limit=1)
