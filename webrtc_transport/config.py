@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, SecretStr, model_validator
 
 from .protocol.certificate import Certificate
 from .protocol.ice_url import IceUrl, parse_ice_url
 
 
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+def _as_tuple(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _as_secret(value: str | SecretStr | None) -> SecretStr | None:
+    return SecretStr(value) if isinstance(value, str) else value
 
 
 class IceServer(BaseModel):
@@ -24,13 +28,15 @@ class IceServer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    urls: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    urls: Annotated[str | Sequence[str], AfterValidator(_as_tuple), Field(min_length=1)]
     """One URL, or several of the same server."""
 
     username: str | None = None
     """For TURN."""
 
-    credential: SecretStr | None = None
+    credential: Annotated[str | SecretStr | None, AfterValidator(_as_secret)] = Field(
+        default=None, repr=False
+    )
     """For TURN: the password that belongs to the user name. It isn't shown when the object is printed."""
 
     @model_validator(mode="after")
@@ -44,7 +50,20 @@ class IceServer(BaseModel):
     @property
     def parsed(self) -> tuple[IceUrl, ...]:
         """The URLs, taken apart."""
-        return tuple(parse_ice_url(url) for url in self.urls)
+        return tuple(parse_ice_url(url) for url in _as_tuple(self.urls))
+
+    @property
+    def password(self) -> str:
+        """The credential as text; empty if there is none."""
+        return self.credential.get_secret_value() if isinstance(self.credential, SecretStr) else ""
+
+
+_T = TypeVar("_T")
+
+
+def _frozen(value: _T) -> _T | tuple[object, ...]:
+    """Lists become tuples: the settings don't change."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 IceServerSource = Callable[[], Awaitable[Sequence[IceServer]]]
@@ -62,13 +81,13 @@ class TransportConfig(BaseModel):
     engine: str = "aiortc"
     """Name of the protocol stack: a built-in one, or an entry point of the group ``webrtc_transport.engines``."""
 
-    ice_servers: tuple[IceServer, ...] | IceServerSource = ()
+    ice_servers: Annotated[Sequence[IceServer] | IceServerSource, AfterValidator(_frozen)] = ()
     """STUN and TURN servers, all asked in parallel; or an async function that returns them."""
 
     ice_transport_policy: Literal["all", "relay"] = "all"
     """``relay`` uses and reveals nothing but TURN addresses."""
 
-    bind_addresses: tuple[str, ...] | None = None
+    bind_addresses: Annotated[Sequence[str] | None, AfterValidator(_frozen)] = None
     """Local IP addresses to offer as host candidates; ``None`` is every address but loopback's."""
 
     certificate: InstanceOf[Certificate] | None = None

@@ -168,7 +168,7 @@ class Connector:
 
     async def _ice_servers(self) -> Sequence[IceServer]:
         servers = self.config.ice_servers
-        if isinstance(servers, tuple):
+        if not callable(servers):
             return servers
         try:
             return await servers()

@@ -76,25 +76,33 @@ class Journal:
         self._changed.set()
 
     async def until(self, condition, within=10.0):
-        """Wait for ``condition``, and return the seconds that it took."""
+        """Wait for ``condition``, and return the seconds that it took.
+
+        :raises TimeoutError: if it takes more than ``within`` seconds
+        """
         started = time.monotonic()
-        async with asyncio.timeout(within):
-            while not condition():
-                self._changed.clear()
-                # Statistics change without being told.
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), 0.05)
+        while not condition():
+            if time.monotonic() - started > within:
+                msg = f"what was waited for did not happen within {within} s"
+                raise TimeoutError(msg)
+            self._changed.clear()
+            # Statistics change without being told.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await self._changed.wait()
         return time.monotonic() - started
 
     async def until_still(self, value, span=0.3, within=20.0):
         """Wait until ``value()`` hasn't changed for ``span`` seconds, and return it."""
-        async with asyncio.timeout(within):
-            while True:
-                before = value()
-                with contextlib.suppress(TimeoutError):
-                    await self.until(lambda before=before: value() != before, span)
-                if value() == before:
-                    return before
+        started = time.monotonic()
+        while time.monotonic() - started < within:
+            before = value()
+            try:
+                await self.until(lambda before=before: value() != before, span)
+            except TimeoutError:
+                return before
+        msg = f"it has not been still within {within} s"
+        raise TimeoutError(msg)
 
 
 class ChannelRecord(ChannelEvents):

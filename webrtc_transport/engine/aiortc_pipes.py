@@ -65,8 +65,9 @@ class PacketPipe:
         self._wake()
 
     def close(self) -> None:
-        """Let DTLS read the end."""
+        """Forget what waits, and let DTLS read the end."""
         self._is_closed = True
+        self._queue.clear()
         self._wake()
 
     def _wake(self) -> None:

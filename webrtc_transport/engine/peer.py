@@ -1,7 +1,7 @@
 """A peer connection: ICE, then a stack of DTLS and SCTP on top of it.
 
-One task takes a peer from the first check to its end, and there is one way out of it: whatever happens, the
-reason is kept, everything is released within a second, and then ``on_closed`` is told.
+One task takes a peer from the first check to its end, and another one sees to it that there is one way out:
+whatever happens, the first reason is kept, everything is released within a second, and then ``on_closed`` is told.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Final, Literal
 
 from ..abc import (
@@ -75,7 +75,7 @@ class Stack(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Tell the peer, and release everything. Safe at any time, and twice."""
+        """Tell the peer, and release everything; then :attr:`ended` is done. Safe at any time, and twice."""
 
 
 StackFactory = Callable[
@@ -97,19 +97,18 @@ class IcePeer(EnginePeer, IceEvents):
         self._local = describe(settings)
         self._remote: SessionDescription | None = None
         self._phase = "new"
-        self._reason: Exception | None = None
+        self._end: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
-        self._is_running = False
         config = settings.config
         self._ice = IceAgent(
             self,
             controlling=settings.offerer,
             stun_servers=[url for server in settings.ice_servers for url in server.parsed if not url.is_turn],
             turn_servers=[
-                TurnServer(url, server.username or "", server.credential.get_secret_value())
+                TurnServer(url, server.username or "", server.password)
                 for server in settings.ice_servers
                 for url in server.parsed
-                if url.is_turn and server.credential is not None
+                if url.is_turn
             ],
             relay_only=config.ice_transport_policy == "relay",
             bind_addresses=config.bind_addresses,
@@ -128,7 +127,7 @@ class IcePeer(EnginePeer, IceEvents):
         self._ice.gather()
 
     def start(self, remote: SessionDescription) -> None:
-        if self._reason is not None:
+        if self._end.done():
             return
         assert self._task is None, "start() is called once"
         self._remote = remote
@@ -142,8 +141,8 @@ class IcePeer(EnginePeer, IceEvents):
     def open_channel(
         self, events: ChannelEvents, *, label: str = "", negotiated_id: int | None = None
     ) -> EngineChannel:
-        if self._reason is not None:
-            raise ConnectionClosed(f"the peer connection is over: {self._reason}")
+        if self._end.done():
+            raise ConnectionClosed(f"the peer connection is over: {self._end.result()}")
         assert self._stack is not None, "channels are opened on a peer that is connected"
         return self._stack.open_channel(events, label, negotiated_id)
 
@@ -163,14 +162,11 @@ class IcePeer(EnginePeer, IceEvents):
         return self._stack.statistics() if self._stack is not None else PeerStatistics(0, 0, 0, 0, 0, 0)
 
     def close(self, reason: Exception) -> None:
-        if self._reason is not None:
+        if self._end.done():
             return
-        self._reason = reason
+        self._end.set_result(reason)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._finish())
-        elif self._is_running:
-            self._task.cancel()
-        # Else the task looks for the reason when it begins: cancelled before that, it would never run.
+            self._task = asyncio.get_running_loop().create_task(self._finish(life=None))
 
     # --- IceEvents ------------------------------------------------------------------------------------------------
 
@@ -193,22 +189,27 @@ class IcePeer(EnginePeer, IceEvents):
     # --- the life of a peer ---------------------------------------------------------------------------------------
 
     async def _run(self, remote: SessionDescription) -> None:
-        self._is_running = True
-        try:
-            reason = self._reason or await self._live(remote)
-        except asyncio.CancelledError:
-            # Only close() cancels this task, but for a loop that is shutting down.
-            reason = EngineError("the event loop ended")
-        except WebRTCError as exc:
-            reason = exc
-        except Exception as exc:
-            _logger.exception("error in the engine")
-            reason = EngineError(f"{type(exc).__name__}: {exc}")
-        self._reason = self._reason or reason
-        await self._finish()
+        life = asyncio.get_running_loop().create_task(self._live(remote))
+        with suppress(asyncio.CancelledError):
+            # Nobody cancels this task but an event loop that is shutting down.
+            await asyncio.wait([life, self._end], return_when=asyncio.FIRST_COMPLETED)
+        if not self._end.done():
+            has_ended = life.done() and not life.cancelled()
+            self._end.set_result(life.result() if has_ended else EngineError("the event loop ended"))
+        life.cancel()
+        await self._finish(life)
 
     async def _live(self, remote: SessionDescription) -> Exception:
-        """Connect, and return why the connection that came of it ended."""
+        """Connect, and return why that failed, or why the connection that came of it ended."""
+        try:
+            return await self._connect(remote)
+        except WebRTCError as exc:
+            return exc
+        except Exception as exc:
+            _logger.exception("error in the engine")
+            return EngineError(f"{type(exc).__name__}: {exc}")
+
+    async def _connect(self, remote: SessionDescription) -> Exception:
         self._enter("ice")
         for candidate in remote.candidates:
             self._ice.add_remote(candidate)
@@ -231,14 +232,17 @@ class IcePeer(EnginePeer, IceEvents):
         return stack.ended.result()
 
     def _enter(self, phase: str) -> None:
-        self._phase = phase
-        self._events.on_phase(phase)
+        if not self._end.done():
+            self._phase = phase
+            self._events.on_phase(phase)
 
-    async def _finish(self) -> None:
-        assert self._reason is not None
+    async def _finish(self, life: asyncio.Task[Exception] | None) -> None:
         try:
             # The last one pushed is the first to be closed, and the others are even if it raises.
             async with asyncio.timeout(CLOSE_TIMEOUT), AsyncExitStack() as parts:
+                if life is not None:
+                    # Python 3.11's wait_for() can lose a cancellation: then it is the closed stack that ends it.
+                    parts.push_async_callback(asyncio.wait, [life])
                 parts.push_async_callback(self._ice.close)
                 if self._stack is not None:
                     parts.push_async_callback(self._stack.close)
@@ -247,4 +251,4 @@ class IcePeer(EnginePeer, IceEvents):
         except Exception:
             _logger.exception("error while a peer connection was closed")
         finally:
-            self._events.on_closed(self._reason)
+            self._events.on_closed(self._end.result())

@@ -54,6 +54,8 @@ class ScriptedStack(Stack):
     async def close(self):
         await asyncio.sleep(self.close_time)
         self.is_closed = True
+        if not self.ended.done():
+            self.ended.set_result(CLOSED)
         if self.close_error is not None:
             raise self.close_error
 
@@ -226,11 +228,31 @@ async def test_the_stacks_reason_comes_before_that_of_a_later_close(ends):
     stack = await ends.reach("connected")
     reason = EngineError("first")
     stack.ended.set_result(reason)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await ends.journal.until(ends.a.peer._end.done)
     ends.a.peer.close(CLOSED)
     await ends.journal.until(lambda: ends.a.closed)
     assert ends.a.closed == [reason]
+
+
+async def test_a_stack_that_loses_the_cancellation_is_ended_by_its_close(ends):
+    # As Python 3.11's wait_for() does, when what it waits for comes at the same time.
+    stack = await ends.reach("dtls")
+    has_begun = asyncio.Event()
+
+    async def stubborn():
+        has_begun.set()
+        while not stack.is_closed:
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                continue
+
+    stack.associate = stubborn
+    stack.shaken.set_result(None)
+    await has_begun.wait()
+    assert await ends.a.close() < 1
+    assert ends.a.closed == [CLOSED]
+    assert ends.a.phases == ["ice", "dtls", "sctp"]
 
 
 def test_a_loop_that_ends_ends_its_peers(caplog):
