@@ -16,7 +16,7 @@ from multiaddr import Multiaddr
 
 from .abc import Attributes, CandidatePair, PeerStatistics
 from .addresses import candidate_address, webrtc_address
-from .errors import ConnectionAborted, ConnectionClosed, ConnectionEnded, StreamError
+from .errors import ConnectionAborted, ConnectionClosed, ConnectionEnded, StreamError, describe
 from .identity import PeerId
 from .link import PeerLink, ended
 from .protocol.sdp import Fingerprint
@@ -179,6 +179,9 @@ class Connection(AsyncResource, TypedAttributeProvider):
     async def accept_stream(self) -> Stream:
         """Wait for a stream that the peer opens. Several tasks may wait; each stream goes to one of them.
 
+        Streams that came before the peer ended the connection can be accepted after it, and what arrived on them be
+        read.
+
         :raises ConnectionEnded: when the connection is over
         """
         return await self._link.accept_stream()
@@ -186,8 +189,9 @@ class Connection(AsyncResource, TypedAttributeProvider):
     async def serve(self, handler: Callable[[Stream], Coroutine[object, object, None]]) -> None:
         """Call ``handler`` in a task of its own for each stream of the peer, and close the stream when it returns.
 
-        Returns when the connection is over and the handlers have returned. A stream that breaks ends its handler
-        and no other; any other exception of a handler ends all.
+        Returns when the connection is over and the handlers have returned. A stream that breaks, or that the
+        peer ends where the handler expects more, ends this handler and no other; any other exception of a handler
+        ends all.
         """
         async with anyio.create_task_group() as task_group:
             while True:
@@ -227,8 +231,9 @@ class Connection(AsyncResource, TypedAttributeProvider):
 
 
 async def _handle(handler: Callable[[Stream], Coroutine[object, object, None]], stream: Stream) -> None:
+    # In groups too: a handler may have tasks.
     try:
         async with stream:
             await handler(stream)
-    except (StreamError, ConnectionEnded) as exc:
-        _logger.info("%r ended: %s", stream, exc)
+    except* (StreamError, ConnectionEnded, anyio.EndOfStream) as group:
+        _logger.info("the handler of %r ended: %s", stream, describe(group))

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import anyio
+from pydantic import TypeAdapter, ValidationError
 
 from .abc import Engine, PeerSettings, SignalingSession
 from .config import IceServer, TransportConfig
@@ -40,9 +41,12 @@ from .protocol.signals import (
     ErrorData,
     Offer,
     Proof,
+    describe_validation_error,
 )
 
 _logger = logging.getLogger("libp2p.transport.webrtc.connector")
+
+_ice_servers: Final = TypeAdapter(tuple[IceServer, ...])
 
 GOODBYE_TIMEOUT: Final = 1.0
 """Seconds for telling the peer that a handshake failed. It is a courtesy: the peer has a deadline of its own."""
@@ -77,17 +81,24 @@ class Connector:
         self._certificate = config.certificate
         self._verifier = ProofVerifier(config.proof_max_age)
         self._links: set[PeerLink] = set()
+        self._is_closed = False
         self._past = TransportStatistics()
 
     @asynccontextmanager
     async def link(self, *, offerer: bool) -> AsyncIterator[PeerLink]:
-        """A new link, which is closed if the block doesn't end well."""
+        """A new link, which is closed if the block doesn't end well.
+
+        :raises ConnectError: if there can be none
+        """
         settings = PeerSettings(
             offerer=offerer,
             certificate=self._current_certificate(),
             ice_servers=await self._ice_servers(),
             config=self.config,
         )
+        if self._is_closed:
+            # While the ICE servers were asked for: nobody would close it any more.
+            raise ConnectError("the transport was closed")
         link = PeerLink(self._portal, settings, on_end=self._link_ended)
         self._links.add(link)
         try:
@@ -122,10 +133,11 @@ class Connector:
         )
 
     async def close_links(self, reason: Exception) -> None:
-        """End every peer connection, side by side. Not cancellable, but bounded."""
+        """End every peer connection, side by side, and make no more. Not cancellable, but bounded."""
+        self._is_closed = True
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as task_group:
-                for link in self._links:
+                for link in list(self._links):
                     task_group.start_soon(link.close, reason)
 
     def sign_offer(self, session: SignalingSession, sdp: str) -> Offer:
@@ -171,11 +183,17 @@ class Connector:
         if not callable(servers):
             return servers
         try:
-            return await servers()
+            returned = await servers()
         except Exception as exc:
             # The application's function: whatever it raises costs this connection, and no other. Its text is left to
             # the cause, for the peer is told this one.
             raise ConnectError(f"the function ice_servers raised {type(exc).__name__}") from exc
+        try:
+            return _ice_servers.validate_python(returned)
+        except ValidationError as exc:
+            # Not as the cause: it shows what it is about, and there are passwords in that.
+            problem = describe_validation_error(exc)
+            raise ConnectError(f"the function ice_servers returned no IceServer objects: {problem}") from None
 
     def _current_certificate(self) -> Certificate:
         now = datetime.now(UTC)
@@ -197,13 +215,19 @@ class Attempt:
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
-        self.link: PeerLink | None = None
+        self._started = time.monotonic()
+        self._link: PeerLink | None = None
+
+    def begin(self, link: PeerLink) -> None:
+        """``link`` is what it makes a connection of."""
+        self._link = link
+        link.phase_times["signaling"] = self._started
 
     def timed_out(self, before: str) -> ConnectError:
         """The error for a deadline that passed; ``before`` says what was missing if there was no link yet."""
-        if self.link is None:
+        if self._link is None:
             return ConnectTimeout(f"not connected after {self.timeout:g} s, in phase 'signaling': {before}")
-        return self.link.timed_out(self.timeout)
+        return self._link.timed_out(self.timeout)
 
 
 async def trickle(link: PeerLink, session: SignalingSession, remote: SessionDescription) -> Connection:

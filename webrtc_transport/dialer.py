@@ -10,7 +10,14 @@ import anyio
 from .abc import SignalingBackend, SignalingSession
 from .connection import Connection
 from .connector import Attempt, Connector, tell_failure, trickle
-from .errors import ConfigurationError, ConnectError, InvalidSignal, PeerUnreachable, SignalingUnavailable
+from .errors import (
+    ConfigurationError,
+    ConnectError,
+    InvalidSignal,
+    PeerUnreachable,
+    SignalingError,
+    SignalingUnavailable,
+)
 from .identity import PeerId
 from .protocol.sdp import DtlsSetup, SessionDescription
 from .protocol.signals import Answer
@@ -35,30 +42,44 @@ class Dialer:
             msg = "this transport has no signaling backend; pass signaling=['ws://…'] to reach /webrtc addresses"
             raise ConfigurationError(msg)
         attempt = Attempt(self._connector.config.dial_timeout)
-        with anyio.move_on_after(attempt.timeout):
-            return await self._try_backends(peer, attempt)
+        try:
+            with anyio.move_on_after(attempt.timeout):
+                return await self._try_backends(peer, attempt)
+        except anyio.ClosedResourceError:
+            msg = "the transport, or its signaling backend, was closed during the dial"
+            raise ConnectError(msg) from None
         raise attempt.timed_out("no signaling service answered; is its URL right, and is it running?")
 
     async def _try_backends(self, peer: PeerId, attempt: Attempt) -> Connection:
-        failures: list[ConnectError] = []
+        failures: list[SignalingError] = []
         for backend in self._backends:
             try:
-                async with await backend.connect(peer) as session:
-                    return await self._dial_over(session, attempt)
-            except (SignalingUnavailable, PeerUnreachable) as exc:
-                _logger.info("%s is not reachable by %s: %s", peer, type(backend).__name__, exc)
+                session = await backend.connect(peer)
+            except SignalingError as exc:
                 failures.append(exc)
-        raise type(failures[0])("; ".join(str(failure) for failure in failures))
+            else:
+                try:
+                    async with session:
+                        return await self._dial_over(session, attempt)
+                except (SignalingUnavailable, PeerUnreachable) as exc:
+                    failures.append(exc)
+            _logger.info("%s is not reachable by %s: %s", peer, type(backend).__name__, failures[-1])
+        if len(failures) > 1:
+            failures[0].args = ("; ".join(str(failure) for failure in failures),)
+        raise failures[0]
 
     async def _dial_over(self, session: SignalingSession, attempt: Attempt) -> Connection:
         try:
             async with self._connector.link(offerer=True) as link:
-                attempt.link = link
+                attempt.begin(link)
                 local = await link.local_description()
                 await session.send(self._connector.sign_offer(session, local.to_sdp()))
                 remote = await self._receive_answer(session)
                 await link.start(remote)
-                return await trickle(link, session, remote)
+                connection = await trickle(link, session, remote)
+                # Here, because whoever is cancelled in it must not leave the connection behind.
+                await session.aclose()
+                return connection
         except ConnectError as exc:
             await tell_failure(session, str(exc), "connect-failed")
             raise

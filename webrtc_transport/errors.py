@@ -182,3 +182,10 @@ class FramingError(StreamError):
 
 class TooManyStreams(StreamError):
     """The connection has no free stream id."""
+
+
+def describe(error: BaseException) -> str:
+    """The text of ``error``, or of what is in it if it is a group, in one line."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(describe(inner) for inner in error.exceptions)
+    return str(error) or type(error).__name__

@@ -22,7 +22,14 @@ from .abc import (
     PeerSettings,
     PeerStatistics,
 )
-from .errors import ConnectionAborted, ConnectionEnded, ConnectTimeout, EngineError, WebRTCError
+from .errors import (
+    ConnectError,
+    ConnectionAborted,
+    ConnectionEnded,
+    ConnectTimeout,
+    EngineError,
+    WebRTCError,
+)
 from .portal import Portal
 from .protocol.limits import FRAME_OVERHEAD, MAX_FRAME_LENGTH
 from .protocol.sdp import IceCandidate, SessionDescription
@@ -62,12 +69,25 @@ class PeerLink(PeerEvents, StreamOwner):
         self._on_end = on_end
         self._config = config
         self._inbound: deque[Stream] = deque()
+        self._inbound_open = 0
         self._draining: set[Stream] = set()
         self._consumed = 0
 
     async def open(self, engine: Engine, settings: PeerSettings) -> None:
-        """Build the engine's peer, and begin to gather candidates."""
-        self._peer = await self.portal.call(engine.create_peer, settings, self)
+        """Build the engine's peer, and begin to gather candidates.
+
+        :raises ConnectError: if the engine can't, or the link was closed meanwhile
+        """
+        try:
+            self._peer = await self.portal.call(engine.create_peer, settings, self)
+        except WebRTCError:
+            raise
+        except Exception as exc:
+            # An engine may be anybody's. Its text is left to the cause, for the peer is told this one.
+            raise ConnectError(f"the engine {engine.name!r} raised {type(exc).__name__}") from exc
+        if self.end_reason is not None:
+            self.portal.post(self._peer.close, self.end_reason)
+            raise set_up_failed(self.end_reason)
         self.portal.post(self._peer.gather)
 
     @property
@@ -95,7 +115,7 @@ class PeerLink(PeerEvents, StreamOwner):
         """
         while self.phase != "connected":
             if self.end_reason is not None:
-                raise self.end_reason
+                raise set_up_failed(self.end_reason)
             await self.changed.wait()
         self.candidate_pair = await self.portal.call(lambda: self.peer.candidate_pair)
 
@@ -128,12 +148,15 @@ class PeerLink(PeerEvents, StreamOwner):
         try:
             await self.portal.call(open_channel)
         except WebRTCError:
-            del self.streams[stream]
+            # The connection may have ended meanwhile, and forgotten the stream itself.
+            self.streams.pop(stream, None)
             raise
         return stream
 
     async def accept_stream(self) -> Stream:
         """Wait for a stream of the peer.
+
+        Those that came before the peer ended the connection are still there: it may have had our FIN_ACK on them.
 
         :raises ConnectionEnded: if the connection is over
         """
@@ -159,6 +182,7 @@ class PeerLink(PeerEvents, StreamOwner):
 
     async def close(self, reason: Exception) -> None:
         """End the peer connection. Returns when nothing of it is left; not cancellable, but bounded."""
+        self._inbound.clear()
         if self._peer is None:
             self._closed(reason)
             return
@@ -201,19 +225,21 @@ class PeerLink(PeerEvents, StreamOwner):
 
     def _stream_arrived(self, stream: Stream, port: ChannelPort) -> None:
         self.streams[stream] = port
-        inbound = sum(stream.is_inbound for stream in self.streams)
-        if inbound > self._config.max_inbound_streams or len(self._inbound) >= self._config.accept_backlog:
+        self._inbound_open += 1
+        too_many = self._inbound_open > self._config.max_inbound_streams
+        if too_many or len(self._inbound) >= self._config.accept_backlog:
             stream.reset()
         else:
             self._inbound.append(stream)
             self.changed.notify()
 
     def _closed(self, reason: Exception) -> None:
+        if self.end_reason is not None:
+            return
         self.end_reason = reason
         for port in self.streams.values():
             port.connection_ended(ended(reason))
         self.streams.clear()
-        self._inbound.clear()
         self.changed.notify()
         self._on_end(self)
 
@@ -233,12 +259,20 @@ class PeerLink(PeerEvents, StreamOwner):
         self.changed.notify()
 
     def stream_closed(self, stream: Stream) -> None:
-        self.streams.pop(stream, None)
+        if self.streams.pop(stream, None) is not None:
+            self._inbound_open -= stream.is_inbound
         self._draining.discard(stream)
         self.changed.notify()
 
     def stream_attributes(self) -> Attributes:
         return self.attributes
+
+
+def set_up_failed(reason: Exception) -> ConnectError:
+    """``reason`` as what is told of a connection that never came to be."""
+    if isinstance(reason, ConnectError):
+        return reason
+    return ConnectError(f"the connection was given up before it stood: {reason}")
 
 
 def ended(reason: Exception) -> ConnectionEnded:

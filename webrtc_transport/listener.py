@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -17,7 +18,6 @@ from .addresses import webrtc_address
 from .connection import Connection
 from .connector import Attempt, Connector, tell_failure, trickle
 from .errors import (
-    ConfigurationError,
     ConnectError,
     ConnectionEnded,
     InvalidProof,
@@ -25,6 +25,8 @@ from .errors import (
     LimitExceeded,
     SignalingError,
     StreamError,
+    WebRTCError,
+    describe,
 )
 from .identity import PeerId
 from .protocol.sdp import SessionDescription
@@ -69,7 +71,7 @@ class Listener(anyio.abc.Listener[Connection]):
             if self._is_closed:
                 raise anyio.ClosedResourceError
             if self._failure is not None:
-                raise type(self._failure)(*self._failure.args)
+                raise copy.copy(self._failure)
             await self._changed.wait()
         return self._accepted.popleft()
 
@@ -80,8 +82,8 @@ class Listener(anyio.abc.Listener[Connection]):
     ) -> None:
         """Call ``handler`` in a task of its own for each connection, until closed.
 
-        The handler's connection is closed when it returns. A connection or stream that breaks ends its handler and
-        no other.
+        The handler's connection is closed when it returns. A connection or stream that breaks, or that the peer ends
+        where the handler expects more, ends this handler and no other.
 
         :param task_group: where the handlers run; by default in one of their own, which an exception ends
         :raises SignalingError: when every signaling backend has failed for good
@@ -110,8 +112,13 @@ class Listener(anyio.abc.Listener[Connection]):
         for scope in self._scopes:
             scope.cancel()
         self._changed.notify()
-        while self._accepted:
-            await self._accepted.popleft().aclose()
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as task_group:
+                while self._accepted:
+                    task_group.start_soon(self._accepted.popleft().aclose)
+        # Until then the signaling backends would refuse another listener.
+        while self._scopes:
+            await self._changed.wait()
         await anyio.lowlevel.checkpoint()
 
     # --- for the transport ----------------------------------------------------------------------------------------
@@ -136,6 +143,7 @@ class Listener(anyio.abc.Listener[Connection]):
                 self._backend_failed(backend, exc)
             finally:
                 self._scopes.remove(scope)
+                self._changed.notify()
 
     def _backend_failed(self, backend: SignalingBackend, failure: SignalingError) -> None:
         _logger.warning("listening over %s has ended: %s", type(backend).__name__, failure)
@@ -150,7 +158,7 @@ class Listener(anyio.abc.Listener[Connection]):
             except ConnectError as exc:
                 _logger.info("no connection with %s: %s", session.remote_peer, exc)
                 return
-            except ConfigurationError as exc:
+            except WebRTCError as exc:
                 # Not the peer's fault, and no peer's offer may end what the application does beside.
                 _logger.warning("no connection with %s: %s", session.remote_peer, exc)
                 return
@@ -173,7 +181,7 @@ class Listener(anyio.abc.Listener[Connection]):
         except ConnectError as exc:
             await tell_failure(session, str(exc), _error_code(exc))
             raise
-        except ConfigurationError:
+        except WebRTCError:
             await tell_failure(session, "the peer can't make connections at the moment", "connect-failed")
             raise
         finally:
@@ -191,7 +199,7 @@ class Listener(anyio.abc.Listener[Connection]):
     async def _answer_over(self, session: SignalingSession, attempt: Attempt) -> Connection:
         remote = await self._receive_offer(session)
         async with self._connector.link(offerer=False) as link:
-            attempt.link = link
+            attempt.begin(link)
             await link.start(remote)
             local = await link.local_description()
             await session.send(self._connector.sign_answer(session, local.to_sdp()))
@@ -224,11 +232,12 @@ class _Started(TaskStatus[None]):
 async def _handle(
     handler: Callable[[Connection], Coroutine[object, object, None]], connection: Connection
 ) -> None:
+    # In groups too: a handler may have tasks.
     try:
         async with connection:
             await handler(connection)
-    except (StreamError, ConnectionEnded) as exc:
-        _logger.info("%r ended: %s", connection, exc)
+    except* (StreamError, ConnectionEnded, anyio.EndOfStream) as group:
+        _logger.info("the handler of %r ended: %s", connection, describe(group))
 
 
 def _error_code(failure: ConnectError) -> str:

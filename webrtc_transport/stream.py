@@ -23,6 +23,10 @@ CHANNEL_LINGER: Final = 1.0
 """Seconds that the peer gets to close the channel first, after we have sent its last frame. Libraries drop a frame
 that is followed by the close of its channel at once; whoever *receives* the last frame may close without a wait."""
 
+SMALL_CHUNK: Final = 4096
+"""Bytes up to which unread chunks are put together: a peer that sends a few bytes per frame would otherwise take
+fifty times the receive buffer for their objects."""
+
 
 class StreamOwner(ABC):
     """What a stream needs of its connection, in the caller's loop."""
@@ -81,6 +85,10 @@ class Stream(ByteStream):
         self._chunks: deque[bytes] = deque()
         self._credit = owner.send_window
         self._error: StreamError | ConnectionEnded | None = None
+        self._error_is_known = False
+        """Whether the user was told of the error, or made it."""
+        self._has_sent = False
+        self._has_discarded = False
         self._is_closing = False
         self._readable = Wakeup()
         self._writable = Wakeup()
@@ -121,6 +129,7 @@ class Stream(ByteStream):
                     await self._writable.wait()
                     self._check_sendable()
                 self._state.apply(StreamInput.SEND_DATA)
+                self._has_sent = True
                 payload = view[start : start + limit]
                 self._owner.payload_sent += len(payload)
                 self._send_frame(encode_frame(payload))
@@ -130,20 +139,23 @@ class Stream(ByteStream):
         await anyio.lowlevel.checkpoint()
         if self._is_closing:
             raise anyio.ClosedResourceError
-        if self._error is not None:
-            raise _again(self._error)
+        self._check_error()
         self._send_fin()
 
     def _check_sendable(self) -> None:
         if self._is_closing:
             raise anyio.ClosedResourceError
-        if self._error is not None:
-            raise _again(self._error)
+        self._check_error()
         if self._state.send is SendHalf.STOPPED:
             msg = "the peer does not read this stream any more"
             raise StreamStopped(msg)
         if not self._state.may_send:
             raise anyio.ClosedResourceError
+
+    def _check_error(self) -> None:
+        if self._error is not None:
+            self._error_is_known = True
+            raise _again(self._error)
 
     def _send_fin(self) -> None:
         if self._state.send in (SendHalf.OPEN, SendHalf.STOPPED):
@@ -183,29 +195,30 @@ class Stream(ByteStream):
     def _check_receivable(self) -> None:
         if self._is_closing:
             raise anyio.ClosedResourceError
-        if self._state.receive is ReceiveHalf.FIN_RECEIVED:
+        # What a reset of ours threw away must not look like the end of what the peer sent.
+        if self._state.receive is ReceiveHalf.FIN_RECEIVED and not self._has_discarded:
             raise anyio.EndOfStream
-        if self._error is not None:
-            raise _again(self._error)
+        self._check_error()
 
     # --- closing --------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
         """Close the stream: send FIN, tell the peer that nothing is read any more, and wait for its FIN_ACK.
 
-        When it returns the peer has everything that was sent. When it is cancelled the stream is reset.
+        When it returns the peer has everything that was sent, or an error has said that it may not. When it is
+        cancelled the stream is reset.
 
         :raises StreamTimeout: if the FIN_ACK doesn't come in time; the stream is reset then
-        :raises StreamError: if the stream is reset meanwhile
-        :raises ConnectionEnded: if the connection ends meanwhile
+        :raises StreamError: if the peer has reset the stream, and nothing has told so before
+        :raises ConnectionEnded: if the connection has ended, likewise
         """
-        if self._is_closing or self._error is not None:
-            self._is_closing = True
-            self._discard_unread()
-            await anyio.lowlevel.checkpoint()
-            return
-        self._is_closing = True
+        was_closing, self._is_closing = self._is_closing, True
         self._discard_unread()
+        if was_closing or self._error is not None:
+            await anyio.lowlevel.checkpoint()
+            if self._has_sent and self._state.send is SendHalf.RESET and not self._error_is_known:
+                self._check_error()
+            return
         self._wake()
         self._send_fin()
         if self._state.receive is ReceiveHalf.OPEN:
@@ -240,13 +253,18 @@ class Stream(ByteStream):
             self._fail(
                 StreamTimeout(f"no FIN_ACK within {self._owner.fin_ack_timeout:g} s; sent bytes may be lost")
             )
-        if self._state.send is SendHalf.RESET and self._error is not None:
-            raise _again(self._error)
+        if self._state.send is SendHalf.RESET:
+            self._check_error()
 
     def reset(self) -> None:
         """Give the stream up at once, in both directions. The peer gets ``StreamReset``; so does who waits here."""
+        self._error_is_known = True
+        error = StreamReset("this end reset the stream")
         if self._error is None:
-            self._fail(StreamReset("this end reset the stream"))
+            self._fail(error)
+        self._has_discarded = self._has_discarded or bool(self._chunks)
+        self._discard_unread()
+        self._error = self._error or error
 
     def _fail(self, error: StreamError) -> None:
         """End the stream with ``error``, and tell the peer by a reset."""
@@ -257,8 +275,13 @@ class Stream(ByteStream):
         self._owner.stream_drained(self)
         self._send_frame(encode_frame(flag=Flag.RESET))
         self._portal.post(self._channel.close, CHANNEL_LINGER)
-        self._discard_unread()
+        self._discard_incomplete()
         self._wake()
+
+    def _discard_incomplete(self) -> None:
+        # After the peer's FIN nothing is missing: what it sent can still be read.
+        if self._state.receive is not ReceiveHalf.FIN_RECEIVED:
+            self._discard_unread()
 
     def _discard_unread(self) -> None:
         self._owner.stream_consumed(sum(map(len, self._chunks)))
@@ -277,7 +300,7 @@ class Stream(ByteStream):
                 kept += self._take(frame)
         except FramingError as exc:
             self._fail(exc)
-            # The reset discarded, and so counted, what had been kept.
+            # A reset that discards what had been kept counts it too.
         self._owner.stream_consumed(len(data) - kept)
 
     def _take(self, frame: Frame) -> int:
@@ -286,12 +309,18 @@ class Stream(ByteStream):
         if frame.payload:
             self._state.apply(StreamInput.RECEIVE_DATA)
             if self._state.may_read and not self._is_closing:
-                self._chunks.append(frame.payload)
+                self._keep(frame.payload)
                 kept = len(frame.payload)
                 self._readable.notify()
         if frame.flag is not None:
             self._act_on(frame.flag)
         return kept
+
+    def _keep(self, payload: bytes) -> None:
+        if self._chunks and len(self._chunks[-1]) + len(payload) <= SMALL_CHUNK:
+            self._chunks[-1] += payload
+        else:
+            self._chunks.append(payload)
 
     def _act_on(self, flag: Flag) -> None:
         was_finished = self._state.is_finished
@@ -310,7 +339,8 @@ class Stream(ByteStream):
         elif not was_finished:
             self._state.apply(StreamInput.RECEIVE_RESET)
             self._error = self._error or StreamReset("the peer reset the stream")
-            self._discard_unread()
+            self._owner.stream_drained(self)
+            self._discard_incomplete()
             self._wake()
         if self._state.is_finished:
             self._portal.post(self._channel.close, CHANNEL_LINGER if flag is Flag.FIN else 0.0)

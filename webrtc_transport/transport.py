@@ -100,6 +100,7 @@ class WebRTCTransport:
 
         :raises AddressError: if the address is none that can be listened on
         :raises SignalingError: if no signaling backend can be reached, or all refuse us
+        :raises anyio.BusyResourceError: if this transport listens already
         """
         connector = self._entered()
         parse_listen_address(address, self.peer_id)
@@ -109,12 +110,18 @@ class WebRTCTransport:
         assert self._tasks is not None
         listener = Listener(connector, self.peer_id)
         failures: list[SignalingError] = []
-        for backend in self._backends:
-            try:
-                await self._tasks.start(listener.serve_backend, backend)
-            except SignalingError as exc:
-                _logger.warning("not listening over %s: %s", type(backend).__name__, exc)
-                failures.append(exc)
+        try:
+            for backend in self._backends:
+                try:
+                    await self._tasks.start(listener.serve_backend, backend)
+                except SignalingError as exc:
+                    _logger.warning("not listening over %s: %s", type(backend).__name__, exc)
+                    failures.append(exc)
+        except BaseException:
+            # Nobody has the listener, so nobody else can end what it has begun.
+            with anyio.CancelScope(shield=True):
+                await listener.aclose()
+            raise
         if len(failures) == len(self._backends):
             raise failures[0]
         return listener

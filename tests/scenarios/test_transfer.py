@@ -3,12 +3,13 @@
 The sizes are those of every run; with ``-m soak`` (``make soak``) they are the full ones.
 """
 
-import gc
 import hashlib
+import json
 import os
+import subprocess
+import sys
 
 import anyio
-import psutil
 import pytest
 
 from tests.leaks import Census
@@ -24,11 +25,6 @@ COUNTS = [pytest.param(300, id="300"), pytest.param(10_000, id="10000", marks=py
 
 MEMORY_BOUND = 64 * MIB
 """Resident bytes by which both ends together may grow."""
-
-
-def resident():
-    gc.collect()
-    return psutil.Process().memory_info().rss
 
 
 async def send_random(stream, size):
@@ -60,30 +56,26 @@ async def both_ways(stream, size, sent, received):
         received[stream.id] = await receive_digest(stream)
 
 
-@pytest.mark.parametrize("mebibytes", SIZES)
-async def test_eight_streams_both_ways_at_once(mebibytes):
-    before = resident()
+async def eight_streams(mebibytes, look):
+    """Eight streams carry ``mebibytes`` both ways at once; ``look`` is called while they stand."""
     there, back = ({}, {}), ({}, {})
-    with anyio.fail_after(60 * mebibytes):
-        async with connected(timeout=60 * mebibytes) as pair:
+    async with connected(timeout=60 * mebibytes) as pair:
 
-            async def answer(stream):
-                await both_ways(stream, mebibytes * MIB, *back)
+        async def answer(stream):
+            await both_ways(stream, mebibytes * MIB, *back)
 
-            async with serving(pair.listener, answer), anyio.create_task_group() as task_group:
-                for _ in range(8):
-                    stream = await pair.dialer.open_stream()
-                    task_group.start_soon(both_ways, stream, mebibytes * MIB, *there)
-            grown = resident() - before
+        async with serving(pair.listener, answer), anyio.create_task_group() as task_group:
+            for _ in range(8):
+                stream = await pair.dialer.open_stream()
+                task_group.start_soon(both_ways, stream, mebibytes * MIB, *there)
+        look()
     assert len(there[0]) == 8
     assert there[0] == back[1]
     assert back[0] == there[1]
-    assert grown < MEMORY_BOUND
 
 
-@pytest.mark.parametrize("pause", PAUSES)
-async def test_a_reader_that_pauses_holds_its_sender_and_loses_nothing(pause):
-    before = resident()
+async def paused_reader(pause, look):
+    """A sender runs into a reader that doesn't read for ``pause`` seconds; then all of it arrives."""
     async with connected() as pair:
         stream = await pair.dialer.open_stream()
         await stream.send(b"begin")
@@ -107,12 +99,53 @@ async def test_a_reader_that_pauses_holds_its_sender_and_loses_nothing(pause):
             await anyio.sleep(pause)
             assert sent == reached
             assert sent < 16 * MIB
-            assert resident() - before < MEMORY_BOUND
+            look()
             size = sent + 4 * MIB
             received = 0
             async for chunk in inbound:
                 received += len(chunk)
         assert received == sent
+
+
+@pytest.mark.parametrize("mebibytes", SIZES)
+async def test_eight_streams_both_ways_at_once(mebibytes):
+    await eight_streams(mebibytes, lambda: None)
+
+
+@pytest.mark.parametrize("pause", PAUSES)
+async def test_a_reader_that_pauses_holds_its_sender_and_loses_nothing(pause):
+    await paused_reader(pause, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "amount"),
+    [
+        ("eight-streams", 2),
+        ("paused-reader", 0.5),
+        pytest.param("eight-streams", 8, marks=pytest.mark.soak),
+        pytest.param("paused-reader", 10, marks=pytest.mark.soak),
+    ],
+)
+def test_memory_stays_within_its_bound(scenario, amount, anyio_backend):
+    backend, options = anyio_backend
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tests.scenarios.memory",
+            scenario,
+            str(amount),
+            "--backend",
+            backend,
+            "--options",
+            json.dumps(options),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+    assert json.loads(result.stdout)["grown"] < MEMORY_BOUND
 
 
 async def test_an_unread_stream_of_a_closed_connection_frees_its_memory():

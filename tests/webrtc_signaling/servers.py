@@ -72,6 +72,9 @@ class AppThread:
             self._settings = self._settings.model_copy(update={"port": port})
             ready.set()
             await self._stopped.wait()
+        # asyncio closes the sockets of transports that were closed or aborted in the turn of the loop after that.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 
 class SignalingServer(AppThread):
