@@ -22,6 +22,7 @@ from .abc import (
     PeerSettings,
     PeerStatistics,
 )
+from .channel_port import ChannelPort
 from .errors import (
     ConnectError,
     ConnectionAborted,
@@ -33,7 +34,7 @@ from .errors import (
 from .portal import Portal
 from .protocol.limits import FRAME_OVERHEAD, MAX_FRAME_LENGTH
 from .protocol.sdp import IceCandidate, SessionDescription
-from .stream import ChannelPort, Stream, StreamOwner
+from .stream import Stream, StreamOwner
 from .wakeup import Wakeup
 
 INIT_LABEL = "init"

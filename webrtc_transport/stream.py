@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
@@ -12,7 +11,8 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import ByteStream
 
-from .abc import Attributes, ChannelEvents, EngineChannel
+from .abc import Attributes
+from .channel_port import ChannelPort
 from .errors import ConnectionEnded, FramingError, StreamError, StreamReset, StreamStopped, StreamTimeout
 from .portal import Portal
 from .protocol.framing import Flag, Frame, FrameDecoder, encode_frame
@@ -363,52 +363,6 @@ class Stream(ByteStream):
             self._state.apply(StreamInput.SEND_RESET)
             self._error = self._error or reason
         self._wake()
-
-
-class ChannelPort(ChannelEvents):
-    """The engine's end of a stream: runs on the engine's loop, and tells the stream across the portal.
-
-    The stream sets what is to be called in the caller's loop: what the channel tells, and by the connection at its
-    end ``connection_ended``.
-    """
-
-    message_arrived: Callable[[bytes], None]
-    bytes_sent: Callable[[int], None]
-    channel_closed: Callable[[], None]
-    connection_ended: Callable[[ConnectionEnded], None]
-
-    def __init__(self, portal: Portal) -> None:
-        self._portal = portal
-        self._channel: EngineChannel | None = None
-
-    @property
-    def id(self) -> int:
-        """The SCTP stream id."""
-        assert self._channel is not None
-        return self._channel.id
-
-    def attach(self, channel: EngineChannel) -> None:
-        """Take the channel that the commands go to."""
-        self._channel = channel
-
-    def send(self, frame: bytes) -> None:
-        """Send a frame as one message."""
-        assert self._channel is not None
-        self._channel.send(frame)
-
-    def close(self, delay: float) -> None:
-        """Close the channel, after ``delay`` seconds if the peer hasn't by then."""
-        assert self._channel is not None
-        self._channel.close(delay)
-
-    def on_message(self, data: bytes) -> None:
-        self._portal.deliver(self.message_arrived, data)
-
-    def on_sent(self, size: int) -> None:
-        self._portal.deliver(self.bytes_sent, size)
-
-    def on_closed(self) -> None:
-        self._portal.deliver(self.channel_closed)
 
 
 def _again(error: StreamError | ConnectionEnded) -> StreamError | ConnectionEnded:

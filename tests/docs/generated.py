@@ -213,11 +213,11 @@ def main() -> None:
         content = page.read_text(encoding="utf-8")
         if (written := regenerate(content)) != content:
             page.write_text(written, encoding="utf-8")
-            print(f"wrote {page.relative_to(DOCS)}")  # noqa: T201 - a command
+            print(f"wrote {page.relative_to(DOCS)}")
     diagram = DOCS / "diagrams" / "stream-state.mmd"
     if diagram.read_text(encoding="utf-8") != state_diagram():
         diagram.write_text(state_diagram(), encoding="utf-8")
-        print("wrote the diagram of the stream's states; now draw it: python docs/diagrams/render.py")  # noqa: T201
+        print("wrote the diagram of the stream's states; now draw it: python docs/diagrams/render.py")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from tests.pairs import connected, read_all
+from tests.pairs import connected, read_all, serving
 from webrtc_transport.connection import ConnectionState, WebRTCAttribute
 from webrtc_transport.errors import (
     ConnectionAborted,
@@ -85,3 +85,47 @@ async def test_an_orderly_close_lets_streams_drain():
             task_group.start_soon(read)
             await pair.dialer.aclose()
         assert len(received) == 300_000
+
+
+async def test_streams_that_came_before_the_peer_closed_can_be_accepted():
+    async with connected() as pair:
+        async with await pair.dialer.open_stream() as stream:
+            await stream.send(b"last words")
+        # The FIN_ACK has told the peer that they have arrived.
+        await pair.dialer.aclose()
+        await pair.listener.wait_closed()
+        assert await read_all(await pair.listener.accept_stream()) == b"last words"
+        with pytest.raises(ConnectionClosed):
+            await pair.listener.accept_stream()
+
+
+async def in_a_group(stream):
+    async with anyio.create_task_group() as task_group:
+        task_group.start_soon(stream.receive)
+
+
+@pytest.mark.parametrize("handler", [in_a_group, lambda stream: stream.receive()], ids=["group", "plain"])
+@pytest.mark.parametrize("end", ["reset", "fin"])
+async def test_no_peer_ends_the_handlers_of_other_streams(handler, end):
+    async with connected() as pair, serving(pair.listener, handler):
+        stream = await pair.dialer.open_stream()
+        if end == "reset":
+            stream.reset()
+        else:
+            await stream.send_eof()
+        while (await pair.listener.statistics()).streams or (await pair.dialer.statistics()).streams:
+            await anyio.sleep(0.001)
+        other = await pair.dialer.open_stream()
+        await other.send(b"still there?")
+        await other.aclose()
+
+
+async def test_a_handler_that_fails_by_itself_ends_all():
+    async def broken(stream):
+        raise ZeroDivisionError
+
+    async with connected() as pair:
+        await pair.dialer.open_stream()
+        with pytest.raises(ExceptionGroup) as caught:
+            await pair.listener.serve(broken)
+        assert caught.group_contains(ZeroDivisionError)

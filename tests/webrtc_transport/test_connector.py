@@ -2,9 +2,11 @@
 
 import anyio
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from tests.pairs import config, transport
-from webrtc_transport import IceServer
+from webrtc_transport import IceServer, Identity
+from webrtc_transport.engine.memory_stack import MemoryEngine
 from webrtc_transport.errors import (
     ConnectError,
     DtlsFailed,
@@ -143,3 +145,54 @@ async def test_ice_servers_may_come_from_an_async_function():
             async with await client.dial(listener.addresses[0]):
                 pass
     assert asked == 2
+
+
+async def test_ice_servers_may_come_as_dictionaries():
+    async def servers():
+        return [{"urls": "stun:127.0.0.1:9"}]
+
+    async with transport() as server, transport(settings=config(ice_servers=servers)) as client:
+        listener = await server.listen("/webrtc")
+        async with await client.dial(listener.addresses[0]):
+            pass
+
+
+async def test_what_are_no_ice_servers_is_refused_by_name():
+    async def servers():
+        return [{"urls": "turn:127.0.0.1", "username": "me", "password": "secret"}]
+
+    async with transport() as server, transport(settings=config(ice_servers=servers)) as client:
+        listener = await server.listen("/webrtc")
+        with pytest.raises(ConnectError, match=r"returned no IceServer objects: 0\.password") as caught:
+            await client.dial(listener.addresses[0])
+        assert "secret" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+async def test_an_engine_that_raises_costs_one_connection():
+    class Broken(MemoryEngine):
+        def create_peer(self, settings, events):
+            raise OSError("no sockets left")
+
+    async with (
+        transport(engine=Broken()) as server,
+        transport() as client,
+        transport(engine=Broken()) as broken,
+    ):
+        listener = await server.listen("/webrtc")
+        for _ in range(2):
+            with pytest.raises(SignalingRejected) as caught:
+                await client.dial(listener.addresses[0])
+            assert caught.value.code == "connect-failed"
+        with pytest.raises(ConnectError, match="the engine 'memory' raised OSError"):
+            await broken.dial(listener.addresses[0])
+
+
+async def test_an_identity_that_cannot_sign_costs_one_connection():
+    identity = Identity.from_private_key(generate_private_key(65537, 8192))
+    async with transport(identity=identity) as server, transport() as client:
+        listener = await server.listen("/webrtc")
+        for _ in range(2):
+            with pytest.raises(SignalingRejected) as caught:
+                await client.dial(listener.addresses[0])
+            assert caught.value.code == "connect-failed"

@@ -12,6 +12,7 @@ from webrtc_transport.abc import SignalingBackend
 from webrtc_transport.errors import (
     ConnectTimeout,
     PeerUnreachable,
+    SignalingRejected,
     SignalingUnavailable,
 )
 
@@ -110,3 +111,75 @@ async def test_200_dials_that_go_nowhere_leave_a_healthy_one_alone():
             async with await client.dial(listener.addresses[0]):
                 pass
         task_group.cancel_scope.cancel()
+
+
+class Refusing(Unavailable):
+    async def connect(self, peer):
+        raise SignalingRejected("not you", code="replaced")
+
+
+async def test_a_service_that_refuses_us_is_passed_over():
+    identity = Identity.generate()
+    backends = [Refusing(), MemoryBackend(identity)]
+    async with (
+        transport() as server,
+        WebRTCTransport(identity, signaling=backends, config=config()) as client,
+    ):
+        listener = await server.listen("/webrtc")
+        async with await client.dial(listener.addresses[0]):
+            pass
+
+
+async def test_a_service_that_refuses_us_alone_says_why():
+    async with WebRTCTransport(Identity.generate(), signaling=[Refusing()]) as client:
+        with pytest.raises(SignalingRejected, match="not you") as caught:
+            await client.dial(f"/webrtc/p2p/{Identity.generate().peer_id}")
+        assert caught.value.code == "replaced"
+
+
+class Slow(MemoryBackend):
+    """Takes its time to connect, and its sessions take theirs to close."""
+
+    async def connect(self, peer):
+        await anyio.sleep(0.3)
+        session = await super().connect(peer)
+        close = session.aclose
+
+        async def close_slowly():
+            await close()
+            await anyio.sleep(60)
+
+        session.aclose = close_slowly
+        return session
+
+
+async def test_a_dial_that_is_cancelled_at_its_very_end_leaves_no_connection():
+    identity = Identity.generate()
+    async with (
+        transport() as server,
+        WebRTCTransport(identity, signaling=[Slow(identity)], config=config()) as client,
+        anyio.create_task_group() as task_group,
+    ):
+        listener = await server.listen("/webrtc")
+        task_group.start_soon(client.dial, listener.addresses[0])
+        inbound = await listener.accept()
+        task_group.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True), anyio.fail_after(5):
+            await inbound.wait_closed()
+    assert client.statistics().connections == 0
+
+
+async def test_the_time_of_signaling_begins_with_the_dial():
+    class SlowToConnect(MemoryBackend):
+        async def connect(self, peer):
+            await anyio.sleep(0.3)
+            return await super().connect(peer)
+
+    identity = Identity.generate()
+    async with (
+        transport() as server,
+        WebRTCTransport(identity, signaling=[SlowToConnect(identity)], config=config()) as client,
+    ):
+        listener = await server.listen("/webrtc")
+        async with await client.dial(listener.addresses[0]) as connection:
+            assert connection.setup_times.signaling >= 0.3

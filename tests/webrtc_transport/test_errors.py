@@ -72,3 +72,8 @@ def test_connect_errors_name_their_phase(cls: type[errors.ConnectError], phase: 
 def test_a_rejection_has_a_code() -> None:
     assert errors.SignalingRejected("busy", code="busy").code == "busy"
     assert errors.SignalingRejected("no").code == "rejected"
+
+
+def test_groups_are_described_by_what_is_in_them():
+    group = ExceptionGroup("g", [errors.StreamReset("first"), ExceptionGroup("h", [anyio.EndOfStream()])])
+    assert errors.describe(group) == "first; EndOfStream"

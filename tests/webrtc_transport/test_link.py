@@ -1,10 +1,12 @@
 """The caller's end of a peer connection: its limits, and what it says of failures."""
 
+import anyio
 import pytest
 
 from tests.pairs import config, connected
 from webrtc_transport.abc import PeerSettings
 from webrtc_transport.errors import (
+    ConnectError,
     ConnectionAborted,
     ConnectionClosed,
     ConnectTimeout,
@@ -12,7 +14,7 @@ from webrtc_transport.errors import (
     IceFailed,
     StreamReset,
 )
-from webrtc_transport.link import PeerLink, ended
+from webrtc_transport.link import PeerLink, ended, set_up_failed
 
 pytestmark = pytest.mark.anyio
 
@@ -66,3 +68,72 @@ def test_every_reason_ends_a_connection_as_one_of_its_own_errors():
     assert type(ended(IceFailed("no pair"))) is ConnectionAborted
     assert str(ended(KeyError("x"))) == "KeyError: 'x'"
     assert type(ended(KeyError("x"))) is EngineError
+
+
+async def test_a_stream_of_a_connection_that_ends_meanwhile_fails_by_name():
+    class EndsFirst:
+        """A portal across which the end of the connection comes before the answer."""
+
+        def post(self, func, *args):
+            pass
+
+        async def call(self, func, *args):
+            link.on_closed(ConnectionClosed("the peer closed the connection"))
+            raise ConnectionClosed("the peer connection is over")
+
+        def deliver(self, func, *args):
+            func(*args)
+
+    settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
+    link = PeerLink(EndsFirst(), settings, on_end=lambda link: None)
+    with pytest.raises(ConnectionClosed):
+        await link.open_stream()
+    assert not link.streams
+
+
+async def test_a_link_that_is_closed_while_the_engine_builds_its_peer_closes_that():
+    class Peer:
+        def __init__(self):
+            self.reason = None
+
+        def close(self, reason):
+            self.reason = reason
+
+    class Slow:
+        def post(self, func, *args):
+            func(*args)
+
+        async def call(self, func, *args):
+            await link.close(ConnectionClosed("the transport was closed"))
+            return func(*args)
+
+    class Builder:
+        name = "builder"
+
+        def create_peer(self, settings, events):
+            return peer
+
+    peer, ends = Peer(), []
+    settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
+    link = PeerLink(Slow(), settings, on_end=ends.append)
+    with pytest.raises(ConnectError, match="the transport was closed"):
+        await link.open(Builder(), settings)
+    assert isinstance(peer.reason, ConnectionClosed)
+    assert ends == [link]
+
+
+async def test_streams_over_the_limit_are_counted_out_again():
+    async with connected(listener_settings=config(max_inbound_streams=2)) as pair:
+        for _ in range(6):
+            stream = await pair.dialer.open_stream()
+            await stream.send(b"data")
+            await (await pair.listener.accept_stream()).aclose()
+            await stream.aclose()
+            while (await pair.listener.statistics()).streams:
+                await anyio.sleep(0.001)
+
+
+def test_what_is_no_error_of_connecting_is_told_as_one():
+    failed = IceFailed("no pair")
+    assert set_up_failed(failed) is failed
+    assert type(set_up_failed(ConnectionClosed("the transport was closed"))) is ConnectError

@@ -131,3 +131,40 @@ async def test_a_session_without_an_offer_ends_at_the_deadline():
         async with await idler.connect(server.peer_id) as session:
             with anyio.fail_after(5), pytest.raises(SignalingRejected, match="sent no offer"):
                 await session.receive()
+
+
+async def test_a_listener_that_is_replaced_says_so():
+    identity = Identity.generate()
+    async with transport(identity=identity) as first, transport(identity=identity) as second:
+        listener = await first.listen("/webrtc")
+        await second.listen("/webrtc")
+        with pytest.raises(SignalingRejected) as caught:
+            await listener.accept()
+        assert caught.value.code == "replaced"
+
+
+async def test_one_can_listen_again_at_once():
+    async with transport() as server, MemoryBackend(Identity.generate()) as idler:
+        for _ in range(2):
+            listener = await server.listen("/webrtc")
+            async with await idler.connect(server.peer_id):
+                await anyio.wait_all_tasks_blocked()
+                await listener.aclose()
+                listener = await server.listen("/webrtc")
+                with pytest.raises(anyio.BusyResourceError):
+                    await server.listen("/webrtc")
+                await listener.aclose()
+
+
+async def test_closing_a_listener_closes_what_nobody_accepted_even_if_it_is_cancelled():
+    async with transport() as server, transport() as client:
+        listener = await server.listen("/webrtc")
+        connections = [await client.dial(listener.addresses[0]) for _ in range(3)]
+        while len(listener._accepted) < 3:
+            await anyio.sleep(0.001)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await listener.aclose()
+        with anyio.fail_after(5):
+            for connection in connections:
+                await connection.wait_closed()

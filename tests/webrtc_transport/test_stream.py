@@ -183,3 +183,82 @@ async def test_an_echo_server_hears_of_a_client_that_leaves():
         with anyio.fail_after(1):
             await pair.dialer.abort()
             await pair.listener.wait_closed()
+
+
+async def test_what_came_before_fin_can_be_read_after_a_reset():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(b"all of it")
+        await stream.send_eof()
+        inbound = await pair.listener.accept_stream()
+        while inbound._state.may_read:
+            await anyio.sleep(0.001)
+        stream.reset()
+        while inbound._error is None:
+            await anyio.sleep(0.001)
+        assert await read_all(inbound) == b"all of it"
+        with pytest.raises(StreamReset):
+            await inbound.send(b"answer")
+
+
+async def test_what_a_reset_of_ours_threw_away_does_not_look_like_the_end():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(b"unread")
+        await stream.send_eof()
+        inbound = await pair.listener.accept_stream()
+        while inbound._state.may_read:
+            await anyio.sleep(0.001)
+        inbound.reset()
+        with pytest.raises(StreamReset, match="this end"):
+            await inbound.receive()
+
+
+async def test_closing_tells_that_the_peer_has_reset_what_was_sent():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(bytes(1000))
+        (await pair.listener.accept_stream()).reset()
+        while stream._error is None:
+            await anyio.sleep(0.001)
+        with pytest.raises(StreamReset, match="the peer reset"):
+            await stream.aclose()
+        # Once is enough.
+        await stream.aclose()
+
+
+async def test_closing_does_not_repeat_an_error_that_was_raised():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(bytes(1000))
+        (await pair.listener.accept_stream()).reset()
+        with pytest.raises(StreamReset):
+            await stream.receive()
+        await stream.aclose()
+
+
+async def test_a_reset_of_a_stream_that_has_ended_gives_its_credit_back():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(bytes(500_000))
+        await stream.send_eof()
+        inbound = await pair.listener.accept_stream()
+        await inbound.send_eof()
+        while not inbound._state.is_finished:
+            await anyio.sleep(0.001)
+        inbound.reset()
+        while (await pair.listener.statistics()).engine.unread > 1024 * 1024 // 8:
+            await anyio.sleep(0.001)
+
+
+async def test_bytes_in_small_frames_take_no_more_memory_than_others():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        for _ in range(3000):
+            await stream.send(b"ab")
+        await stream.send_eof()
+        inbound = await pair.listener.accept_stream()
+        while inbound._state.may_read:
+            await anyio.sleep(0.001)
+        assert len(inbound._chunks) <= 2
+        assert await read_all(inbound) == b"ab" * 3000

@@ -9,14 +9,18 @@ import pytest
 
 from tests.leaks import nothing_left
 from tests.pairs import config, connected, read_all, serving, transport
+from webrtc_signaling.memory import MemoryBackend
 from webrtc_transport import Certificate, Identity, TransportConfig, WebRTCTransport, connector
 from webrtc_transport.connection import WebRTCAttribute
 from webrtc_transport.errors import (
     AddressError,
     ConfigurationError,
+    ConnectError,
+    PeerUnreachable,
     PluginNotFound,
     SignalingRejected,
 )
+from webrtc_transport.protocol.signals import Candidate
 
 pytestmark = pytest.mark.anyio
 
@@ -143,3 +147,74 @@ async def test_an_orderly_close_waits_no_longer_than_configured():
         started = time.monotonic()
         await connection.aclose()
         assert 0.2 <= time.monotonic() - started < 2
+
+
+# --- leaving it while something is under way ------------------------------------------------------------------------
+
+
+async def dial_while_it_is_left(client, address, delay):
+    """Leave ``client`` that many seconds into a dial; returns what the dial raised."""
+    caught = None
+
+    async def dial():
+        nonlocal caught
+        with pytest.raises(ConnectError) as info:
+            await client.dial(address)
+        caught = info.value
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as task_group:
+            async with client:
+                task_group.start_soon(dial)
+                await anyio.sleep(delay)
+    return caught
+
+
+def without_candidates(signal):
+    return [] if isinstance(signal, Candidate) else [signal]
+
+
+async def test_a_dial_without_an_answer_fails_when_the_transport_is_left():
+    async with MemoryBackend(Identity.generate()) as silent, anyio.create_task_group() as task_group:
+        await task_group.start(silent.serve, lambda session: anyio.sleep_forever())
+        address = f"/webrtc/p2p/{silent._member.peer}"
+        assert "closed" in str(await dial_while_it_is_left(transport(), address, 0.2))
+        task_group.cancel_scope.cancel()
+
+
+async def test_a_dial_in_ice_fails_when_the_transport_is_left():
+    async with transport(intercept=without_candidates) as server:
+        listener = await server.listen("/webrtc")
+        client = transport(intercept=without_candidates)
+        failure = await dial_while_it_is_left(client, listener.addresses[0], 0.3)
+        assert str(failure) == "the connection was given up before it stood: the transport was closed"
+
+
+async def test_a_dial_that_waits_for_ice_servers_fails_when_the_transport_is_left():
+    async def servers():
+        await anyio.sleep(0.5)
+        return ()
+
+    async with transport() as server:
+        listener = await server.listen("/webrtc")
+        client = transport(settings=config(ice_servers=servers))
+        failure = await dial_while_it_is_left(client, listener.addresses[0], 0.2)
+        assert str(failure) == "the transport was closed"
+
+
+class Hanging(MemoryBackend):
+    async def serve(self, handler, *, task_status=anyio.TASK_STATUS_IGNORED):
+        await anyio.sleep_forever()
+
+
+async def test_listening_that_is_cancelled_halfway_leaves_nobody_listening():
+    identity = Identity.generate()
+    backends = [MemoryBackend(identity), Hanging(identity)]
+    async with (
+        WebRTCTransport(identity, signaling=backends, config=config()) as server,
+        transport() as client,
+    ):
+        with anyio.move_on_after(0.2):
+            await server.listen("/webrtc")
+        with pytest.raises(PeerUnreachable):
+            await client.dial(f"/webrtc/p2p/{identity.peer_id}")

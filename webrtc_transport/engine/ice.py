@@ -14,23 +14,22 @@ import ipaddress
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Final, Literal, cast
 
 import aioice
 from aioice import stun
-from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair as AioicePair
-from aioice.ice import StunProtocol, TransportPolicy, candidate_pair_priority, get_host_addresses
+from aioice.ice import StunProtocol, TransportPolicy, candidate_pair_priority
 
 from ..abc import CandidatePair
 from ..errors import IceFailed
 from ..protocol.ice_url import IceUrl
 from ..protocol.limits import MAX_REMOTE_CANDIDATES
 from ..protocol.sdp import IceCandidate
+from .gathering import COMPONENT, Gathering, told
 from .ice_port import HostPort, IcePort, RelayPort, TurnServer
 from .mdns import is_mdns_name, resolve_mdns
-from .resolver import resolve
 from .udp_port import Address
 
 _logger = logging.getLogger("libp2p.transport.webrtc.ice")
@@ -55,9 +54,6 @@ RELAY_HANDICAP: Final = 0.2
 
 CONSENT_CHECKS: Final = 6
 """Consent checks per liveness timeout (RFC 7675, section 5.1: every 5 s of 30 s)."""
-
-COMPONENT: Final = 1
-"""Data channels use one component."""
 
 
 class IceEvents(ABC):
@@ -107,17 +103,23 @@ class IceAgent(aioice.Connection):
             transport_policy=TransportPolicy.RELAY if relay_only else TransportPolicy.ALL,
         )
         self._events = events
-        self._stun_servers = stun_servers
-        self._turn_servers = turn_servers
+        self._gathering = Gathering(
+            self,
+            stun_servers=stun_servers,
+            turn_servers=turn_servers,
+            relay_only=relay_only,
+            bind_addresses=bind_addresses,
+            on_reflexive=self._add_reflexive,
+            on_relay=self._add_relay,
+        )
+        self._has_turn_servers = bool(turn_servers)
         self._relay_only = relay_only
-        self._bind_addresses = bind_addresses
         self._liveness_timeout = liveness_timeout
         self._selected: AioicePair | None = None
         self._consent_missed = False
         self._connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._gathered: asyncio.Task[None] | None = None
         self._servers_asked = asyncio.Event()
-        self._server_failures: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._additions: list[asyncio.Task[None]] = []
         self._remote_ended = False
@@ -174,86 +176,33 @@ class IceAgent(aioice.Connection):
         timeout: float = GATHERING_TIMEOUT,  # noqa: ASYNC109
     ) -> list[aioice.Candidate]:
         """Bind the host candidates, and leave the servers to tasks of their own (called by aioice)."""
-        hosts = [] if self._relay_only else self._bind_hosts()
+        hosts = self._gathering.bind_hosts()
         self._protocols.extend(cast("list[StunProtocol]", hosts))
         for port in hosts:
-            self._tell(port.local_candidate)
-        queries = {
-            self._spawn(self._ask_stun(port, url)): url for port in hosts for url in self._stun_servers
-        }
-        queries |= {self._spawn(self._ask_turn(server)): server.url for server in self._turn_servers}
-        self._spawn(self._ask_servers(queries, timeout))
+            self._events.on_local_candidate(told(port.local_candidate))
+        self._spawn(self._ask_servers(hosts, timeout))
         return [port.local_candidate for port in hosts]
 
-    def _bind_hosts(self) -> list[HostPort]:
-        addresses = self._bind_addresses
-        if addresses is None:
-            addresses = get_host_addresses(use_ipv4=True, use_ipv6=True) or ["127.0.0.1"]
-        ports = []
-        for address in addresses:
-            try:
-                port = HostPort(self, address)
-            except OSError as exc:
-                _logger.info("no host candidate on %s: %s", address, exc)
-                continue
-            port.local_candidate = _local_candidate("host", port.address)
-            ports.append(port)
-        return ports
-
-    async def _ask_servers(self, queries: Mapping[asyncio.Task[None], IceUrl], timeout: float) -> None:  # noqa: ASYNC109
-        if queries:
-            _, late = await asyncio.wait(queries, timeout=timeout)
-            for task in late:
-                task.cancel()
-                self._server_failed(queries[task], f"no answer within {timeout:g} s")
+    async def _ask_servers(self, hosts: Sequence[HostPort], timeout: float) -> None:  # noqa: ASYNC109
+        await self._gathering.ask_servers(hosts, timeout)
         self._servers_asked.set()
         self._events.on_local_candidate(None)
         if not self._protocols:
             self._fail()
 
-    def _server_failed(self, url: IceUrl, reason: object) -> None:
-        failure = f"{url}: {reason}"
-        _logger.info("no candidate from %s", failure)
-        if failure not in self._server_failures:
-            self._server_failures.append(failure)
+    def _add_reflexive(self, candidate: aioice.Candidate) -> None:
+        self._local_candidates.append(candidate)
+        self._events.on_local_candidate(told(candidate))
 
-    async def _ask_stun(self, port: HostPort, url: IceUrl) -> None:
-        """Learn the server-reflexive candidate of a host port (RFC 8445, section 5.1.1.2)."""
-        try:
-            for family, address in await resolve(url.host, url.port):
-                if family != port.family:
-                    continue
-                mapped = await port.reflexive_address((address, url.port))
-                # The same address again is redundant (RFC 8445, section 5.1.3).
-                if mapped not in [(known.host, known.port) for known in self._local_candidates]:
-                    candidate = _local_candidate("srflx", mapped, base=port.address)
-                    self._local_candidates.append(candidate)
-                    self._tell(candidate)
-                return
-        except (OSError, stun.TransactionError) as exc:
-            self._server_failed(url, exc)
-
-    async def _ask_turn(self, server: TurnServer) -> None:
-        """Allocate a relayed candidate (RFC 8656) and pair it with the peer's candidates."""
-        try:
-            port = await RelayPort.allocate(self, server)
-        except (OSError, ValueError, stun.TransactionError) as exc:
-            self._server_failed(server.url, exc)
-            return
-        # A hidden related address doesn't tell the host's own (RFC 8839, section 5.1).
-        base = ("0.0.0.0", 9) if self._relay_only else port.mapped_address  # noqa: S104 - an SDP placeholder
-        port.local_candidate = _local_candidate("relay", port.address, base=base)
+    def _add_relay(self, port: RelayPort) -> None:
         self._protocols.append(cast("StunProtocol", port))
         self._local_candidates.append(port.local_candidate)
-        self._tell(port.local_candidate)
+        self._events.on_local_candidate(told(port.local_candidate))
         if self._early_checks_done:
             for candidate in self._remote_candidates:
                 self._pair_remote_candidate(candidate)
             self.sort_check_list()
             self._check_periodic()
-
-    def _tell(self, candidate: aioice.Candidate) -> None:
-        self._events.on_local_candidate(IceCandidate.from_sdp(candidate.to_sdp()))
 
     # --- checks ---------------------------------------------------------------------------------------------------
 
@@ -334,8 +283,7 @@ class IceAgent(aioice.Connection):
         if self._selected is None:
             return None
         return CandidatePair(
-            local=IceCandidate.from_sdp(self._selected.local_candidate.to_sdp()),
-            remote=IceCandidate.from_sdp(self._selected.remote_candidate.to_sdp()),
+            local=told(self._selected.local_candidate), remote=told(self._selected.remote_candidate)
         )
 
     def transmit(self, data: bytes) -> None:
@@ -395,13 +343,13 @@ class IceAgent(aioice.Connection):
             tried = f"the peer sent no usable candidate; ours were {', '.join(local)}"
         else:
             tried = f"tried {', '.join(local)} to {', '.join(remote)}"
-        if not self._turn_servers:
+        if not self._has_turn_servers:
             cure = "no TURN server is configured"
         elif "relay" in local:
             cure = "the TURN server could not connect them either"
         else:
             cure = "check ice_servers"
-        return "; ".join([f"no candidate pair worked: {tried}", cure, *self._server_failures])
+        return "; ".join([f"no candidate pair worked: {tried}", cure, *self._gathering.failures])
 
     async def close(self) -> None:
         """End everything within a second. Safe to call twice."""
@@ -423,22 +371,6 @@ class IceAgent(aioice.Connection):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _local_candidate(
-    kind: str, address: tuple[str, int], *, base: tuple[str, int] | None = None
-) -> aioice.Candidate:
-    return aioice.Candidate(
-        foundation=candidate_foundation(kind, "udp", (base or address)[0]),
-        component=COMPONENT,
-        transport="udp",
-        priority=candidate_priority(COMPONENT, kind),
-        host=address[0],
-        port=address[1],
-        type=kind,
-        related_address=base[0] if base else None,
-        related_port=base[1] if base else None,
-    )
 
 
 def _to_aioice(candidate: IceCandidate) -> aioice.Candidate:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ..abc import ChannelEvents, EngineChannel, PeerEvents, PeerStatistics
 from ..protocol.limits import MAX_EARLY_MESSAGES
-from .memory_packets import ChannelPacket, Grant, Message, Open, Reset
+from .memory_network import ChannelPacket, Grant, Message, Open, Reset
 from .stream_ids import StreamIds
 
 

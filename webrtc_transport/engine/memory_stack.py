@@ -27,8 +27,7 @@ from ..protocol.certificate import Certificate
 from ..protocol.sdp import IceCandidate, SessionDescription
 from .description import answer, describe, is_dtls_server
 from .memory_channels import MemoryChannels
-from .memory_network import MemoryNetwork
-from .memory_packets import (
+from .memory_network import (
     Check,
     CheckAnswer,
     ConsentAnswer,
@@ -37,6 +36,7 @@ from .memory_packets import (
     Grant,
     Hello,
     Init,
+    MemoryNetwork,
     Message,
     Open,
     Packet,

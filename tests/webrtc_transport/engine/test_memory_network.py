@@ -6,8 +6,7 @@ from itertools import pairwise
 import pytest
 
 from tests.compliance.engine_ends import Journal, nothing_left
-from webrtc_transport.engine.memory_network import MemoryNetwork
-from webrtc_transport.engine.memory_packets import Message
+from webrtc_transport.engine.memory_network import MemoryNetwork, Message
 
 pytestmark = pytest.mark.anyio
 

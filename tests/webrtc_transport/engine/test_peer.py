@@ -149,8 +149,9 @@ async def test_the_offers_servers_go_to_the_right_lists():
     async with nothing_left():
         pair = Ends(ice_servers=servers, ice_transport_policy="relay", liveness_timeout=7.0)
         agent = pair.a.peer._ice
-        assert [str(url) for url in agent._stun_servers] == ["stun:192.0.2.1:3478", "stun:192.0.2.3:3478"]
-        assert [(str(s.url), s.username, s.credential) for s in agent._turn_servers] == [
+        gathering = agent._gathering
+        assert [str(url) for url in gathering._stun_servers] == ["stun:192.0.2.1:3478", "stun:192.0.2.3:3478"]
+        assert [(str(s.url), s.username, s.credential) for s in gathering._turn_servers] == [
             ("turn:192.0.2.2:3478?transport=udp", "u", "c")
         ]
         assert agent._relay_only

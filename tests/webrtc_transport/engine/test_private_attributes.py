@@ -15,7 +15,7 @@ from aioice import mdns, stun, turn
 from aioice.ice import CandidatePair, StunProtocol
 from aiortc import RTCDataChannel, RTCDtlsTransport, RTCSctpTransport, rtcdtlstransport, rtcsctptransport
 
-from webrtc_transport.engine import aiortc_pipes, aiortc_stack, ice_port
+from webrtc_transport.engine import aiortc_pipes, aiortc_stack, gathering, ice_port
 from webrtc_transport.engine import ice as our_ice
 from webrtc_transport.engine.aiortc_pipes import PacketPipe, SctpPipe
 from webrtc_transport.engine.ice import PRIVATE_ATTRIBUTES, IceAgent
@@ -184,10 +184,10 @@ def test_a_candidate_pair():
 
 
 def test_functions_of_aioices_modules():
-    assert our_ice.candidate_foundation("host", "udp", "192.0.2.1")
-    assert parameters(our_ice.candidate_priority)[:2] == ["candidate_component", "candidate_type"]
+    assert gathering.candidate_foundation("host", "udp", "192.0.2.1")
+    assert parameters(gathering.candidate_priority)[:2] == ["candidate_component", "candidate_type"]
     assert parameters(our_ice.candidate_pair_priority) == ["local", "remote", "ice_controlling"]
-    assert parameters(our_ice.get_host_addresses) == ["use_ipv4", "use_ipv6"]
+    assert parameters(gathering.get_host_addresses) == ["use_ipv4", "use_ipv6"]
     assert parameters(mdns.create_mdns_protocol) == []
     assert parameters(mdns.MDnsProtocol.resolve)[:2] == ["self", "hostname"]
 
