@@ -158,9 +158,7 @@ class Connection(AsyncResource, TypedAttributeProvider):
 
     async def wait_closed(self) -> ConnectionEnded:
         """Wait until the connection is over, and return why."""
-        while self._link.end_reason is None:
-            await self._link.changed.wait()
-        return ended(self._link.end_reason)
+        return ended(await self._link.wait_ended())
 
     async def statistics(self) -> ConnectionStatistics:
         """The counters, now."""

@@ -48,6 +48,9 @@ _logger = logging.getLogger("libp2p.transport.webrtc.connector")
 
 _ice_servers: Final = TypeAdapter(tuple[IceServer, ...])
 
+OWN_FAILURE_GRACE: Final = 0.3
+"""Seconds that this end gets to fail by itself when the peer says that it has: a flight of DTLS, and some."""
+
 GOODBYE_TIMEOUT: Final = 1.0
 """Seconds for telling the peer that a handshake failed. It is a courtesy: the peer has a deadline of its own."""
 
@@ -244,6 +247,9 @@ async def trickle(link: PeerLink, session: SignalingSession, remote: SessionDesc
             await _receive_candidates(link, session)
         except SignalingRejected as exc:
             failure = exc
+            # What failed there often fails here too, and this end can say what it was.
+            with anyio.move_on_after(OWN_FAILURE_GRACE):
+                await link.wait_ended()
             task_group.cancel_scope.cancel()
 
     async with anyio.create_task_group() as task_group:

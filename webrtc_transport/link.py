@@ -176,6 +176,12 @@ class PeerLink(PeerEvents, StreamOwner):
 
     # --- the end --------------------------------------------------------------------------------------------
 
+    async def wait_ended(self) -> Exception:
+        """Wait until the peer connection is over, and return why."""
+        while self.end_reason is None:
+            await self.changed.wait()
+        return self.end_reason
+
     async def drain(self) -> None:
         """Wait until the peer has acknowledged every stream that was ended here."""
         while self.end_reason is None and self._draining:
@@ -189,8 +195,7 @@ class PeerLink(PeerEvents, StreamOwner):
             return
         with anyio.CancelScope(shield=True):
             self.portal.post(self._peer.close, reason)
-            while self.end_reason is None:
-                await self.changed.wait()
+            await self.wait_ended()
 
     # --- what the engine tells, on its loop -----------------------------------------------------------------
 

@@ -182,6 +182,17 @@ class EngineCompliance:
             assert answerer.inbound[0].messages == [b"", b"a", b"", b""]
             await offerer.journal.until(lambda: there.sent == 1)
 
+    async def test_a_message_that_the_peer_does_not_take_is_refused(self):
+        async with connected_ends(self.engine()) as (offerer, answerer):
+            there = offerer.open()
+            with pytest.raises(ValueError, match=r"\d+ bytes"):
+                there.channel.send(bytes(offerer.peer.max_message_size + 1))
+            there.channel.send(message(1))
+            await offerer.journal.until(
+                lambda: answerer.inbound and answerer.inbound[0].messages == [message(1)]
+            )
+            await offerer.journal.until(lambda: there.sent == MESSAGE)
+
     async def test_credits_add_up_to_what_was_sent(self):
         async with connected_ends(self.engine()) as (offerer, answerer):
             there, total = offerer.open(), 0

@@ -2,10 +2,9 @@
 
 import anyio
 import pytest
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from tests.pairs import config, transport
-from webrtc_transport import IceServer, Identity
+from webrtc_transport import IceServer
 from webrtc_transport.engine.memory_stack import MemoryEngine
 from webrtc_transport.errors import (
     ConnectError,
@@ -186,13 +185,3 @@ async def test_an_engine_that_raises_costs_one_connection():
             assert caught.value.code == "connect-failed"
         with pytest.raises(ConnectError, match="the engine 'memory' raised OSError"):
             await broken.dial(listener.addresses[0])
-
-
-async def test_an_identity_that_cannot_sign_costs_one_connection():
-    identity = Identity.from_private_key(generate_private_key(65537, 8192))
-    async with transport(identity=identity) as server, transport() as client:
-        listener = await server.listen("/webrtc")
-        for _ in range(2):
-            with pytest.raises(SignalingRejected) as caught:
-                await client.dial(listener.addresses[0])
-            assert caught.value.code == "connect-failed"

@@ -215,9 +215,9 @@ class AiortcChannel(EngineChannel):
     def send(self, data: bytes) -> None:
         if self._channel.readyState not in ("connecting", "open"):
             return
-        self._unsent += len(data)
         # Queued even while the DATA_CHANNEL_ACK is under way (RFC 8832, section 6), which send() would refuse.
         self._channel.transport._data_channel_send(self._channel, data)  # noqa: SLF001
+        self._unsent += len(data)
         self._expect_sent()
 
     def close(self, delay: float = 0.0) -> None:

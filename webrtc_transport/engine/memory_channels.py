@@ -18,11 +18,19 @@ class MemoryChannels:
     :param send: sends a packet to the peer; packets arrive in order
     :param is_server: the DTLS role, which gives the parity of the ids
     :param window: bytes that the peer takes before its application reads
+    :param max_message_size: bytes of the largest message that it takes
     """
 
     def __init__(
-        self, send: Callable[[ChannelPacket], None], events: PeerEvents, *, is_server: bool, window: int
+        self,
+        send: Callable[[ChannelPacket], None],
+        events: PeerEvents,
+        *,
+        is_server: bool,
+        window: int,
+        max_message_size: int,
     ) -> None:
+        self.max_message_size = max_message_size
         self._send = send
         self._events = events
         self._window = window
@@ -162,6 +170,8 @@ class MemoryChannel(EngineChannel):
         self._events = events
 
     def send(self, data: bytes) -> None:
+        if len(data) > self._channels.max_message_size:
+            raise ValueError(f"the peer takes no message of {len(data)} bytes")
         if not self._is_closing:
             self._channels.enqueue(self, data)
 

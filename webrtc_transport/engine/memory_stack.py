@@ -260,8 +260,13 @@ class MemoryPeer(EnginePeer):
 
     def _associated(self, window: int) -> None:
         assert self._remote is not None
-        is_server = is_dtls_server(self._local, self._remote)
-        self._channels = MemoryChannels(self.send, self._events, is_server=is_server, window=window)
+        self._channels = MemoryChannels(
+            self.send,
+            self._events,
+            is_server=is_dtls_server(self._local, self._remote),
+            window=window,
+            max_message_size=self._remote.max_message_size,
+        )
         self._enter("connected")
 
     # --- being connected ------------------------------------------------------------------------------------------

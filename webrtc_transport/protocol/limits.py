@@ -39,11 +39,11 @@ MAX_REMOTE_CANDIDATES: Final = 64
 MAX_REASON_LENGTH: Final = 512
 """Characters of a reason that is shown to people."""
 
-MAX_PROOF_KEY_LENGTH: Final = 1024
-"""Bytes of a protobuf public key; RSA-4096 has some 560, and larger ones cost too much time to check."""
+MAX_PROOF_KEY_LENGTH: Final = 1536
+"""Bytes of a protobuf public key; RSA-8192, the largest that is checked, has some 1,070."""
 
 MAX_PROOF_SIGNATURE_LENGTH: Final = 1024
-"""Bytes of a signature; RSA-4096 has 512."""
+"""Bytes of a signature; RSA-8192 has as many."""
 
 MAX_RSA_BITS: Final = 8192
 """Largest RSA modulus that a signature is checked with (go-libp2p's limit): the cost grows with its square."""

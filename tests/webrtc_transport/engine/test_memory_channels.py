@@ -23,7 +23,9 @@ class Bench:
         self.journal = Journal()
         self.sent, self.inbound, self.closed = [], [], []
         self.refuses = False
-        self.channels = MemoryChannels(self.sent.append, self, is_server=is_server, window=WINDOW)
+        self.channels = MemoryChannels(
+            self.sent.append, self, is_server=is_server, window=WINDOW, max_message_size=WINDOW
+        )
         self.peer = self.channels
 
     def on_channel(self, channel):

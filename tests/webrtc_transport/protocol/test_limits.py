@@ -7,9 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
 from webrtc_transport.protocol import limits
 from webrtc_transport.protocol.framing import Flag, encode_frame
+from webrtc_transport.protocol.keys import encode_public_key
 
 ROOT = Path(limits.__file__).parents[2]
 LIMITS = sorted(name for name in vars(limits) if name.isupper())
@@ -68,3 +70,9 @@ def test_each_says_why():
     }
     # The payload is what the two explained limits above it leave.
     assert set(LIMITS) - explained <= {"MAX_FRAME_PAYLOAD"}
+
+
+def test_the_largest_rsa_key_can_prove_a_description():
+    key = RSAPublicNumbers(65537, 2**limits.MAX_RSA_BITS - 1).public_key()
+    assert len(encode_public_key(key)) <= limits.MAX_PROOF_KEY_LENGTH
+    assert limits.MAX_RSA_BITS // 8 <= limits.MAX_PROOF_SIGNATURE_LENGTH
