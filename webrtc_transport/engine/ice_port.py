@@ -43,6 +43,9 @@ RELAY_CLOSE_TIMEOUT: Final = 0.5
 ALLOCATION_LIFETIME: Final = 600
 """Seconds (RFC 8656, section 3.2)."""
 
+ALLOCATION_MISMATCH: Final = 437
+"""The error code of an address that has an allocation already (RFC 8656, section 19)."""
+
 CHANNEL_REFRESH_TIME: Final = 240
 """Seconds; a channel binding lasts 600, but the permission that it installs 300 (RFC 8656, sections 9 and 12)."""
 
@@ -230,6 +233,16 @@ class RelayPort(IcePort):
         :raises OSError: if the server can't be reached
         :raises aioice.stun.TransactionError: if it refuses
         """
+        try:
+            return await cls._allocate(agent, server)
+        except stun.TransactionFailed as exc:
+            if exc.response.error_code != ALLOCATION_MISMATCH:
+                raise
+            # An allocation of somebody who had our port before lives on: another port (RFC 8656, section 7.4).
+            return await cls._allocate(agent, server)
+
+    @classmethod
+    async def _allocate(cls, agent: IceAgent, server: TurnServer) -> Self:
         client = await _connect_turn(server)
         try:
             port = cls(agent, client, await client.connect())

@@ -322,6 +322,34 @@ async def test_wrong_credentials_are_refused(agent, turn, transport):
         await RelayPort.allocate(agent, wrong)
 
 
+def refusing(code, times):
+    """A TURN client's connect() that is refused so many times first."""
+    connect = ice_port._UdpClient.connect
+    refusals = iter(range(times))
+
+    async def refused(self):
+        if next(refusals, None) is None:
+            return await connect(self)
+        raise stun.TransactionFailed(
+            stun.Message(stun.Method.ALLOCATE, stun.Class.ERROR, None, {"ERROR-CODE": (code, "")})
+        )
+
+    return refused
+
+
+async def test_a_port_with_an_old_allocation_is_changed_for_another(agent, turn, monkeypatch):
+    monkeypatch.setattr(ice_port._UdpClient, "connect", refusing(437, 1))
+    relay = await RelayPort.allocate(agent, turn_url(turn.port))
+    await relay.close()
+
+
+@pytest.mark.parametrize(("code", "times"), [(437, 2), (486, 1)])
+async def test_another_port_is_tried_once(agent, turn, monkeypatch, code, times):
+    monkeypatch.setattr(ice_port._UdpClient, "connect", refusing(code, times))
+    with pytest.raises(stun.TransactionFailed, match=str(code)):
+        await RelayPort.allocate(agent, turn_url(turn.port))
+
+
 async def test_a_server_of_another_name_is_not_trusted(agent, turn):
     other = TurnServer(parse_ice_url(f"turns:127.0.0.1:{turn.tls_port}"), USER, PASSWORD)
     with pytest.raises(OSError, match="certificate verify failed"):
