@@ -34,7 +34,8 @@ HIGH_WATER = 256 * 1024
 """Bytes that aiortc's channel may have unsent; the facade's default send buffer."""
 
 REFERENCE = "aiortc"
-VARIANTS = (REFERENCE, "facade-asyncio", "facade-trio")
+VARIANTS = (REFERENCE, "facade-asyncio", "facade-trio", "native-asyncio", "native-trio")
+"""aiortc by itself; then the facade on the engine ``aiortc``, and on ``native``, by event loop."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,9 @@ async def aiortc_send(size: int) -> None:
 # --- the facade ---------------------------------------------------------------------------------------------------
 
 
-async def facade_receive(size: int, signaling: str) -> float:
+async def facade_receive(size: int, signaling: str, engine: str) -> float:
     """Receive ``size`` bytes on a stream; return the seconds that they took."""
-    config = TransportConfig()
+    config = TransportConfig(engine=engine)
     async with WebRTCTransport(Identity.generate(), signaling=[signaling], config=config) as transport:
         listener = await transport.listen("/webrtc")
         write_line({"address": str(listener.addresses[0])})
@@ -120,9 +121,10 @@ async def facade_receive(size: int, signaling: str) -> float:
     return elapsed
 
 
-async def facade_send(size: int, signaling: str) -> None:
+async def facade_send(size: int, signaling: str, engine: str) -> None:
     """Send ``size`` bytes on a stream, and wait until the receiver has them."""
-    async with WebRTCTransport(Identity.generate(), signaling=[signaling]) as transport:
+    config = TransportConfig(engine=engine)
+    async with WebRTCTransport(Identity.generate(), signaling=[signaling], config=config) as transport:
         address = (await read_line())["address"]
         async with await transport.dial(address) as connection, await connection.open_stream() as stream:
             piece = bytes(PIECE)
@@ -153,7 +155,8 @@ def run_role(variant: str, role: str, size: int, signaling: str) -> None:
         outcome = asyncio.run(aiortc_receive(size) if role == "receive" else aiortc_send(size))
     else:
         function = facade_receive if role == "receive" else facade_send
-        outcome = anyio.run(function, size, signaling, backend=backend)
+        engine = "native" if library == "native" else "aiortc"
+        outcome = anyio.run(function, size, signaling, engine, backend=backend)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     write_line({"seconds": outcome, "cpu": usage.ru_utime + usage.ru_stime})
 

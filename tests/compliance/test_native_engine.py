@@ -1,0 +1,12 @@
+from tests.compliance.wire_compliance import WireCompliance
+from webrtc_transport.engine.native_stack import NativeEngine
+
+
+class TestNativeEngine(WireCompliance):
+    def engine(self):
+        return NativeEngine()
+
+    def silence(self, end):
+        # As the kernel does with the sockets of a process that is killed.
+        for port in end.peer._ice._protocols:
+            port._port.close()

@@ -1,0 +1,275 @@
+"""Nothing that comes in raises, costs more than it should, or ends what it has no right to end."""
+
+import random
+import struct
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.links import Pair, Path
+from tests.webrtc_transport.protocol.sctp.hostile import Adversary
+from webrtc_transport.protocol.sctp.association import MAX_CONTROL_CHUNKS, Association
+from webrtc_transport.protocol.sctp.packet import ChunkType, Init, PacketWriter, encode_chunk
+from webrtc_transport.protocol.sctp.reassembly import FRAGMENT_COST
+from webrtc_transport.protocol.sctp.receiver import MAX_RANGES, OVERRUN
+from webrtc_transport.protocol.sctp.settings import AssociationSettings
+from webrtc_transport.protocol.sctp.states import State
+
+
+def attack(count, seed, *, may_end):
+    """Send so many packets to associations, a new one whenever one has ended."""
+    adversary = Adversary(seed, may_end=may_end)
+    rng = adversary.rng
+    for number in range(count):
+        adversary.victim.association.receive(adversary.packet(), adversary.pair.now)
+        if rng.random() < 0.3:
+            adversary.pair.now += rng.choice([0.0, 0.01, 1.0])
+            timer = adversary.victim.association.timer
+            if timer is not None and timer <= adversary.pair.now:
+                adversary.victim.association.handle_timer(adversary.pair.now)
+            adversary.victim.association.transmit(adversary.pair.now)
+            adversary.victim.dispatch(adversary.pair.now)
+            # The true peer hears nothing of this: a victim that believes lies may be stuck, not broken.
+            assert adversary.memory() < 100_000
+        if adversary.victim.association.is_ended or number % 500 == 499:
+            adversary = Adversary(rng.getrandbits(32), may_end=may_end)
+            adversary.rng = rng
+
+
+@pytest.mark.parametrize("may_end", [True, False])
+@pytest.mark.parametrize("seed", range(5))
+def test_anything_may_come(seed, may_end):
+    attack(2000, seed, may_end=may_end)
+
+
+@pytest.mark.soak
+def test_a_million_inputs():
+    for seed in range(100):
+        attack(10_000, 1000 + seed, may_end=bool(seed % 2))
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_in_any_state(data):
+    closed = Association(AssociationSettings())
+    waiting = Association(AssociationSettings())
+    waiting.connect(0.0)
+    for association in (closed, waiting):
+        association.receive(data, 0.0)
+        padded = data + bytes(-len(data) % 4)
+        for tag in (0, association._tag):
+            association.receive(PacketWriter(5000, 5000, tag).build([padded]), 0.0)
+        association.transmit(0.0)
+
+
+@given(st.binary(max_size=300), st.integers(0, 255), st.integers(0, 255))
+@settings(max_examples=300, deadline=None)
+def test_any_chunk(data, kind, flags):
+    pair = Pair().connect()
+    chunk = encode_chunk(kind, data, flags=flags)
+    pair.b.association.receive(PacketWriter(5000, 5000, pair.b.association._tag).build([chunk]), pair.now)
+    pair.run_for(0.5)
+
+
+class TestLiveAssociation:
+    """What has the tag wrong, or the checksum, or both, doesn't disturb a transfer."""
+
+    def test_forgeries_beside_a_transfer(self):
+        rng = random.Random(4)
+        pair = Pair(Path(loss=0.01)).connect()
+        forged = PacketWriter(5000, 5000, 0xBAD)
+        adversary = Adversary(4)
+        for message in range(50):
+            pair.a.association.send(1, 53, b"%d" % message * 3000)
+        while len(pair.b.received.get(1, [])) < 50:
+            pair.step()
+            pair.b.association.receive(forged.build([adversary.chunk()]), pair.now)
+            pair.b.association.receive(rng.randbytes(100), pair.now)
+        assert pair.b.received[1] == [b"%d" % message * 3000 for message in range(50)]
+
+
+def data_chunk(tsn, payload, *, flags=3, stream_id=1, ssn=0):
+    return encode_chunk(ChunkType.DATA, struct.pack("!IHHI", tsn, stream_id, ssn, 53) + payload, flags=flags)
+
+
+@pytest.fixture
+def victim():
+    """An end, a function that has chunks arrive at it, and the TSN that comes next."""
+    pair = Pair().connect()
+    writer = PacketWriter(5000, 5000, pair.b.association._tag)
+
+    def arrive(*chunks):
+        pair.b.association.receive(writer.build(chunks), pair.now)
+
+    pair.arrive = arrive
+    pair.tsn = pair.a.association._tsn
+    return pair
+
+
+class TestBounds:
+    def test_a_message_that_never_ends(self, victim):
+        for number in range(400):
+            victim.arrive(
+                data_chunk((victim.tsn + number) & 0xFFFFFFFF, bytes(1100), flags=2 if not number else 0)
+            )
+        victim.b.dispatch(0.0)
+        assert "more than 262144 bytes" in victim.b.ended.reason
+        assert not victim.b.ended.is_orderly
+
+    @pytest.mark.parametrize("flags", [0, 4])
+    def test_one_that_never_began(self, victim, flags):
+        for number in range(1, 400):
+            victim.arrive(data_chunk((victim.tsn + number) & 0xFFFFFFFF, bytes(1100), flags=flags))
+        victim.b.dispatch(0.0)
+        assert "more than 262144 bytes" in victim.b.ended.reason
+
+    @pytest.mark.parametrize("flags", [0, 4])
+    @pytest.mark.parametrize("step", [1, 2, 3])
+    def test_fragments_of_one_byte(self, victim, flags, step):
+        begin = time.process_time()
+        for base in range(1, 60_000, 60):
+            chunks = [
+                data_chunk((victim.tsn + step * (base + n)) & 0xFFFFFFFF, b"x", flags=flags)
+                for n in range(60)
+            ]
+            victim.arrive(*chunks)
+        receiver = victim.b.association._receiver
+        assert receiver._held <= 1024 * 1024 + OVERRUN + FRAGMENT_COST
+        assert len(receiver._ranges) <= MAX_RANGES
+        assert time.process_time() - begin < 5.0
+
+    def test_a_flood_that_nobody_reads(self, victim):
+        victim.b.reads = False
+        for number in range(3000):
+            chunk = data_chunk((victim.tsn + number) & 0xFFFFFFFF, bytes(1100), ssn=number & 0xFFFF)
+            victim.arrive(chunk)
+            victim.b.dispatch(0.0)
+        assert victim.b.unread <= 1024 * 1024 + OVERRUN
+
+    def test_many_streams_with_a_fragment_each(self, victim):
+        for number in range(30_000):
+            chunk = data_chunk((victim.tsn + number) & 0xFFFFFFFF, b"x", flags=2, stream_id=number)
+            victim.arrive(chunk)
+        assert victim.b.association._receiver._held <= 1024 * 1024 + OVERRUN + FRAGMENT_COST
+        assert len(victim.b.association._receiver._streams) < 18_000
+
+    def test_sacks_for_data_never_sent(self, victim):
+        sender = victim.b.association._sender
+        before = sender.peer_window
+        for cumulative in (sender.last_tsn + 1, sender.last_tsn + 2**31 - 2, sender.last_tsn - 5):
+            value = struct.pack("!IIHH", cumulative & 0xFFFFFFFF, 7, 0, 0)
+            victim.arrive(encode_chunk(ChunkType.SACK, value))
+        for gap in ((1, 1), (2, 1), (0, 0), (5, 65535)):
+            value = struct.pack("!IIHHHH", sender.last_tsn, 7, 1, 0, *gap)
+            victim.arrive(encode_chunk(ChunkType.SACK, value))
+        assert sender.peer_window == before
+        victim.send(victim.b, 1, [b"x"])
+
+    def test_gap_blocks_that_change_all_the_time(self):
+        pair = Pair().connect()
+        pair.b.path.loss = 1.0
+        for _ in range(200):
+            pair.b.association.send(1, 53, bytes(16384))
+        sender = pair.b.association._sender
+        sender.congestion.window = 4 * 1024 * 1024
+        pair.flush()
+        for _ in range(60):
+            pair.b.association.transmit(pair.now)
+        in_flight = len(sender._sent)
+        assert in_flight > 500
+        writer = PacketWriter(5000, 5000, pair.b.association._tag)
+        begin = time.process_time()
+        for number in range(2000):
+            first = 2 + number % 2
+            gaps = [(first + 4 * n, first + 4 * n + 1) for n in range(in_flight // 4 - 2)]
+            value = struct.pack("!IIHH", sender._acked & 0xFFFFFFFF, 2**32 - 1, len(gaps), 0)
+            value += b"".join(struct.pack("!HH", *gap) for gap in gaps)
+            pair.b.association.receive(writer.build([encode_chunk(ChunkType.SACK, value)]), pair.now)
+        assert time.process_time() - begin < 3.0
+        pair.b.association.handle_timer(pair.now + 1)
+        pair.b.association.handle_timer(pair.now + 3)
+
+    def test_window_lies(self, victim):
+        for window in (2**32 - 1, 0, 1, 2**32 - 1):
+            value = struct.pack("!IIHH", victim.b.association._sender._acked & 0xFFFFFFFF, window, 0, 0)
+            victim.arrive(encode_chunk(ChunkType.SACK, value))
+        victim.send(victim.b, 1, [bytes(100_000)])
+
+    def test_floods_are_answered_in_part(self, victim):
+        association = victim.b.association
+        peer_tag = victim.a.association._tag
+        init = PacketWriter(5000, 5000, 0).build([Init(peer_tag, 1, 1, 1, 1).encode(ChunkType.INIT)])
+        heartbeat = encode_chunk(ChunkType.HEARTBEAT, bytes(60))
+        number = association._resetter._next_peer_number
+        echo = encode_chunk(ChunkType.COOKIE_ECHO, bytes(80))
+        for turn in range(500):
+            association.receive(init, 0.0)
+            request = struct.pack("!HHIIIH", 13, 18, (number + turn) & 0xFFFFFFFF, 0, victim.tsn + 5, turn)
+            victim.arrive(heartbeat, echo, encode_chunk(ChunkType.RE_CONFIG, request))
+        assert len(association._outbox) <= MAX_CONTROL_CHUNKS
+        assert len(association._control) <= MAX_CONTROL_CHUNKS + 1
+        assert len(association._resetter._deferred) <= 500
+        assert sum(map(len, association.transmit(0.0))) < 32 * 1024
+
+    def test_forward_tsn_with_many_streams_costs_little(self, victim):
+        begin = time.process_time()
+        for turn in range(200):
+            skipped = b"".join(struct.pack("!HH", n, (turn * 32767) & 0xFFFF) for n in range(280))
+            value = struct.pack("!I", (victim.tsn + turn) & 0xFFFFFFFF) + skipped
+            victim.arrive(encode_chunk(ChunkType.FORWARD_TSN, value))
+        assert time.process_time() - begin < 2.0
+
+    @pytest.mark.parametrize("length", [0, 1, 2, 3])
+    def test_chunks_without_length(self, victim, length):
+        victim.arrive(struct.pack("!BBH", 0, 3, length) + bytes(20))
+        victim.arrive(struct.pack("!BBH", 5, 3, length))
+        victim.send(victim.a, 1, [b"alive"])
+
+    def test_data_without_data(self, victim):
+        victim.arrive(data_chunk(victim.tsn, b"") + bytes(4))
+        victim.b.dispatch(0.0)
+        assert victim.b.ended.reason == "the peer sent DATA without data"
+
+    def test_init_in_company_is_ignored(self):
+        association = Association(AssociationSettings())
+        chunks = [Init(7, 1, 1, 1, 1).encode(ChunkType.INIT), encode_chunk(ChunkType.COOKIE_ACK)]
+        association.receive(PacketWriter(5000, 5000, 0).build(chunks), 0.0)
+        assert association.transmit(0.0) == []
+
+    def test_a_forged_cookie(self):
+        pair = Pair(Path(drops=lambda packet, number: packet[12] == ChunkType.COOKIE_ECHO))
+        echoes = []
+        pair.observe = lambda end, packet: echoes.append(packet) if packet[12] == 10 else None
+        pair.a.association.connect(0.0)
+        pair.run(lambda: bool(echoes))
+        writer = PacketWriter(5000, 5000, pair.b.association._tag)
+        cookie = echoes[0][12:]
+        for at in range(4, len(cookie)):
+            forged = cookie[:at] + bytes([cookie[at] ^ 1]) + cookie[at + 1 :]
+            pair.b.association.receive(writer.build([forged]), pair.now)
+            assert pair.b.association.state is State.CLOSED
+        pair.b.association.receive(echoes[0], pair.now)
+        assert pair.b.association.state is State.ESTABLISHED
+
+    @pytest.mark.parametrize("size", [0, 1, 100, 1140, 1150, 16000])
+    def test_heartbeats_of_any_size(self, victim, size):
+        victim.arrive(encode_chunk(ChunkType.HEARTBEAT, bytes(size)))
+        assert all(len(packet) <= 1160 for packet in victim.b.association.transmit(victim.now))
+
+    @pytest.mark.parametrize(
+        "value",
+        [b"", b"\0", b"\0\0\0\0", b"\xff\xff\0\4", b"\0\x0c\xff\xff", b"\0\x0c\0\x08\xff\xfe\xfd\xfc"],
+    )
+    @pytest.mark.parametrize("kind", [ChunkType.ABORT, ChunkType.ERROR])
+    def test_aborts_and_errors_with_junk(self, victim, kind, value):
+        victim.arrive(encode_chunk(kind, value))
+        victim.b.dispatch(0.0)
+        assert (victim.b.ended is not None) == (kind is ChunkType.ABORT)
+
+    def test_a_stream_that_can_not_be(self, victim):
+        victim.arrive(data_chunk(victim.tsn, b"x", stream_id=65535))
+        packets = victim.b.association.transmit(victim.now + 1.0)
+        assert encode_chunk(ChunkType.ERROR, b"\0\1\0\x08\xff\xff\0\0") in packets[0]
+        assert victim.b.association._receiver.cumulative_tsn == victim.tsn

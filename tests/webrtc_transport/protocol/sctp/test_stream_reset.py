@@ -1,0 +1,152 @@
+import struct
+
+import pytest
+
+from webrtc_transport.protocol.sctp.packet import PacketError
+from webrtc_transport.protocol.sctp.rto import RtoEstimator
+from webrtc_transport.protocol.sctp.stream_reset import (
+    MAX_STREAMS_PER_REQUEST,
+    MAX_TRIES,
+    Result,
+    StreamResetter,
+)
+
+
+class Resetter(StreamResetter):
+    """One with a peer's TSN that can be set."""
+
+    def __init__(self):
+        self.arrived = 0
+        super().__init__(0xFFFFFFFF, 500, RtoEstimator(), lambda tsn: tsn <= self.arrived)
+
+    def ask(self, number, last_tsn, *streams, kind=13):
+        body = struct.pack("!III", number, 0, last_tsn) + struct.pack(f"!{len(streams)}H", *streams)
+        return self.results(struct.pack("!HH", kind, 4 + len(body)) + body + bytes(-len(body) % 4))
+
+    def results(self, value, now=0.0):
+        return [struct.unpack("!II", answer[8:16]) for answer in self.receive(memoryview(value), now)]
+
+    def respond(self, number, result, now=0.0):
+        assert self.results(struct.pack("!HHII", 16, 12, number, result), now) == []
+
+
+@pytest.fixture
+def resetter():
+    return Resetter()
+
+
+def parse(chunk):
+    number, _, last_tsn = struct.unpack_from("!III", chunk, 8)
+    length = struct.unpack_from("!H", chunk, 6)[0]
+    return number, last_tsn, [stream_id for (stream_id,) in struct.iter_unpack("!H", chunk[20 : 4 + length])]
+
+
+class TestOurs:
+    def test_a_request_is_repeated_until_it_is_answered(self, resetter):
+        resetter.request([1, 2])
+        (chunk,) = resetter.output(77, 0.0)
+        assert parse(chunk) == (0xFFFFFFFF, 77, [1, 2])
+        assert resetter.output(78, 0.5) == []
+        resetter.handle_timer(1.0)
+        assert resetter.output(79, 1.0) == [chunk]
+        assert resetter.timer == 3.0
+        resetter.respond(0xFFFFFFFF, Result.PERFORMED)
+        assert resetter.outbound_reset == [1, 2]
+        assert resetter.timer is None
+
+    def test_one_at_a_time_with_numbers_that_wrap_around(self, resetter):
+        resetter.request([1])
+        resetter.output(0, 0.0)
+        resetter.request([2])
+        assert resetter.output(0, 0.0) == []
+        resetter.respond(0xFFFFFFFF, Result.NOTHING_TO_DO)
+        (chunk,) = resetter.output(0, 0.0)
+        assert parse(chunk)[0] == 0
+        resetter.respond(0, Result.PERFORMED)
+        assert resetter.outbound_reset == [1, 2]
+
+    def test_many_streams_are_several_requests(self, resetter):
+        resetter.request(list(range(300)))
+        (chunk,) = resetter.output(0, 0.0)
+        assert parse(chunk)[2] == list(range(MAX_STREAMS_PER_REQUEST))
+        assert len(chunk) < 1148
+
+    def test_stale_responses_mean_nothing(self, resetter):
+        resetter.respond(0xFFFFFFFF, Result.PERFORMED)
+        resetter.request([1])
+        resetter.output(0, 0.0)
+        resetter.respond(0xFFFFFFFE, Result.PERFORMED)
+        resetter.respond(0, Result.DENIED)
+        assert resetter.outbound_reset == []
+        assert resetter.failure is None
+
+    @pytest.mark.parametrize("result", [Result.IN_PROGRESS, Result.ALREADY_IN_PROGRESS])
+    def test_a_peer_that_waits_for_data_is_asked_again_for_ever(self, resetter, result):
+        resetter.request([1])
+        now = 0.0
+        for _ in range(3 * MAX_TRIES):
+            assert len(resetter.output(0, now)) == 1
+            resetter.respond(0xFFFFFFFF, result, now)
+            assert resetter.output(0, now) == []
+            now = resetter.timer
+            resetter.handle_timer(now)
+        assert resetter.failure is None
+
+    @pytest.mark.parametrize("result", [Result.DENIED, Result.WRONG_SSN, Result.BAD_SEQUENCE_NUMBER, 99])
+    def test_refusals(self, resetter, result):
+        resetter.request([1])
+        resetter.output(0, 0.0)
+        resetter.respond(0xFFFFFFFF, result)
+        assert "refuses" in resetter.failure
+
+    def test_no_answer(self, resetter):
+        resetter.request([1])
+        sent = 0
+        while resetter.failure is None:
+            sent += len(resetter.output(0, resetter.timer or 0.0))
+            resetter.handle_timer(resetter.timer)
+        assert sent == MAX_TRIES
+
+
+class TestThePeers:
+    def test_data_is_waited_for(self, resetter):
+        assert resetter.ask(500, 7, 1, 2) == [(500, Result.IN_PROGRESS)]
+        assert resetter.ask(500, 7, 1, 2) == [(500, Result.IN_PROGRESS)]
+        resetter.arrived = 7
+        resetter.check_deferred()
+        assert resetter.inbound_reset == [1, 2]
+        assert resetter.ask(500, 7, 1, 2) == [(500, Result.PERFORMED)]
+        assert resetter.inbound_reset == [1, 2]
+
+    def test_one_may_come_back_under_a_new_number(self, resetter):
+        resetter.ask(500, 7, 1, 2)
+        assert resetter.ask(501, 7, 1, 2) == [(501, Result.IN_PROGRESS)]
+        resetter.arrived = 7
+        assert resetter.ask(502, 7, 1, 2) == [(502, Result.PERFORMED)]
+        assert resetter.inbound_reset == [1, 2]
+
+    @pytest.mark.parametrize("number", [498, 501, 0, 0xFFFFFFFF])
+    def test_numbers_out_of_order(self, resetter, number):
+        assert resetter.ask(number, 0, 1) == [(number, Result.BAD_SEQUENCE_NUMBER)]
+        assert resetter.inbound_reset == []
+
+    @pytest.mark.parametrize("kind", [14, 15, 17, 18])
+    def test_other_requests_are_denied_and_counted(self, resetter, kind):
+        assert resetter.ask(500, 0, 1, kind=kind) == [(500, Result.DENIED)]
+        assert resetter.ask(501, 0, 1) == [(501, Result.PERFORMED)]
+
+    def test_all_streams_at_once_is_denied(self, resetter):
+        assert resetter.ask(500, 0) == [(500, Result.DENIED)]
+
+    def test_two_parameters_in_one_chunk(self, resetter):
+        resetter.request([9])
+        resetter.output(0, 0.0)
+        value = struct.pack("!HHII", 16, 12, 0xFFFFFFFF, 1) + struct.pack("!HHIIIHH", 13, 20, 500, 0, 0, 4, 5)
+        assert resetter.results(value) == [(500, Result.PERFORMED)]
+        assert resetter.outbound_reset == [9]
+        assert resetter.inbound_reset == [4, 5]
+
+    @pytest.mark.parametrize("value", ["000d000400", "000d0006aaaa0000", "00100008aaaaaaaa", "000dffff"])
+    def test_malformed(self, resetter, value):
+        with pytest.raises(PacketError):
+            resetter.receive(memoryview(bytes.fromhex(value)), 0.0)

@@ -1,0 +1,186 @@
+"""DTLS 1.2 by pyOpenSSL's public memory-BIO interface: datagrams in and out, no socket.
+
+OpenSSL's BIO is a stream. So one datagram is fed at a time, and what comes out is cut at the records' headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from cryptography.hazmat.primitives import hashes
+from OpenSSL import SSL
+
+from ..protocol.certificate import Certificate
+from ..protocol.sdp import Fingerprint
+
+RECORD_HEADER: Final = 13
+"""Bytes before the content of a record (RFC 6347, section 4.1)."""
+
+RECORD_OVERHEAD: Final = RECORD_HEADER + 8 + 16
+"""Bytes that a record of AES-GCM adds to its content: header, explicit nonce and tag (RFC 5288)."""
+
+FLIGHT_MTU: Final = 1200
+"""Bytes of a handshake datagram: what every path carries (RFC 8899, section 5.1.2)."""
+
+FIRST_RETRANSMISSION: Final = 0.1
+"""Seconds after which our last flight is sent again. OpenSSL's own timer is 1 s and can't be set."""
+
+MAX_READ: Final = 65536
+
+CIPHERS: Final = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:"
+    b"ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA"
+)
+"""ECDSA with forward secrecy; the last two for peers that have nothing better (RFC 8827, section 6.5)."""
+
+SRTP_PROFILES: Final = b"SRTP_AEAD_AES_256_GCM:SRTP_AEAD_AES_128_GCM:SRTP_AES128_CM_SHA1_80"
+"""Data channels have no use for SRTP, but some peers fail without (RFC 8827, section 6.5)."""
+
+HASHES: Final = {"sha-256": hashes.SHA256(), "sha-384": hashes.SHA384(), "sha-512": hashes.SHA512()}
+
+_HANDSHAKE: Final = 22
+
+
+class DtlsError(Exception):
+    """The handshake failed, or the peer's certificate isn't the one that was announced."""
+
+
+class DtlsClosed(Exception):
+    """The peer has closed the connection (close_notify)."""
+
+
+def make_context(certificate: Certificate) -> SSL.Context:
+    """A context for connections with this certificate; it costs ten times what a connection costs."""
+    context = SSL.Context(SSL.DTLS_METHOD)
+    context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_TICKET)
+    # Certificates are self-signed: what counts is the fingerprint, which is checked after the handshake.
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
+    context.use_certificate(certificate.x509)
+    context.use_privatekey(certificate.private_key)
+    context.set_cipher_list(CIPHERS)
+    context.set_tlsext_use_srtp(SRTP_PROFILES)
+    return context
+
+
+class DtlsConnection:
+    """One connection. Methods return what is to be sent or delivered, and never block."""
+
+    def __init__(self, context: SSL.Context, *, is_server: bool, fingerprints: Sequence[Fingerprint]) -> None:
+        self.is_connected = False
+        self._fingerprints = fingerprints
+        self._ssl = SSL.Connection(context, None)
+        self._ssl.set_ciphertext_mtu(FLIGHT_MTU)
+        self._flight: list[bytes] = []
+        if is_server:
+            self._ssl.set_accept_state()
+        else:
+            self._ssl.set_connect_state()
+
+    def handshake(self) -> list[bytes]:
+        """Go on with the handshake; returns the datagrams of the next flight, if it is our turn.
+
+        :raises DtlsError: if it fails; what OpenSSL has to say to the peer is in :meth:`last_words`
+        """
+        try:
+            self._ssl.do_handshake()
+        except SSL.WantReadError:
+            pass
+        except SSL.Error as exc:
+            raise DtlsError(_describe(exc)) from None
+        else:
+            self._check_certificate()
+            self.is_connected = True
+        flight = self._output()
+        if flight:
+            self._flight = flight
+        return flight
+
+    def repeat_flight(self) -> list[bytes]:
+        """Our last flight once more: the peer seems not to have it."""
+        return self._flight
+
+    def receive(self, datagram: bytes) -> bytes:
+        """Take a datagram of an established connection; returns its content, empty if there is none.
+
+        :raises DtlsClosed: if the peer closed the connection
+        """
+        self._ssl.bio_write(datagram)
+        try:
+            return self._ssl.recv(MAX_READ)
+        except SSL.WantReadError:
+            # A handshake record, or one that is forged, repeated or cut.
+            return b""
+        except SSL.ZeroReturnError:
+            raise DtlsClosed from None
+        except SSL.Error:
+            # The queue of errors is empty then, and the connection as it was (RFC 6347, section 4.1.2.7).
+            return b""
+
+    def feed(self, datagram: bytes) -> None:
+        """Take a datagram of the handshake; :meth:`handshake` acts on it."""
+        self._ssl.bio_write(datagram)
+
+    def send(self, data: bytes) -> bytes:
+        """The datagram that carries ``data``.
+
+        :raises DtlsError: if the connection can't send any more
+        """
+        try:
+            self._ssl.send(data)
+            return self._ssl.bio_read(MAX_READ)
+        except SSL.Error as exc:
+            raise DtlsError(_describe(exc)) from None
+
+    def close(self) -> list[bytes]:
+        """Say close_notify; returns the datagrams."""
+        try:
+            self._ssl.shutdown()
+        except SSL.Error:
+            # In the middle of a handshake there is nothing to shut down, but there may be an alert to send.
+            return self._output()
+        return self._output()
+
+    def last_words(self) -> list[bytes]:
+        """What OpenSSL still has for the peer, such as an alert."""
+        return self._output()
+
+    def _check_certificate(self) -> None:
+        certificate = self._ssl.get_peer_certificate(as_cryptography=True)
+        assert certificate is not None
+        for fingerprint in self._fingerprints:
+            if certificate.fingerprint(HASHES[fingerprint.algorithm]) == fingerprint.digest:
+                return
+        raise DtlsError("the peer's certificate does not match its description")
+
+    def _output(self) -> list[bytes]:
+        try:
+            data = self._ssl.bio_read(MAX_READ)
+        except SSL.Error:
+            return []
+        return _group(data)
+
+
+def is_handshake(datagram: bytes) -> bool:
+    """Whether a datagram begins with a record of the handshake (RFC 6347, section 4.1)."""
+    return datagram[0] == _HANDSHAKE
+
+
+def _group(data: bytes) -> list[bytes]:
+    """Records, as datagrams of at most ``FLIGHT_MTU`` bytes unless one record is larger."""
+    datagrams: list[bytes] = []
+    start = position = 0
+    while position < len(data):
+        end = position + RECORD_HEADER + int.from_bytes(data[position + 11 : position + 13])
+        if end - start > FLIGHT_MTU and position > start:
+            datagrams.append(data[start:position])
+            start = position
+        position = end
+    if position > start:
+        datagrams.append(data[start:])
+    return datagrams
+
+
+def _describe(error: SSL.Error) -> str:
+    reasons = [reason for entry in error.args[:1] if isinstance(entry, list) for (*_, reason) in entry]
+    return ", ".join(reasons) or type(error).__name__

@@ -1,0 +1,138 @@
+"""Data channels of the native stack: an SCTP stream in each direction (RFC 8831, section 6)."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+
+from ..abc import ChannelEvents, EngineChannel
+from ..protocol.sctp.data_channel import PayloadProtocol, encode_message
+
+
+class ChannelOwner(ABC):
+    """What a channel needs of its stack."""
+
+    ended: asyncio.Future[Exception]
+    max_message_size: int
+    """Bytes of a message that the peer takes."""
+
+    @abstractmethod
+    def queue(self, stream_id: int, ppid: int, data: bytes) -> None:
+        """Send a message."""
+
+    @abstractmethod
+    def reset(self, stream_id: int) -> None:
+        """End our direction of a stream, after what is queued."""
+
+    @abstractmethod
+    def remove(self, channel: NativeChannel) -> None:
+        """The channel is closed; its id is free."""
+
+    @abstractmethod
+    def replay(self, stream_id: int, messages: list[tuple[int, bytes]]) -> None:
+        """Act on what came for the next channel of this id."""
+
+    @abstractmethod
+    def consume(self, size: int) -> None:
+        """``size`` bytes will not be read by anybody."""
+
+
+class NativeChannel(EngineChannel):
+    """One data channel."""
+
+    def __init__(self, stack: ChannelOwner, stream_id: int, label: str) -> None:
+        self._stack = stack
+        self._id = stream_id
+        self._label = label
+        self._events: ChannelEvents | None = None
+        self._is_closing = False
+        self._is_inbound_reset = False
+        self._is_outbound_reset = False
+        self._control_unsent = 0
+        self._kept: list[tuple[int, bytes]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def id(self) -> int:
+        return self._id
+
+    @property
+    def label(self) -> str:
+        return self._label
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages on the stream are this channel's: the peer hasn't reset it."""
+        return not self._is_inbound_reset
+
+    def bind(self, events: ChannelEvents) -> None:
+        self._events = events
+
+    def send(self, data: bytes) -> None:
+        if self._is_closing:
+            return
+        limit = self._stack.max_message_size
+        if len(data) > limit:
+            raise ValueError(f"the peer takes messages of up to {limit} bytes, not {len(data)}")
+        ppid, message = encode_message(data)
+        self._control_unsent += len(message) - len(data)
+        self._stack.queue(self._id, ppid, message)
+
+    def send_control(self, data: bytes) -> None:
+        """Send a DCEP message, which counts as nobody's data."""
+        self._control_unsent += len(data)
+        self._stack.queue(self._id, PayloadProtocol.DCEP, data)
+
+    def close(self, delay: float = 0.0) -> None:
+        if self._is_closing:
+            return
+        if delay > 0:
+            self._timer = self._timer or asyncio.get_running_loop().call_later(delay, self.close)
+            return
+        self._is_closing = True
+        self._stack.reset(self._id)
+
+    # --- for the stack --------------------------------------------------------------------------------------------
+
+    def message_received(self, data: bytes) -> None:
+        if self._events is None:
+            # Closed instead of bound: nobody will ever read it.
+            self._stack.consume(len(data))
+        else:
+            self._events.on_message(data)
+
+    def bytes_sent(self, size: int) -> None:
+        control = min(size, self._control_unsent)
+        self._control_unsent -= control
+        if size > control and self._events is not None:
+            self._events.on_sent(size - control)
+
+    def inbound_reset(self) -> None:
+        """The peer has ended its direction: so do we (RFC 8831, section 6.7)."""
+        self._is_inbound_reset = True
+        self.close()
+        self._finish()
+
+    def outbound_reset(self) -> None:
+        """The peer has confirmed the end of ours."""
+        self._is_outbound_reset = True
+        self._finish()
+
+    def keep(self, ppid: int, data: bytes) -> None:
+        """A message for the next channel of this id: the peer knows of the end of this one before us."""
+        self._kept.append((ppid, data))
+
+    def _finish(self) -> None:
+        if self._is_inbound_reset and self._is_outbound_reset:
+            self.closed()
+            self._stack.replay(self._id, self._kept)
+
+    def closed(self) -> None:
+        """The channel is closed, or its association is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._is_closing = True
+        self._stack.remove(self)
+        # The end of the whole connection is told by the peer's own on_closed.
+        if self._events is not None and not self._stack.ended.done():
+            self._events.on_closed()

@@ -1,0 +1,136 @@
+"""Messages that wait to be sent, by stream, and the DATA chunks that they become (RFC 9260, section 6.9).
+
+Streams take turns message by message: without interleaving (RFC 8260) the fragments of one must follow each other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from .packet import DATA_HEADER, TSN_MASK, ChunkType, DataFlag
+
+SMALLEST_FRAGMENT: Final = 256
+"""Payload bytes: a smaller rest of a packet is left empty rather than filled with the beginning of a message."""
+
+# Global names are found faster than attributes, and these are looked up for each chunk.
+_HEADER: Final = DATA_HEADER.size
+_pack: Final = DATA_HEADER.pack
+_DATA: Final = int(ChunkType.DATA)
+_BEGIN: Final = DataFlag.BEGIN
+_END: Final = DataFlag.END
+
+
+class _Stream:
+    __slots__ = ("id", "is_ending", "is_paused", "messages", "offset", "ssn")
+
+    def __init__(self, stream_id: int) -> None:
+        self.id = stream_id
+        self.messages: deque[tuple[int, bytes]] = deque()
+        """Payload protocol ids and payloads, the one that is being sent included."""
+        self.offset = 0
+        """Bytes of the first message that were sent."""
+        self.ssn = 0
+        self.is_ending = False
+        self.is_paused = False
+
+
+class OutboundQueue:
+    """Queued messages of all streams."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        """Payload bytes that were never sent."""
+        self.taken: dict[int, int] = {}
+        """Payload bytes by stream that left the queue. The owner takes it away."""
+        self.ended: list[int] = []
+        """Streams that were to end, and have nothing queued any more. Likewise."""
+        self._streams: dict[int, _Stream] = {}
+        self._turns: deque[_Stream] = deque()
+        """Streams that have something to send."""
+
+    def put(self, stream_id: int, ppid: int, data: bytes) -> None:
+        """Queue a message; ``data`` isn't empty."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            stream = self._streams[stream_id] = _Stream(stream_id)
+        if not stream.messages and not stream.is_paused:
+            self._turns.append(stream)
+        stream.messages.append((ppid, data))
+        self.size += len(data)
+
+    def end(self, stream_id: int) -> None:
+        """The stream is to end after what is queued on it."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            stream = self._streams[stream_id] = _Stream(stream_id)
+        if stream.is_ending or stream.is_paused:
+            return
+        if stream.messages:
+            stream.is_ending = True
+        else:
+            self._pause(stream)
+
+    def _pause(self, stream: _Stream) -> None:
+        # What is queued from now on belongs to the next life of the stream.
+        stream.is_ending, stream.is_paused = False, True
+        self.ended.append(stream.id)
+
+    def restart(self, stream_id: int) -> None:
+        """The stream has ended, and begins anew."""
+        stream = self._streams.pop(stream_id, None)
+        if stream is not None and stream.messages:
+            self._streams[stream_id] = stream
+            stream.ssn, stream.is_paused = 0, False
+            self._turns.append(stream)
+
+    @property
+    def has_next(self) -> bool:
+        """Whether there is a chunk to be taken."""
+        return bool(self._turns)
+
+    def take(self, tsn: int, room: int, allowance: int, *, is_first: bool) -> bytes | None:
+        """The next DATA chunk, with padding, of at most ``room`` bytes, with a payload of at most ``allowance``.
+
+        Nothing if there is none, or if it isn't worth the room: one that isn't the first of its packet may wait.
+        """
+        if not self._turns:
+            return None
+        stream = self._turns[0]
+        ppid, data = stream.messages[0]
+        offset = stream.offset
+        size = len(data) - offset
+        space = room - _HEADER
+        flags = 0 if offset else _BEGIN
+        if min(size, space) > allowance:
+            return None
+        if size > space:
+            if not is_first or space < SMALLEST_FRAGMENT:
+                return None
+            size = space
+            stream.offset = offset + size
+            payload = data[offset : offset + size]
+        else:
+            flags |= _END
+            payload = data[offset:] if offset else data
+        chunk = _pack(_DATA, flags, _HEADER + size, tsn & TSN_MASK, stream.id, stream.ssn, ppid)
+        chunk += payload
+        if size % 4:
+            chunk += bytes(-size % 4)
+        if flags & _END:
+            self._finish_message(stream)
+        self.size -= size
+        self.taken[stream.id] = self.taken.get(stream.id, 0) + size
+        return chunk
+
+    def _finish_message(self, stream: _Stream) -> None:
+        stream.messages.popleft()
+        stream.offset = 0
+        stream.ssn = (stream.ssn + 1) & 0xFFFF
+        turns = self._turns
+        if not stream.messages:
+            turns.popleft()
+            if stream.is_ending:
+                self._pause(stream)
+        elif len(turns) > 1:
+            turns.rotate(-1)

@@ -1,0 +1,102 @@
+"""Which packets does the path carry? Path-MTU discovery by probes, as RFC 8899 (section 6.2) has it for SCTP.
+
+A probe is a HEARTBEAT that a PAD chunk (RFC 4820) fills up to the size in question: nothing but itself is lost with
+it. Sizes grow from the base until one fails. The search begins when there is something to win, a bulk transfer.
+
+Chunks can't be cut anew once they have a TSN: what was cut for a path that has become narrower stays as it is, and
+gets through if IP fragments it (RFC 9260, section 6.9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from .packet import CHUNK_HEADER, COMMON_HEADER, ChunkType, ParameterType, encode_chunk, encode_parameter
+
+STEPS: Final = (1240, 1340, 1376, 1412, 1432)
+"""Sizes worth trying: 1280 and 1400 of common tunnels, TURN over Ethernet, Ethernet with IPv6, and with IPv4."""
+
+MAX_PROBES: Final = 3
+"""Times that a size is tried (RFC 8899, section 5.1.2)."""
+
+PROBE_TIMEOUT: Final = 1.0
+"""Seconds that a probe is waited for."""
+
+RAISE_INTERVAL: Final = 600.0
+"""Seconds until what failed is tried again (RFC 8899, section 5.1.1: PMTU_RAISE_TIMER)."""
+
+BLACK_HOLE_TIMEOUTS: Final = 2
+"""Timeouts in a row after which larger packets are under suspicion."""
+
+
+class PathMtu:
+    """Finds the largest packet; sizes are bytes with the common header.
+
+    :param base: what any path carries
+    :param largest: what is tried at most
+    :param random: gives random bytes
+    """
+
+    def __init__(self, base: int, largest: int, random: Callable[[int], bytes]) -> None:
+        self.size = base
+        """Of packets that get through."""
+        self.timer: float | None = None
+        """When a probe is to be sent, or counts as lost."""
+        self._base = base
+        self._sizes = sorted({size for size in STEPS if base < size < largest} | {largest} - {base})
+        self._random = random
+        self._nonce = b""
+        self._tries = 0
+        self._is_begun = False
+
+    def begin(self, now: float) -> None:
+        """There is much to send: look what the path carries, if that isn't known yet."""
+        if not self._is_begun:
+            self._is_begun = True
+            self._search(now)
+
+    def _search(self, at: float) -> None:
+        self._nonce, self._tries = b"", 0
+        self.timer = at if self._next_size is not None else None
+
+    @property
+    def _next_size(self) -> int | None:
+        return next((size for size in self._sizes if size > self.size), None)
+
+    def handle_timer(self, now: float) -> list[bytes]:
+        """The chunks of a packet that is to be sent by itself now, or none."""
+        size = self._next_size
+        if self.timer is None or now < self.timer or size is None:
+            return []
+        if self._tries >= MAX_PROBES:
+            self._search(now + RAISE_INTERVAL)
+            return []
+        self._tries += 1
+        self.timer = now + PROBE_TIMEOUT
+        # Each probe has a name of its own: an answer that comes late tells of the size that it was sent with.
+        self._nonce = self._random(8)
+        heartbeat = encode_chunk(
+            ChunkType.HEARTBEAT, encode_parameter(ParameterType.HEARTBEAT_INFO, self._nonce)
+        )
+        padding = size - COMMON_HEADER.size - len(heartbeat) - CHUNK_HEADER.size
+        return [heartbeat, encode_chunk(ChunkType.PAD, bytes(padding))]
+
+    def answered(self, information: bytes, now: float) -> bool:
+        """Take what came back in a HEARTBEAT ACK; returns whether it was a probe's, and the size has grown."""
+        size = self._next_size
+        if not self._nonce or size is None:
+            return False
+        if information != encode_parameter(ParameterType.HEARTBEAT_INFO, self._nonce):
+            return False
+        self.size = size
+        self._search(now)
+        return True
+
+    def suspect(self, now: float) -> bool:
+        """Nothing gets through: fall back to the base; returns whether that is a change."""
+        if self.size == self._base:
+            return False
+        self.size = self._base
+        self._search(now + RAISE_INTERVAL)
+        return True

@@ -1,0 +1,213 @@
+"""The receiving half of an association: which TSNs are here, what to acknowledge, and how much more may come.
+
+The window that is announced is what neither waits for its other fragments nor for the application to read it. So a
+slow reader stops the sender, and nothing is ever dropped for want of room but what the peer sent against the window.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .events import MessageReceived
+from .packet import SACK_HEADER, TSN_HALF, TSN_MASK, ChunkType, DataFlag
+from .ranges import Ranges
+from .reassembly import InboundStream
+
+MAX_GAP_BLOCKS: Final = 128
+"""Blocks in one SACK: they and the duplicates fit into the smallest packet."""
+
+MAX_DUPLICATES: Final = 64
+
+MAX_RANGES: Final = 4096
+"""Ranges of TSNs above a gap that are remembered. A peer that leaves more gaps is not losing packets but playing;
+what it sends beyond is dropped, and it may send it again."""
+
+MAX_DISTANCE: Final = 0x7FFF
+"""TSNs above the first gap that are taken. Gap blocks count them in 16 bits; and a stream's sequence numbers, of which
+there are no more than TSNs, can't be told apart beyond half of their 16."""
+
+SACK_DELAY: Final = 0.02
+"""Seconds that a lone packet waits for company before it is acknowledged. RFC 9260 (section 6.2) allows 200 ms, and
+a sender's round-trip time includes them."""
+
+OVERRUN: Final = 64 * 1024
+"""Bytes that are taken beyond the window: a peer may not have heard yet that it is shut."""
+
+
+_IMMEDIATE: Final = DataFlag.IMMEDIATE
+
+
+class Receiver:
+    """Takes DATA chunks; gives messages and SACKs.
+
+    :param initial_tsn: the first TSN of the peer
+    :param window: bytes that may wait to be read
+    :param max_message_size: bytes that a message may have
+    :param streams: the peer's stream ids are below this
+    """
+
+    def __init__(self, initial_tsn: int, window: int, max_message_size: int, streams: int) -> None:
+        self.messages: list[MessageReceived] = []
+        """What arrived whole. The owner takes it away."""
+        self.unread = 0
+        """Bytes delivered in messages and not consumed yet."""
+        self.sack_at: float | None = None
+        """When a SACK is due."""
+        self.invalid_stream: int | None = None
+        """A stream that can't be, and that data came for. The owner tells the peer."""
+        self._max_streams = streams
+        self._window = window
+        self._max_message_size = max_message_size
+        self._cumulative = initial_tsn - 1
+        """The last TSN before the first gap, counted without wrapping around."""
+        self._ranges = Ranges()
+        """The TSNs above the gap."""
+        self._duplicates: list[int] = []
+        self._streams: dict[int, InboundStream] = {}
+        self._held = 0
+        self._announced = window
+        self._has_data = False
+        self._is_urgent = False
+        self._unacknowledged = 0
+        """Packets."""
+
+    @property
+    def cumulative_tsn(self) -> int:
+        """Everything up to this TSN has arrived."""
+        return self._cumulative & TSN_MASK
+
+    @property
+    def window(self) -> int:
+        """Bytes that the peer may have sent and not acknowledged."""
+        return max(0, self._window - self._held - self.unread)
+
+    def receive(  # noqa: PLR0917 - the fields of a DATA chunk, on the hot path
+        self, tsn: int, flags: int, stream_id: int, ssn: int, ppid: int, payload: bytes
+    ) -> None:
+        """Take a DATA chunk.
+
+        :raises ReassemblyError: if it contradicts others, or makes a message too large
+        """
+        self._has_data = True
+        distance = (tsn - self._cumulative) & TSN_MASK
+        absolute = self._cumulative + distance
+        room = self._window + OVERRUN - self._held - self.unread
+        if distance == 1 and not self._ranges.starts and len(payload) <= room and not flags & _IMMEDIATE:
+            # The path on which nothing is lost.
+            self._cumulative = absolute
+        else:
+            # Something is missing, or came twice: the sender is waiting to hear of it (section 6.7).
+            self._is_urgent = True
+            if distance == 1 and self._ranges.starts:
+                # What the others wait for is taken even when they, with their cost, have used up the window.
+                room += self._window
+            if len(payload) > room or not self._mark(absolute, distance):
+                return
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            if stream_id >= self._max_streams:
+                # Acknowledged and dropped (section 6.5).
+                self.invalid_stream = stream_id
+                return
+            stream = self._streams[stream_id] = InboundStream(stream_id, self._max_message_size)
+        messages = self.messages
+        held, count = stream.held, len(messages)
+        stream.add(absolute, flags, ssn, ppid, payload, messages)
+        if stream.held != held:
+            self._held += stream.held - held
+        for message in messages[count:]:
+            self.unread += len(message.data)
+
+    def end_packet(self, now: float) -> bool:
+        """All chunks of a packet were given: decide when to acknowledge them (section 6.2).
+
+        Returns whether there was data among them.
+        """
+        if not self._has_data:
+            return False
+        self._has_data = False
+        self._unacknowledged += 1
+        if self._is_urgent or self._unacknowledged > 1:
+            self.sack_at = now
+        elif self.sack_at is None:
+            self.sack_at = now + SACK_DELAY
+        return True
+
+    def consume(self, size: int, now: float) -> None:
+        """The application has read ``size`` bytes."""
+        self.unread -= size
+        # A window that was (nearly) shut is told of when it is worth the packet (RFC 1122, section 4.2.3.3), or when
+        # there is no more to be read that would open it further.
+        if self._announced <= self._window // 4 and (self.window >= self._window // 2 or not self.unread):
+            self.sack_at = now
+
+    def forward(self, tsn: int, skipped: dict[int, int], now: float) -> None:
+        """The peer gave up everything up to ``tsn``; ``skipped`` has the last SSN by stream (RFC 3758)."""
+        self.sack_at = now
+        distance = (tsn - self._cumulative) & TSN_MASK
+        if distance == 0 or distance >= TSN_HALF:
+            return
+        last = self._cumulative + distance
+        self._cumulative = self._ranges.absorb(last)
+        for stream_id in skipped.keys() - self._streams.keys():
+            if stream_id < self._max_streams:
+                self._streams[stream_id] = InboundStream(stream_id, self._max_message_size)
+        count = len(self.messages)
+        for stream_id, stream in self._streams.items():
+            if stream_id in skipped or stream.held:
+                held = stream.held
+                stream.abandon(last, skipped.get(stream_id), self.messages)
+                self._held += stream.held - held
+        for message in self.messages[count:]:
+            self.unread += len(message.data)
+
+    def has_all_until(self, tsn: int) -> bool:
+        """Whether everything up to ``tsn`` has arrived."""
+        return (self._cumulative - tsn) & TSN_MASK < TSN_HALF
+
+    def reset_stream(self, stream_id: int) -> None:
+        """The peer begins the stream anew."""
+        stream = self._streams.pop(stream_id, None)
+        if stream is not None:
+            self._held -= stream.held
+
+    @property
+    def sack_size(self) -> int:
+        """Bytes of the chunk that :meth:`sack` gives."""
+        gaps = min(len(self._ranges), MAX_GAP_BLOCKS)
+        return SACK_HEADER.size + 4 * (gaps + len(self._duplicates))
+
+    def sack(self) -> bytes:
+        """A SACK chunk, now."""
+        gaps = min(len(self._ranges), MAX_GAP_BLOCKS)
+        duplicates = self._duplicates
+        self._announced = self.window
+        header = SACK_HEADER.pack(
+            ChunkType.SACK, 0, self.sack_size, self.cumulative_tsn, self._announced, gaps, len(duplicates)
+        )
+        self.sack_at = None
+        self._unacknowledged = 0
+        self._is_urgent = False
+        if not gaps and not duplicates:
+            return header
+        blocks = bytearray(header)
+        for number in range(gaps):
+            for edge in (self._ranges.starts[number], self._ranges.ends[number]):
+                blocks += min(edge - self._cumulative, MAX_DISTANCE).to_bytes(2)
+        for tsn in duplicates:
+            blocks += tsn.to_bytes(4)
+        duplicates.clear()
+        return bytes(blocks)
+
+    def _mark(self, tsn: int, distance: int) -> bool:
+        """Note that ``tsn`` is here; returns whether it is new, and can be remembered."""
+        if distance == 1:
+            self._cumulative = self._ranges.absorb(tsn)
+            return True
+        if distance == 0 or distance >= TSN_HALF or tsn in self._ranges:
+            if len(self._duplicates) < MAX_DUPLICATES:
+                self._duplicates.append(tsn & TSN_MASK)
+            return False
+        if distance > MAX_DISTANCE or len(self._ranges) >= MAX_RANGES:
+            return False
+        return bool(self._ranges.add(tsn, tsn))

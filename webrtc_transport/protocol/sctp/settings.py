@@ -1,0 +1,49 @@
+"""Settings of an association."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from .congestion import CongestionControl, Cubic
+
+BASE_PACKET_SIZE: Final = 1160
+"""Bytes of a packet that any path carries: what fits into a UDP payload of 1200 beside DTLS (37 bytes)."""
+
+MAX_PACKET_SIZE: Final = 1432
+"""Bytes of a packet in an Ethernet frame: 1500 less IPv4 (20), UDP (8) and DTLS (37), in whole words."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationSettings:
+    """Settings of an association. Sizes are bytes.
+
+    :raises ValueError: if they can't work together
+    """
+
+    port: int = 5000
+    """Ours (RFC 8841, section 5)."""
+    peer_port: int = 5000
+    window: int = 1024 * 1024
+    """What may wait for the application to read it, and for fragments that are missing."""
+    max_message_size: int = 256 * 1024
+    """The largest message that is taken from the peer; a larger one ends the association."""
+    packet_size: int = BASE_PACKET_SIZE
+    """The largest packet, with the common header, before more is known of the path."""
+    max_packet_size: int = MAX_PACKET_SIZE
+    """The largest packet that is tried on the path; ``packet_size`` if nothing is to be tried."""
+    streams: int = 65535
+    """Streams of each direction (RFC 8831, section 6.2)."""
+    congestion: Callable[[int], CongestionControl] = Cubic
+
+    def __post_init__(self) -> None:
+        if self.packet_size < BASE_PACKET_SIZE or self.packet_size % 4 or self.max_packet_size % 4:
+            raise ValueError(f"packets have {BASE_PACKET_SIZE} bytes or more, in whole words")
+        if self.max_packet_size < self.packet_size:
+            raise ValueError("the largest packet is smaller than the first ones")
+        if self.window < 2 * self.max_message_size:
+            # Else one message shuts the window, and its last fragments can't come.
+            raise ValueError("the window must have room for two of the largest messages")
+        if not 0 < self.streams <= 65535:  # noqa: PLR2004 - stream ids have 16 bits, and 65535 is reserved
+            raise ValueError("an association has between 1 and 65535 streams")

@@ -1,0 +1,203 @@
+"""Resetting streams (RFC 6525): requests, and the responses to them.
+
+Each end numbers its requests and has one under way. A request names the last TSN of the streams that it ends: the
+other end answers "in progress" until it has everything up to there, and is asked again.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final
+
+from .packet import ChunkType, PacketError, ParameterType, encode_chunk, encode_parameter, split_parameters
+from .rto import RTO_MAX, RtoEstimator
+
+MAX_STREAMS_PER_REQUEST: Final = 128
+"""Stream ids in one request: it fits into the smallest packet."""
+
+MAX_TRIES: Final = 10
+"""Times that a request is sent before the association is given up (RFC 6525, section 5.1.1)."""
+
+_REQUEST: Final = struct.Struct("!III")
+_RESPONSE: Final = struct.Struct("!II")
+_NUMBER: Final = struct.Struct("!I")
+_MASK: Final = 0xFFFFFFFF
+
+_REQUESTS: Final = frozenset(
+    {
+        ParameterType.OUTGOING_RESET_REQUEST,
+        ParameterType.INCOMING_RESET_REQUEST,
+        ParameterType.TSN_RESET_REQUEST,
+        ParameterType.ADD_OUTGOING_STREAMS,
+        ParameterType.ADD_INCOMING_STREAMS,
+    }
+)
+
+
+class Result(IntEnum):
+    """Results of a request (RFC 6525, section 4.4)."""
+
+    NOTHING_TO_DO = 0
+    PERFORMED = 1
+    DENIED = 2
+    WRONG_SSN = 3
+    ALREADY_IN_PROGRESS = 4
+    BAD_SEQUENCE_NUMBER = 5
+    IN_PROGRESS = 6
+
+
+class StreamResetter:
+    """Our requests and the peer's, of one association.
+
+    :param own_tsn: our initial TSN: requests are numbered from there (RFC 6525, section 5.1)
+    :param peer_tsn: the peer's
+    :param has_all_until: whether everything of the peer up to a TSN has arrived
+    """
+
+    def __init__(
+        self, own_tsn: int, peer_tsn: int, rto: RtoEstimator, has_all_until: Callable[[int], bool]
+    ) -> None:
+        self.timer: float | None = None
+        """When our request is sent again."""
+        self.inbound_reset: list[int] = []
+        """Streams that the peer has ended. The owner takes them away."""
+        self.outbound_reset: list[int] = []
+        """Streams of ours whose end the peer has confirmed. Likewise."""
+        self.failure: str | None = None
+        """Why our request can't succeed any more."""
+        self._number = own_tsn
+        self._waiting: list[int] = []
+        self._under_way: list[int] = []
+        self._request = b""
+        self._is_due = False
+        self._tries = 0
+        self._rto = rto
+        self._has_all_until = has_all_until
+        self._next_peer_number = peer_tsn
+        self._last_result = Result.NOTHING_TO_DO
+        self._deferred: dict[int, None] = {}
+        """Streams of a request that waits for data, in its order."""
+        self._deferred_until = 0
+        """The TSN that it waits for."""
+
+    # --- our requests ---------------------------------------------------------------------------------------------
+
+    def request(self, stream_ids: list[int]) -> None:
+        """End streams of ours, each once, on which nothing is queued."""
+        self._waiting += stream_ids
+
+    def output(self, last_tsn: int, now: float) -> list[bytes]:
+        """Chunks to be sent now.
+
+        :param last_tsn: the last TSN that we assigned
+        """
+        if not self._under_way:
+            if not self._waiting:
+                return []
+            self._begin(last_tsn)
+        if not self._is_due:
+            return []
+        self._is_due = False
+        self.timer = now + min(RTO_MAX, self._rto.timeout * 2**self._tries)
+        self._tries += 1
+        return [self._request]
+
+    def _begin(self, last_tsn: int) -> None:
+        streams = self._waiting[:MAX_STREAMS_PER_REQUEST]
+        del self._waiting[: len(streams)]
+        self._under_way = streams
+        value = _REQUEST.pack(self._number & _MASK, (self._next_peer_number - 1) & _MASK, last_tsn)
+        value += struct.pack(f"!{len(streams)}H", *streams)
+        parameter = encode_parameter(ParameterType.OUTGOING_RESET_REQUEST, value)
+        self._request = encode_chunk(ChunkType.RE_CONFIG, parameter)
+        self._tries = 0
+        self._is_due = True
+
+    def handle_timer(self, now: float) -> None:
+        """Have the request sent again, if that is due."""
+        if self.timer is None or now < self.timer:
+            return
+        self.timer = None
+        if self._tries >= MAX_TRIES:
+            self.failure = "the peer does not answer that streams end"
+        else:
+            self._is_due = True
+
+    # --- the peer's -----------------------------------------------------------------------------------------------
+
+    def receive(self, value: memoryview, now: float) -> list[bytes]:
+        """Act on a RE-CONFIG chunk; returns the chunks that answer it.
+
+        :raises PacketError: if it is malformed
+        """
+        answers: list[bytes] = []
+        for kind, parameter in split_parameters(value):
+            if kind in _REQUESTS:
+                answers.append(self._receive_request(kind, parameter))
+            elif kind == ParameterType.RECONFIG_RESPONSE:
+                self._receive_response(parameter, now)
+        return answers
+
+    def _receive_request(self, kind: int, parameter: bytes) -> bytes:
+        if len(parameter) < _NUMBER.size:
+            raise PacketError(f"a request of {len(parameter)} bytes")
+        (number,) = _NUMBER.unpack_from(parameter)
+        if number == (self._next_peer_number - 1) & _MASK:
+            # Sent again: our answer was lost, or the request waits for data.
+            return _response(number, self._last_result)
+        if number != self._next_peer_number:
+            return _response(number, Result.BAD_SEQUENCE_NUMBER)
+        if (
+            kind == ParameterType.OUTGOING_RESET_REQUEST
+            and len(parameter) > _REQUEST.size
+            and not len(parameter) % 2
+        ):
+            self._last_result = self._accept(parameter)
+        else:
+            # Data channels are ended one by one, by who wants to (RFC 8831, section 6.7), and never added.
+            self._last_result = Result.DENIED
+        self._next_peer_number = (number + 1) & _MASK
+        return _response(number, self._last_result)
+
+    def _accept(self, parameter: bytes) -> Result:
+        _, _, self._deferred_until = _REQUEST.unpack_from(parameter)
+        # One that was told "in progress" may come back under a new number: then these are the same streams.
+        for (stream_id,) in struct.iter_unpack("!H", parameter[_REQUEST.size :]):
+            self._deferred[stream_id] = None
+        self._last_result = Result.IN_PROGRESS
+        self.check_deferred()
+        return self._last_result
+
+    def check_deferred(self) -> None:
+        """Carry out a request of the peer that waited for data, if that is here."""
+        if self._deferred and self._has_all_until(self._deferred_until):
+            self.inbound_reset += self._deferred
+            self._deferred = {}
+            self._last_result = Result.PERFORMED
+
+    def _receive_response(self, parameter: bytes, now: float) -> None:
+        if len(parameter) < _RESPONSE.size:
+            raise PacketError(f"a reset response of {len(parameter)} bytes")
+        number, result = _RESPONSE.unpack_from(parameter)
+        if not self._under_way or number != self._number:
+            return
+        if result in (Result.IN_PROGRESS, Result.ALREADY_IN_PROGRESS):
+            # Not a failure: it is asked again in a while (section 5.2.7).
+            self._tries, self._is_due = 1, False
+            self.timer = now + self._rto.timeout
+            return
+        if result not in (Result.PERFORMED, Result.NOTHING_TO_DO):
+            # It would take the next life of these streams for the last one's.
+            self.failure = f"the peer refuses that streams end (result {result})"
+            return
+        self.outbound_reset += self._under_way
+        self._under_way = []
+        self._number = (self._number + 1) & _MASK
+        self._is_due, self.timer = False, None
+
+
+def _response(number: int, result: Result) -> bytes:
+    parameter = encode_parameter(ParameterType.RECONFIG_RESPONSE, _RESPONSE.pack(number, result))
+    return encode_chunk(ChunkType.RE_CONFIG, parameter)
