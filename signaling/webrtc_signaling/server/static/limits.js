@@ -38,7 +38,7 @@ export const MAX_REASON_LENGTH = 512;
 export const MAX_PEER_ID_LENGTH = 128;
 
 /** Bytes of a protobuf public key, and of a signature. */
-export const MAX_PROOF_KEY_LENGTH = 1024;
+export const MAX_PROOF_KEY_LENGTH = 1536;
 export const MAX_PROOF_SIGNATURE_LENGTH = 1024;
 
 /** Milliseconds that a signed description may be old, or ahead of our clock. */
