@@ -185,7 +185,8 @@ class Attempt {
         if (pc.iceConnectionState === "failed") {
           reject(new PageError("ice-failed", `the browser tried ${this.#remoteCandidates} addresses of the peer`));
         } else if (pc.connectionState === "failed") {
-          reject(new PageError("dtls-failed"));
+          // Firefox may tell of the whole connection before it tells which part has failed.
+          reject(new PageError(PHASE_ERRORS[this.#phases.current]));
         } else if (init.readyState === "open") {
           resolve();
         } else if (pc.connectionState === "connected") {
