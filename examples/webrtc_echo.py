@@ -218,29 +218,31 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.DEBUG if arguments.debug else logging.WARNING)
 
-    if arguments.demo:
-        return demo(arguments.backend)
     status = 1
     try:
-        if arguments.signaling_server:
-            anyio.run(serve_signaling, arguments.host, arguments.port)
-        elif arguments.listen:
-            identity = (
-                Identity.load_or_create(arguments.identity) if arguments.identity else Identity.generate()
-            )
-            anyio.run(listen, arguments.signaling, identity, backend=arguments.backend)
-        else:
-            content = arguments.file.read_bytes()
-            same = anyio.run(
-                connect, arguments.connect, arguments.signaling, content, backend=arguments.backend
-            )
-            status = 0 if same else 1
-    except* WebRTCError as group:
+        status = run(arguments)
+    except* (WebRTCError, OSError, ValueError) as group:
         for error in flatten(group):
-            console.print(f"[red]{type(error).__name__}:[/] {error}")
+            console.print(f"[red]{type(error).__name__}:[/] {error}", soft_wrap=True)
     except* KeyboardInterrupt:
         status = 130
     return status
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked for; returns the exit status."""
+    if arguments.demo:
+        return demo(arguments.backend)
+    if arguments.signaling_server:
+        anyio.run(serve_signaling, arguments.host, arguments.port)
+    elif arguments.listen:
+        identity = Identity.load_or_create(arguments.identity) if arguments.identity else Identity.generate()
+        anyio.run(listen, arguments.signaling, identity, backend=arguments.backend)
+    else:
+        content = arguments.file.read_bytes()
+        same = anyio.run(connect, arguments.connect, arguments.signaling, content, backend=arguments.backend)
+        return 0 if same else 1
+    return 0
 
 
 def flatten(error: BaseException) -> list[BaseException]:

@@ -202,7 +202,11 @@ class PeerEvents(ABC):
 
     @abstractmethod
     def on_closed(self, reason: Exception) -> None:
-        """The peer connection is over, and with it every channel: told exactly once, and nothing after it."""
+        """The peer connection is over, and with it every channel: told exactly once, and nothing after it.
+
+        Before the phase ``connected`` the reason is a :exc:`~webrtc_transport.errors.ConnectError`, unless it was
+        given to :meth:`EnginePeer.close`.
+        """
 
 
 class ChannelEvents(ABC):
@@ -214,7 +218,7 @@ class ChannelEvents(ABC):
 
     @abstractmethod
     def on_sent(self, size: int) -> None:
-        """``size`` bytes that :meth:`EngineChannel.send` took have left its buffer."""
+        """``size`` bytes that :meth:`EngineChannel.send` took have left its buffer; in the end, all of them."""
 
     @abstractmethod
     def on_closed(self) -> None:
@@ -239,13 +243,15 @@ class EngineChannel(ABC):
 
     @abstractmethod
     def bind(self, events: ChannelEvents) -> None:
-        """Tell ``events`` from now on. Messages that came earlier are told at once."""
+        """Tell ``events`` from now on. Called before :meth:`PeerEvents.on_channel` returns."""
 
     @abstractmethod
     def send(self, data: bytes) -> None:
         """Queue one message. The caller keeps ``send_buffer`` by counting :meth:`ChannelEvents.on_sent`.
 
         On a channel that is closing or closed the data is discarded: ``on_closed`` tells the sender.
+
+        :raises ValueError: if it is larger than the peer's ``max_message_size``
         """
 
     @abstractmethod
@@ -282,7 +288,10 @@ class EnginePeer(ABC):
     ) -> EngineChannel:
         """Open a channel. It can be sent on at once (RFC 8832, section 6).
 
+        What the peer sent on a negotiated one before is told after this has returned.
+
         :raises TooManyStreams: if no stream id is free
+        :raises ConnectionEnded: if the peer connection is over
         """
 
     @abstractmethod
@@ -305,7 +314,10 @@ class EnginePeer(ABC):
 
     @abstractmethod
     def close(self, reason: Exception) -> None:
-        """End the peer connection. ``on_closed(reason)`` follows once nothing of it is left, within a second."""
+        """End the peer connection. ``on_closed(reason)`` follows once nothing of it is left, within a second.
+
+        What is called after it does nothing.
+        """
 
 
 class Engine(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Literal, TypeVar
 
@@ -66,6 +67,10 @@ def _frozen(value: _T) -> _T | tuple[object, ...]:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _ip_addresses(value: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(str(ipaddress.ip_address(address)) for address in value)
+
+
 IceServerSource = Callable[[], Awaitable[Sequence[IceServer]]]
 """An async function that returns the ICE servers, called once per connection (for time-limited credentials)."""
 
@@ -89,7 +94,7 @@ class TransportConfig(BaseModel):
     ice_transport_policy: Literal["all", "relay"] = "all"
     """``relay`` uses and reveals nothing but TURN addresses."""
 
-    bind_addresses: Annotated[Sequence[str] | None, AfterValidator(_frozen)] = None
+    bind_addresses: Annotated[Sequence[str] | None, AfterValidator(_ip_addresses)] = None
     """Local IP addresses to offer as host candidates; ``None`` is every address but loopback's."""
 
     certificate: InstanceOf[Certificate] | None = None

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,30 @@ def test_help():
     assert result.returncode == 0
     for flag in ("--signaling-server", "--listen", "--connect", "--signaling", "--demo"):
         assert flag in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--connect", "/webrtc", "--file", "/nonexistent"], "FileNotFoundError"),
+        (["--connect", "/webrtc", "--file", "/"], "IsADirectoryError"),
+        (["--listen", "--identity", "/nonexistent/key"], "FileNotFoundError"),
+        (["--signaling-server", "--port", "99999"], "ValidationError"),
+    ],
+)
+def test_ordinary_mistakes_are_said_without_a_traceback(arguments, error):
+    result = run(*arguments)
+    assert result.returncode == 1
+    assert result.stdout.startswith(f"{error}:")
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_an_interrupted_demo_ends_quietly():
+    with subprocess.Popen(
+        [sys.executable, EXAMPLE, "--demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors

@@ -35,6 +35,8 @@ def test_unknown_settings_are_refused():
         ("accept_backlog", 0),
         ("ice_transport_policy", "some"),
         ("certificate", "a path"),
+        ("bind_addresses", ["localhost"]),
+        ("bind_addresses", "127.0.0.1"),
     ],
 )
 def test_bounds(name, value):

@@ -24,7 +24,7 @@ const INIT_CLOSE_TIMEOUT = 2_000;
 
 /** @typedef {Record<Phase, number>} SetupTimes milliseconds that each phase took */
 
-/** The error for each phase, when a deadline cuts it off. */
+/** The error for each phase, when it fails or a deadline cuts it off. */
 const PHASE_ERRORS = {
   prepare: "server-down",
   signaling: "peer-silent",
