@@ -1,15 +1,13 @@
 """The tests on every CPython from 3.11 that is installed: ``make test-all``."""
 
-import shutil
-
 import nox
 
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
 
-PYTHONS = [
-    version for version in ("3.11", "3.12", "3.13", "3.14") if shutil.which(f"python{version}") is not None
-]
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+"""Those that aren't installed are skipped."""
 
 
 @nox.session(python=PYTHONS)
@@ -17,7 +15,7 @@ def tests(session: nox.Session) -> None:
     """All tests, with the newest dependencies."""
     session.install("--quiet", "--upgrade", "pip>=25.1")
     session.run(
-        "pip", "install", "--quiet", ".[all]", *nox.project.dependency_groups(PROJECT, "test", "browser")
+        "pip", "install", "--quiet", ".[all]", *nox.project.dependency_groups(PROJECT, "test", "docs", "lint")
     )
     session.run("python", "-m", "pytest", *session.posargs)
 
@@ -37,6 +35,3 @@ def oldest(session: nox.Session) -> None:
         *nox.project.dependency_groups(PROJECT, "test"),
     )
     session.run("python", "-m", "pytest", "--ignore=tests/webrtc_libp2p", *session.posargs)
-
-
-PROJECT = nox.project.load_toml("pyproject.toml")
