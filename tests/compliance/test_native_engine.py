@@ -1,8 +1,11 @@
+from tests.compliance.engine_compliance import MESSAGE
 from tests.compliance.wire_compliance import WireCompliance
 from webrtc_transport.engine.native_stack import NativeEngine
 
 
 class TestNativeEngine(WireCompliance):
+    unfinished = MESSAGE
+
     def engine(self):
         return NativeEngine()
 
