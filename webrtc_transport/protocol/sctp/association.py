@@ -105,6 +105,11 @@ class Association:
         return self._sender.queue.size
 
     @property
+    def in_flight(self) -> int:
+        """Bytes of messages that were sent and not acknowledged."""
+        return self._sender.flight_size
+
+    @property
     def smoothed_rtt(self) -> float | None:
         """Seconds."""
         return self._sender.rto.smoothed
