@@ -143,10 +143,14 @@ class NativeStack(Stack):
             self._end(ConnectionClosed("the peer closed the connection"))
             return
         if content:
-            self._association.receive(content, self._now())
-            if self._association.events:
+            association, now = self._association, self._now()
+            association.receive(content, now)
+            if association.events:
                 self._dispatch()
-            self._wake()
+            if association.has_output(now):
+                self._wake()
+            elif not self._is_awake:
+                self._arm_timer()
         elif is_handshake(data):
             # The peer is still at its last flight, and so lacks ours.
             self._output(self._dtls.repeat_flight())
@@ -286,6 +290,7 @@ class NativeStack(Stack):
                 channels.bytes_sent(event.stream_id, event.size)
             else:
                 self._dispatch_rare(event)
+                self._wake()
 
     def _dispatch_rare(self, event: Established | InboundStreamsReset | OutboundStreamsReset | Ended) -> None:
         match event:
