@@ -6,8 +6,8 @@ a peer. What tells is that a peer repeats its check, from the same address with 
 fraction of a second, and that a flood that repeats itself can't be large in sources.
 
 So while there are few, each newcomer is let in at once. When there are too many, only those are that have been here
-before, at a rate of their own. In both cases no IP prefix takes more than its share. A refusal costs one search for
-the prefix of the ufrag, a hash and two comparisons, and memory is fixed.
+before, at a rate of their own. In both cases no IP prefix takes more than its share. A refusal costs a hash and two
+comparisons, and memory is fixed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,7 @@ from .limits import (
     REMEMBERED_CHECKS,
 )
 from .rate_limit import Rate, RateLimiter
-from .stun import HEADER_LENGTH
 from .stun_message import Address
-from .ufrag import UFRAG_PREFIX
-
-_PREFIX: Final = UFRAG_PREFIX.encode()
-_NAME_LENGTH: Final = 64
-"""Bytes of a USERNAME that tell it from others; those of js, go and rust are random from byte 18 on."""
 
 PER_PREFIX: Final = Rate(NEW_PEERS_PER_PREFIX, NEW_PEERS_PER_PREFIX_BURST)
 TOTAL: Final = Rate(NEW_PEERS_PER_SECOND, NEW_PEERS_BURST)
@@ -50,17 +44,14 @@ class Admission:
         # Python's hash is keyed per process, so nobody can choose whom to replace.
         self._refused = array("q", bytes(8 * REMEMBERED_CHECKS))
 
-    def admit(self, data: bytes, address: Address, now: float) -> bool:
-        """Whether the work is to be done that a datagram from an unknown ``address`` asks for.
+    def admit(self, username: bytes, address: Address, now: float) -> bool:
+        """Whether the work is to be done that a check from an unknown ``address`` asks for.
 
-        :param data: what begins like a STUN message; nothing else in it has been looked at
+        :param username: what looks like the USERNAME of the check, by which it is recognised when it is repeated
         """
-        start = data.find(_PREFIX, HEADER_LENGTH)
-        if start < 0:
-            return False
         if self._first_seen.allow(address[0], now):
             return True
-        check = hash((address, data[start : start + _NAME_LENGTH]))
+        check = hash((address, username))
         place = check % REMEMBERED_CHECKS
         if self._refused[place] == check:
             return self._repeated.allow(address[0], now)

@@ -49,7 +49,9 @@ def decode_multihash(data: bytes) -> Fingerprint:
         raise AddressError(f"the certhash is no multihash: {exc}") from None
     name = _NAMES.get(code)
     if name is None:
-        raise AddressError(f"the certhash is made by the hash function {code:#x}; expected {' or '.join(_CODES)}")
+        raise AddressError(
+            f"the certhash is made by the hash function {code:#x}; expected {' or '.join(_CODES)}"
+        )
     if not size == len(data) - start == _SIZES[name]:
         raise AddressError(f"the certhash isn't the {_SIZES[name]} bytes of {name}")
     return Fingerprint(name, data[start:])
@@ -60,7 +62,7 @@ def encode_certhash(fingerprint: Fingerprint) -> str:
 
     :raises AddressError: as :func:`encode_multihash` does
     """
-    return multibase.encode("base64url", encode_multihash(fingerprint)).decode()
+    return str(multibase.encode("base64url", encode_multihash(fingerprint)), "ascii")
 
 
 def decode_certhash(text: str) -> Fingerprint:

@@ -91,7 +91,8 @@ class DirectAddress:
         parsed = cls.parse(address)
         if not parsed.certhashes:
             raise AddressError(
-                f"{address!s} doesn't say which certificate the peer has; add /certhash/<hash>, which its listener prints"
+                f"{address!s} doesn't say which certificate the peer has; "
+                "add /certhash/<hash>, which its listener prints"
             )
         if not parsed.port:
             raise AddressError(f"{address!s} doesn't say at which port the peer is")
@@ -146,6 +147,4 @@ def _text_of(address: str | Multiaddr) -> str:
         return str(address)
     except (ValueError, TypeError, ArithmeticError, MultiaddrError):
         # A Multiaddr decodes its bytes when it is printed, and some malformed ones raise what Python raised inside.
-        raise AddressError(
-            f"the multiaddr with the bytes {raw!r} is malformed; expected {_FORM}"
-        ) from None
+        raise AddressError(f"the multiaddr with the bytes {raw!r} is malformed; expected {_FORM}") from None

@@ -73,6 +73,9 @@ MIN_HALF_OPEN_SECONDS: Final = 1.0
 MAX_PEER_ADDRESSES: Final = 8
 """Addresses from which one peer is heard: an IPv4 and an IPv6 one on each of a few networks, and where it moves to."""
 
+AMPLIFICATION_LIMIT: Final = 3
+"""Times the bytes that came from an address that it gets before it is proven to receive them (RFC 9000, section 8)."""
+
 NEW_PEERS_PER_SECOND: Final = 500.0
 """Newcomers for whom a check is verified and answered: some 2 % of one core."""
 

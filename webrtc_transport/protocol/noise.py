@@ -13,12 +13,13 @@ prologues would differ and nothing could be decrypted. Nothing is encrypted with
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from noise.connection import Keypair, NoiseConnection
 from noise.exceptions import NoiseInvalidMessage, NoiseValueError
+from noise.noise_protocol import NoiseProtocol
 
 from ..errors import IdentityError, NoiseFailed
 from ..identity import Identity, PeerId, PublicKey
@@ -82,7 +83,7 @@ class NoiseHandshake:
             self._noise.set_as_responder()
         self._noise.start_handshake()
         # The library lets go of it when the handshake is done, and the peer's key is in it.
-        self._state = self._noise.noise_protocol.handshake_state
+        self._state = cast(NoiseProtocol, self._noise.noise_protocol).handshake_state
         if is_server:
             self._write(b"")
 
@@ -144,8 +145,8 @@ class NoiseHandshake:
             payload = bytes(self._noise.read_message(message))
         except (InvalidTag, NoiseInvalidMessage, NoiseValueError, ValueError):
             raise NoiseFailed(
-                f"message {self._number} of 3 can't be decrypted: it was changed, or the DTLS certificates that the two "
-                "ends see aren't the same, as when somebody is in the middle"
+                f"message {self._number} of 3 can't be decrypted: it was changed, or the DTLS certificates that "
+                "the two ends see aren't the same, as when somebody is in the middle"
             ) from None
         self._messages_received += 1
         if not self._is_server and self._messages_received == 1:

@@ -42,7 +42,9 @@ def open_payload(payload: bytes, static_key: bytes) -> PublicKey:
     if not key or not signature:
         raise IdentityError("the Noise payload lacks the identity key or the signature")
     if len(key) > MAX_PROOF_KEY_LENGTH or len(signature) > MAX_PROOF_SIGNATURE_LENGTH:
-        raise IdentityError("the identity key or the signature in the Noise payload is larger than any can be")
+        raise IdentityError(
+            "the identity key or the signature in the Noise payload is larger than any can be"
+        )
     public_key = PublicKey.from_protobuf(key)
     public_key.verify(signature, _CONTEXT + static_key)
     return public_key

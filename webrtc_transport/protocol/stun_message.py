@@ -86,9 +86,12 @@ class StunMessage:
         size = len(data)
         if not HEADER_LENGTH <= size <= MAX_STUN_LENGTH or size % 4:
             raise StunError(f"no STUN message has {size} bytes")
-        self.kind, length, cookie, self.transaction_id = _HEADER.unpack_from(data)
-        if self.kind & 0xC000 or cookie != MAGIC_COOKIE or length != size - HEADER_LENGTH:
+        kind, length, cookie, transaction_id = _HEADER.unpack_from(data)
+        if kind & 0xC000 or cookie != MAGIC_COOKIE or length != size - HEADER_LENGTH:
             raise StunError("it doesn't have the header of a STUN message")
+        self.kind: int = kind
+        """Method and class; :class:`MessageKind` has those of ICE."""
+        self.transaction_id: bytes = transaction_id
         self._data = data
         self._integrity_at = 0
         self.attributes: dict[int, bytes] = {}
@@ -99,6 +102,8 @@ class StunMessage:
             position = self._take_attribute(data, position, size)
 
     def _take_attribute(self, data: bytes, position: int, size: int) -> int:
+        kind: int
+        length: int
         kind, length = _ATTRIBUTE.unpack_from(data, position)
         start = position + _ATTRIBUTE.size
         end = start + length
@@ -180,7 +185,7 @@ def encode_message(
     kind: int, transaction_id: bytes, attributes: Iterable[tuple[int, bytes]], password: bytes | None = None
 ) -> bytes:
     """Put a message together, with FINGERPRINT, and with MESSAGE-INTEGRITY if there is a ``password``."""
-    parts = []
+    parts: list[bytes] = []
     for attribute, value in attributes:
         parts += (_ATTRIBUTE.pack(attribute, len(value)), value, bytes(-len(value) % 4))
     body = b"".join(parts)
