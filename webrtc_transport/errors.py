@@ -19,7 +19,8 @@
     │   │   └── InvalidProof
     │   ├── IceFailed
     │   ├── DtlsFailed
-    │   └── SctpFailed
+    │   ├── SctpFailed
+    │   └── NoiseFailed
     ├── ConnectionEnded                     a connection that stood is over; also ``anyio.BrokenResourceError``
     │   ├── ConnectionClosed
     │   ├── ConnectionAborted
@@ -138,6 +139,12 @@ class SctpFailed(ConnectError):
     """The SCTP association could not be set up."""
 
     phase = "sctp"
+
+
+class NoiseFailed(ConnectError):
+    """The Noise handshake failed, or the peer isn't the one that was dialed."""
+
+    phase = "noise"
 
 
 class ConnectionEnded(WebRTCError, anyio.BrokenResourceError):
