@@ -118,8 +118,14 @@ class TransportConfig(BaseModel):
     proof_max_age: float = Field(default=300.0, gt=0)
     """How old, or how far ahead, a signed description may be: clocks differ. Replays inside it are refused."""
 
+    stalled_stream_timeout: float | None = Field(default=None, gt=0)
+    """How long received bytes of a stream may lie unread while nothing of it is read; then that stream is reset, and
+    its bytes are thrown away. All streams of a connection share its ``receive_buffer``, so one that is never read can
+    stop the others. ``None`` waits for ever: a slow reader loses nothing."""
+
     receive_buffer: int = Field(default=1024 * 1024, ge=64 * 1024)
-    """Unread bytes that a connection holds before it takes no more from the network."""
+    """Unread bytes that a connection holds before it takes no more from the network. Frames that have not arrived whole
+    count too."""
 
     send_buffer: int = Field(default=256 * 1024, ge=32 * 1024)
     """Unsent bytes that a stream holds before ``send()`` waits."""
@@ -128,7 +134,9 @@ class TransportConfig(BaseModel):
     """Streams that the peer may hold open at once, on one connection; further ones are reset."""
 
     max_inbound_handshakes: int = Field(default=64, ge=1)
-    """Inbound peers whose handshake is under way at once; further ones are told ``busy``."""
+    """Inbound peers whose handshake is under way at once; further ones are told ``busy``. One peer gets an eighth of
+    them at most, but two at least."""
 
     accept_backlog: int = Field(default=64, ge=1)
-    """Connections, and streams of one connection, that wait to be accepted."""
+    """Connections, and streams of one connection, that wait to be accepted. A connection takes its place when its
+    handshake begins."""

@@ -145,7 +145,8 @@ async def use(url, **options):
 
 
 async def test_nobody_listens_there(free_port):
-    assert "onnect" in await use(f"ws://127.0.0.1:{free_port}")
+    url = f"ws://127.0.0.1:{free_port}"
+    assert await use(url) == f"no connection to {url}: connection refused; is the server running there?"
 
 
 async def test_nobody_answers_there():
@@ -155,7 +156,9 @@ async def test_nobody_answers_there():
 
 async def test_it_has_no_tls():
     async with signaling_server() as server:
-        await use(server.url.replace("ws:", "wss:"))
+        reason = await use(server.url.replace("ws:", "wss:"))
+    assert "ssl:default" not in reason
+    assert "SSL" in reason
 
 
 async def test_it_is_no_websocket_server():

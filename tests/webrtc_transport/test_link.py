@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from tests.pairs import config, connected
+from webrtc_transport import Identity
 from webrtc_transport.abc import PeerSettings
 from webrtc_transport.errors import (
     ConnectError,
@@ -17,6 +18,8 @@ from webrtc_transport.errors import (
 from webrtc_transport.link import PeerLink, ended, set_up_failed
 
 pytestmark = pytest.mark.anyio
+
+PEER = Identity.generate().peer_id
 
 
 async def test_more_streams_than_allowed_are_reset():
@@ -52,7 +55,7 @@ async def test_a_full_backlog_resets_streams():
 )
 def test_a_deadline_names_the_phase_and_the_cure(phase, cure):
     settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
-    link = PeerLink(None, settings, on_end=print)
+    link = PeerLink(None, settings, PEER, on_end=print)
     link.phase = phase
     error = link.timed_out(3)
     assert isinstance(error, ConnectTimeout)
@@ -85,7 +88,7 @@ async def test_a_stream_of_a_connection_that_ends_meanwhile_fails_by_name():
             func(*args)
 
     settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
-    link = PeerLink(EndsFirst(), settings, on_end=lambda link: None)
+    link = PeerLink(EndsFirst(), settings, PEER, on_end=lambda link: None)
     with pytest.raises(ConnectionClosed):
         await link.open_stream()
     assert not link.streams
@@ -115,7 +118,7 @@ async def test_a_link_that_is_closed_while_the_engine_builds_its_peer_closes_tha
 
     peer, ends = Peer(), []
     settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
-    link = PeerLink(Slow(), settings, on_end=ends.append)
+    link = PeerLink(Slow(), settings, PEER, on_end=ends.append)
     with pytest.raises(ConnectError, match="the transport was closed"):
         await link.open(Builder(), settings)
     assert isinstance(peer.reason, ConnectionClosed)

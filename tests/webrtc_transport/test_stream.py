@@ -194,7 +194,7 @@ async def test_what_came_before_fin_can_be_read_after_a_reset():
         while inbound._state.may_read:
             await anyio.sleep(0.001)
         stream.reset()
-        while inbound._error is None:
+        while not inbound._state.is_reset:
             await anyio.sleep(0.001)
         assert await read_all(inbound) == b"all of it"
         with pytest.raises(StreamReset):
@@ -219,7 +219,7 @@ async def test_closing_tells_that_the_peer_has_reset_what_was_sent():
         stream = await pair.dialer.open_stream()
         await stream.send(bytes(1000))
         (await pair.listener.accept_stream()).reset()
-        while stream._error is None:
+        while not stream._state.is_reset:
             await anyio.sleep(0.001)
         with pytest.raises(StreamReset, match="the peer reset"):
             await stream.aclose()

@@ -52,7 +52,19 @@ MIN_RSA_BITS: Final = 2048
 """Smallest RSA modulus that proves anything (libp2p specs, peer-ids)."""
 
 MAX_REMEMBERED_PROOFS: Final = 4096
-"""Sessions that are remembered to refuse replays. When it is full new offers are refused, never old ones forgotten."""
+"""Offers that are remembered to refuse replays. For one more the oldest is forgotten: a replay of it gets a handshake
+that can't succeed, because whoever replays it hasn't the key of the certificate; to refuse would lock others out."""
+
+MAX_REMEMBERED_PROOFS_PER_PEER: Final = 64
+"""The same, of one peer: its own oldest is forgotten, so none can push out what others have sent. A peer that dials
+once in five seconds stays below it, as long as proofs are valid by default."""
+
+HANDSHAKE_SHARES: Final = 8
+"""Peers that it takes at least to fill ``max_inbound_handshakes``: each gets so large a part of it and no more."""
+
+MIN_HANDSHAKE_SHARE: Final = 2
+"""Handshakes that one peer may have under way, however small that part is: it dials again when its network changes,
+before the first has failed."""
 
 # --- webrtc-direct -------------------------------------------------------------------------------------------------
 
