@@ -88,8 +88,10 @@ class Inbound:
             pass
         except ReassemblyError as exc:
             self._lifecycle.fail(CauseCode.PROTOCOL_VIOLATION, f"the peer broke the protocol: {exc}")
-        if self.receiver is not None:
-            self._end_packet(self.receiver, now)
+        receiver = self.receiver
+        if receiver is not None and receiver.has_data:
+            receiver.end_packet(now)
+            self._follow_data(receiver, now)
 
     def _receive_own(self, packet: bytes, now: float) -> None:
         size = len(packet)
@@ -154,10 +156,10 @@ class Inbound:
             self._transmitter.answer(encode_cause(ChunkType.ERROR, CauseCode.UNRECOGNIZED_CHUNK, unknown))
         return bool(kind & _SKIP_UNKNOWN)
 
-    def _end_packet(self, receiver: Receiver, now: float) -> None:
-        """A packet was read: decide on its acknowledgement."""
-        if receiver.end_packet(now) and self.shutdown is not None:
-            self.shutdown.heard_data(now)
+    def _follow_data(self, receiver: Receiver, now: float) -> None:
+        if self._lifecycle.state is State.SHUTDOWN_SENT:
+            # The peer has more to say first (section 9.2).
+            self._lifecycle.restart_repeating(now)
         if receiver.invalid_stream is not None:
             information = struct.pack("!HH", receiver.invalid_stream, 0)
             self._transmitter.answer(encode_cause(ChunkType.ERROR, CauseCode.INVALID_STREAM, information))

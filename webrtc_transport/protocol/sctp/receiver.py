@@ -34,6 +34,7 @@ OVERRUN: Final = 64 * 1024
 """Bytes that are taken beyond the window: a peer may not have heard yet that it is shut."""
 
 
+_WHOLE: Final = DataFlag.BEGIN | DataFlag.END
 _IMMEDIATE: Final = DataFlag.IMMEDIATE
 
 
@@ -66,7 +67,8 @@ class Receiver:
         self._streams: dict[int, InboundStream] = {}
         self._held = 0
         self._announced = window
-        self._has_data = False
+        self.has_data = False
+        """The packet that is being read has data."""
         self._is_urgent = False
         self._unacknowledged = 0
         """Packets."""
@@ -88,22 +90,27 @@ class Receiver:
 
         :raises ReassemblyError: if it contradicts others, or makes a message too large
         """
-        self._has_data = True
+        self.has_data = True
         distance = (tsn - self._cumulative) & TSN_MASK
         absolute = self._cumulative + distance
+        size = len(payload)
         room = self._window + OVERRUN - self._held - self.unread
-        if distance == 1 and not self._ranges.starts and len(payload) <= room and not flags & _IMMEDIATE:
+        stream = self._streams.get(stream_id)
+        if distance == 1 and not self._ranges.starts and size <= room and not flags & _IMMEDIATE:
             # The path on which nothing is lost.
             self._cumulative = absolute
+            if flags == _WHOLE and stream is not None and size <= self._max_message_size and stream.skip(ssn):
+                self.unread += size
+                self.messages.append(MessageReceived(stream_id, ppid, payload))
+                return
         else:
             # Something is missing, or came twice: the sender is waiting to hear of it (section 6.7).
             self._is_urgent = True
             if distance == 1 and self._ranges.starts:
                 # What the others wait for is taken even when they, with their cost, have used up the window.
                 room += self._window
-            if len(payload) > room or not self._mark(absolute, distance):
+            if size > room or not self._mark(absolute, distance):
                 return
-        stream = self._streams.get(stream_id)
         if stream is None:
             if stream_id >= self._max_streams:
                 # Acknowledged and dropped (section 6.5).
@@ -118,20 +125,14 @@ class Receiver:
         for message in messages[count:]:
             self.unread += len(message.data)
 
-    def end_packet(self, now: float) -> bool:
-        """All chunks of a packet were given: decide when to acknowledge them (section 6.2).
-
-        Returns whether there was data among them.
-        """
-        if not self._has_data:
-            return False
-        self._has_data = False
+    def end_packet(self, now: float) -> None:
+        """All chunks of a packet with data were given: decide when to acknowledge them (section 6.2)."""
+        self.has_data = False
         self._unacknowledged += 1
         if self._is_urgent or self._unacknowledged > 1:
             self.timer = now
         elif self.timer is None:
             self.timer = now + SACK_DELAY
-        return True
 
     def consume(self, size: int, now: float) -> None:
         """The application has read ``size`` bytes."""

@@ -81,7 +81,7 @@ class TestWhenToAcknowledge:
         assert receiver.timer == 1.0
 
     def test_packets_without_data_are_not_acknowledged(self, receiver):
-        assert not receiver.end_packet(1.0)
+        assert not receiver.has_data
         assert receiver.timer is None
 
 
