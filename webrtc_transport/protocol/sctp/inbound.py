@@ -17,6 +17,7 @@ from .packet import (
     TAG_REFLECTED,
     CauseCode,
     ChunkType,
+    DataFlag,
     Init,
     PacketError,
     PacketReader,
@@ -36,6 +37,7 @@ from .transmitter import Transmitter
 
 _DATA: Final = int(ChunkType.DATA)
 _DATA_SIZE: Final = DATA_HEADER.size
+_WHOLE: Final = DataFlag.BEGIN | DataFlag.END
 _HEADER_SIZE: Final = COMMON_HEADER.size
 _SKIP_UNKNOWN: Final = 0x80
 """A chunk of unknown type with this bit is skipped; without, the rest of its packet is too (RFC 9260, section 3.2)."""
@@ -96,9 +98,13 @@ class Inbound:
     def _receive_own(self, packet: bytes, now: float) -> None:
         size = len(packet)
         position = _HEADER_SIZE
+        if size == position:
+            return
         if self.liveness is not None:
             self.liveness.heard(now)
         receiver = self.receiver
+        if receiver is not None and self.liveness is not None and packet[position + 1] == _WHOLE:
+            position = receiver.receive_messages(packet, position)
         while position + CHUNK_HEADER.size <= size:
             if packet[position] == _DATA and receiver is not None and size - position > _DATA_SIZE:
                 if self.liveness is None:

@@ -126,20 +126,19 @@ class OutboundQueue:
             allowance -= size
             self.size -= size
             taken[stream.id] = taken.get(stream.id, 0) + size
-            if flags & _END:
-                self._finish_message(stream)
-            else:
+            if not flags & _END:
                 stream.offset += size
+                break
+            stream.messages.popleft()
+            stream.offset = 0
+            stream.ssn = (stream.ssn + 1) & 0xFFFF
+            if not stream.messages or len(turns) > 1:
+                self._end_turn(stream)
         return b"".join(parts), count
 
-    def _finish_message(self, stream: _Stream) -> None:
-        stream.messages.popleft()
-        stream.offset = 0
-        stream.ssn = (stream.ssn + 1) & 0xFFFF
-        turns = self._turns
-        if not stream.messages:
-            turns.popleft()
-            if stream.is_ending:
-                self._pause(stream)
-        elif len(turns) > 1:
-            turns.rotate(-1)
+    def _end_turn(self, stream: _Stream) -> None:
+        self._turns.popleft()
+        if stream.messages:
+            self._turns.append(stream)
+        elif stream.is_ending:
+            self._pause(stream)
