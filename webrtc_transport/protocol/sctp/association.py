@@ -1,10 +1,10 @@
 """An SCTP association for data channels, without I/O (RFC 9260, over DTLS as RFC 8261 has it).
 
 In come packets, messages to send, and the time; out go packets, events, and when to come again. One rule for every
-driver: after each call that changes something, send what :meth:`Association.transmit` returns, act on
+driver: after calls that change something, send what :meth:`Association.transmit` returns, then act on
 :attr:`Association.events` and empty it, and call :meth:`Association.handle_timer` when :attr:`Association.timer`
 says so. A driver that drains a socket calls ``receive`` for each packet and ``transmit`` once: that makes one
-acknowledgement for all of them.
+acknowledgement, and one look at what has happened, for all of them.
 
 Both ends of a data-channel association send INIT, so the set-up knows no client and no server. The states, and what
 leads from one to the next, are in :mod:`.states`.
@@ -34,6 +34,8 @@ class Association:
 
     def __init__(self, settings: AssociationSettings, *, random: Callable[[int], bytes] = os.urandom) -> None:
         self.events: list[Event] = []
+        """What has happened up to the last :meth:`transmit`. The owner takes it away."""
+        self._has_reported_end = False
         tsn = int.from_bytes(random(4))
         self._sender = Sender(tsn, settings.congestion(settings.packet_size))
         self._transmitter = Transmitter(settings, self._sender, random)
@@ -74,13 +76,11 @@ class Association:
             self._inbound.shutdown.begin(now)
         elif not self.is_ended:
             self._lifecycle.end("closed before it was established", is_orderly=True)
-            self._report_end()
 
     def abort(self, reason: str = "") -> None:
         """End the association at once; what is under way may be lost."""
         if not self.is_ended:
             self._lifecycle.abort(reason)
-            self._report_end()
 
     # --- what is known --------------------------------------------------------------------------------------------
 
@@ -129,40 +129,8 @@ class Association:
 
     def receive(self, packet: bytes, now: float) -> None:
         """Take a packet. One that is malformed, or isn't for this association, is ignored."""
-        if self.is_ended:
-            return
-        inbound = self._inbound
-        inbound.receive(packet, now)
-        if inbound.established is not None:
-            self.events.append(inbound.established)
-            inbound.established = None
-        receiver = inbound.receiver
-        if receiver is not None:
-            if receiver.messages:
-                self.events += receiver.messages
-                receiver.messages.clear()
-            # After the messages, which precede the end of their stream.
-            self._report_resets(receiver)
-        self._report_end()
-
-    def _report_resets(self, receiver: Receiver) -> None:
-        resetter = self._inbound.resetter
-        assert resetter is not None
-        resetter.check_deferred()
-        if resetter.inbound_reset:
-            for stream_id in resetter.inbound_reset:
-                receiver.reset_stream(stream_id)
-            self.events.append(InboundStreamsReset(tuple(resetter.inbound_reset)))
-            resetter.inbound_reset.clear()
-        if resetter.outbound_reset:
-            for stream_id in resetter.outbound_reset:
-                self._sender.queue.restart(stream_id)
-            self.events.append(OutboundStreamsReset(tuple(resetter.outbound_reset)))
-            resetter.outbound_reset.clear()
-
-    def _report_end(self) -> None:
-        if self._lifecycle.ended is not None:
-            self.events.append(self._lifecycle.ended)
+        if self._lifecycle.ended is None:
+            self._inbound.receive(packet, now)
 
     # --- time, and packets out ------------------------------------------------------------------------------------
 
@@ -180,7 +148,6 @@ class Association:
             self._transmitter.bundle(liveness.handle_timer(now))
             self._transmitter.probe_path(now)
         self._give_up()
-        self._report_end()
 
     def _give_up(self) -> None:
         """End if something was tried for long enough."""
@@ -196,14 +163,16 @@ class Association:
             self._lifecycle.fail(CauseCode.USER_INITIATED_ABORT, failure)
 
     def transmit(self, now: float) -> list[bytes]:
-        """The packets to be sent now."""
-        receiver, transmitter, queue = self._inbound.receiver, self._transmitter, self._sender.queue
+        """The packets to be sent now; and :attr:`events` has all that has happened."""
+        receiver, transmitter = self._inbound.receiver, self._transmitter
+        self._report_inbound()
         if receiver is None or self.is_ended:
             return transmitter.take_packets()
         is_sending = self.state in SENDING
         if is_sending:
             self._request_resets(now)
         packets = transmitter.transmit(receiver, now, is_sending=is_sending)
+        queue = self._sender.queue
         if queue.taken:
             taken, queue.taken = queue.taken, {}
             self.events += [BytesSent(stream_id, count) for stream_id, count in taken.items()]
@@ -216,3 +185,36 @@ class Association:
             resetter.request(queue.ended)
             queue.ended = []
         self._transmitter.bundle(resetter.output(self._sender.last_tsn, now))
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    def _report_inbound(self) -> None:
+        """Turn what the parts have to tell into events."""
+        inbound, lifecycle = self._inbound, self._lifecycle
+        if inbound.established is not None:
+            self.events.append(inbound.established)
+            inbound.established = None
+        if inbound.receiver is not None:
+            if inbound.receiver.messages:
+                self.events += inbound.receiver.messages
+                inbound.receiver.messages.clear()
+            # After the messages, which precede the end of their stream.
+            self._report_resets(inbound.receiver)
+        if lifecycle.ended is not None and not self._has_reported_end:
+            self.events.append(lifecycle.ended)
+            self._has_reported_end = True
+
+    def _report_resets(self, receiver: Receiver) -> None:
+        resetter = self._inbound.resetter
+        assert resetter is not None
+        resetter.check_deferred()
+        if resetter.inbound_reset:
+            for stream_id in resetter.inbound_reset:
+                receiver.reset_stream(stream_id)
+            self.events.append(InboundStreamsReset(tuple(resetter.inbound_reset)))
+            resetter.inbound_reset.clear()
+        if resetter.outbound_reset:
+            for stream_id in resetter.outbound_reset:
+                self._sender.queue.restart(stream_id)
+            self.events.append(OutboundStreamsReset(tuple(resetter.outbound_reset)))
+            resetter.outbound_reset.clear()

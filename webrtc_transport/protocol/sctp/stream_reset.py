@@ -146,6 +146,7 @@ class StreamResetter:
         (number,) = _NUMBER.unpack_from(parameter)
         if number == (self._next_peer_number - 1) & _MASK:
             # Sent again: our answer was lost, or the request waits for data.
+            self.check_deferred()
             return _response(number, self._last_result)
         if number != self._next_peer_number:
             return _response(number, Result.BAD_SEQUENCE_NUMBER)

@@ -117,7 +117,7 @@ class TestBounds:
             victim.arrive(
                 data_chunk((victim.tsn + number) & 0xFFFFFFFF, bytes(1100), flags=2 if not number else 0)
             )
-        victim.b.dispatch(0.0)
+        victim.flush()
         assert "more than 262144 bytes" in victim.b.ended.reason
         assert not victim.b.ended.is_orderly
 
@@ -125,7 +125,7 @@ class TestBounds:
     def test_one_that_never_began(self, victim, flags):
         for number in range(1, 400):
             victim.arrive(data_chunk((victim.tsn + number) & 0xFFFFFFFF, bytes(1100), flags=flags))
-        victim.b.dispatch(0.0)
+        victim.flush()
         assert "more than 262144 bytes" in victim.b.ended.reason
 
     @pytest.mark.parametrize("flags", [0, 4])
@@ -148,7 +148,7 @@ class TestBounds:
         for number in range(3000):
             chunk = data_chunk((victim.tsn + number) & 0xFFFFFFFF, bytes(1100), ssn=number & 0xFFFF)
             victim.arrive(chunk)
-            victim.b.dispatch(0.0)
+            victim.flush()
         assert victim.b.unread <= 1024 * 1024 + OVERRUN
 
     def test_many_streams_with_a_fragment_each(self, victim):
@@ -180,14 +180,14 @@ class TestBounds:
         pair.flush()
         for _ in range(60):
             pair.b.association.transmit(pair.now)
-        in_flight = len(sender._sent)
+        in_flight = len(sender._flight._packets)
         assert in_flight > 500
         writer = PacketWriter(5000, 5000, pair.b.association._inbound.handshake.tag)
         begin = time.process_time()
         for number in range(2000):
             first = 2 + number % 2
             gaps = [(first + 4 * n, first + 4 * n + 1) for n in range(in_flight // 4 - 2)]
-            value = struct.pack("!IIHH", sender._acked & 0xFFFFFFFF, 2**32 - 1, len(gaps), 0)
+            value = struct.pack("!IIHH", sender._flight.acked & 0xFFFFFFFF, 2**32 - 1, len(gaps), 0)
             value += b"".join(struct.pack("!HH", *gap) for gap in gaps)
             pair.b.association.receive(writer.build([encode_chunk(ChunkType.SACK, value)]), pair.now)
         assert time.process_time() - begin < 3.0
@@ -196,7 +196,9 @@ class TestBounds:
 
     def test_window_lies(self, victim):
         for window in (2**32 - 1, 0, 1, 2**32 - 1):
-            value = struct.pack("!IIHH", victim.b.association._sender._acked & 0xFFFFFFFF, window, 0, 0)
+            value = struct.pack(
+                "!IIHH", victim.b.association._sender._flight.acked & 0xFFFFFFFF, window, 0, 0
+            )
             victim.arrive(encode_chunk(ChunkType.SACK, value))
         victim.send(victim.b, 1, [bytes(100_000)])
 
@@ -232,7 +234,7 @@ class TestBounds:
 
     def test_data_without_data(self, victim):
         victim.arrive(data_chunk(victim.tsn, b"") + bytes(4))
-        victim.b.dispatch(0.0)
+        victim.flush()
         assert victim.b.ended.reason == "the peer sent DATA without data"
 
     def test_init_in_company_is_ignored(self):
@@ -268,7 +270,7 @@ class TestBounds:
     @pytest.mark.parametrize("kind", [ChunkType.ABORT, ChunkType.ERROR])
     def test_aborts_and_errors_with_junk(self, victim, kind, value):
         victim.arrive(encode_chunk(kind, value))
-        victim.b.dispatch(0.0)
+        victim.flush()
         assert (victim.b.ended is not None) == (kind is ChunkType.ABORT)
 
     def test_a_stream_that_can_not_be(self, victim):

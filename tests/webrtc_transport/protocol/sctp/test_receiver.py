@@ -2,6 +2,7 @@ import struct
 
 import pytest
 
+from webrtc_transport.protocol.sctp.packet import ChunkType, encode_chunk
 from webrtc_transport.protocol.sctp.receiver import (
     MAX_DISTANCE,
     MAX_GAP_BLOCKS,
@@ -81,7 +82,7 @@ class TestWhenToAcknowledge:
         assert receiver.timer == 1.0
 
     def test_packets_without_data_are_not_acknowledged(self, receiver):
-        assert not receiver.end_packet(1.0)
+        assert not receiver.has_data
         assert receiver.timer is None
 
 
@@ -161,3 +162,76 @@ def test_forward_tsn_keeps_unordered_fragments_that_follow(receiver):
     assert receiver.cumulative_tsn == 101
     receiver.receive(102, 5, 1, 0, 53, b"gin")
     assert [message.data for message in receiver.messages] == [b"begin"]
+
+
+class TestPacketsOfMessages:
+    """Many small messages in a packet go another way than other chunks, and must come to the same."""
+
+    def packet(self, *chunks):
+        return b"".join(
+            encode_chunk(ChunkType.DATA, struct.pack("!IHHI", tsn, stream_id, ssn, 53) + data, flags=flags)
+            for tsn, stream_id, ssn, data, flags in chunks
+        )
+
+    def start(self, tsn=100, window=100_000):
+        receiver = Receiver(tsn, window, 50_000, 8)
+        for stream_id in range(3):
+            receiver.receive((tsn + stream_id) & 0xFFFFFFFF, 3, stream_id, 0, 53, b"first")
+        receiver.end_packet(0.0)
+        receiver.consume(receiver.unread, 0.0)
+        receiver.messages.clear()
+        return receiver
+
+    def test_all_that_are_next(self):
+        receiver = self.start()
+        packet = self.packet((103, 0, 1, b"a", 3), (104, 1, 1, b"bc", 3), (105, 0, 2, b"def", 3))
+        assert receiver.receive_messages(packet, 0) == len(packet)
+        assert [(m.stream_id, m.data) for m in receiver.messages] == [(0, b"a"), (1, b"bc"), (0, b"def")]
+        assert receiver.cumulative_tsn == 105
+        assert receiver.unread == 6
+        assert receiver.has_data
+
+    def test_over_the_end_of_the_tsns(self):
+        receiver = self.start(2**32 - 4)
+        packet = self.packet((2**32 - 1, 0, 1, b"a", 3), (0, 0, 2, b"b", 3))
+        assert receiver.receive_messages(packet, 0) == len(packet)
+        assert receiver.cumulative_tsn == 0
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            pytest.param((104, 0, 2, b"x", 2), id="a fragment"),
+            pytest.param((104, 0, 2, b"x", 7), id="unordered"),
+            pytest.param((104, 0, 2, b"x", 11), id="to be acknowledged at once"),
+            pytest.param((105, 0, 2, b"x", 3), id="a gap"),
+            pytest.param((103, 0, 2, b"x", 3), id="a duplicate"),
+            pytest.param((104, 0, 3, b"x", 3), id="a message too early"),
+            pytest.param((104, 7, 0, b"x", 3), id="a new stream"),
+            pytest.param((104, 0, 2, b"", 3), id="an empty one"),
+        ],
+    )
+    def test_up_to_what_is_not(self, other):
+        receiver = self.start()
+        first = self.packet((103, 0, 1, b"abcd", 3))
+        assert receiver.receive_messages(first + self.packet(other) + bytes(4), 0) == len(first)
+        assert receiver.cumulative_tsn == 103
+        assert len(receiver.messages) == 1
+
+    @pytest.mark.parametrize("length", [0, 15, 16, 100, 65535])
+    def test_lengths_that_lie(self, length):
+        receiver = self.start()
+        packet = bytearray(self.packet((103, 0, 1, b"abcd", 3)))
+        packet[2:4] = length.to_bytes(2)
+        assert receiver.receive_messages(bytes(packet), 0) == 0
+        assert receiver.messages == []
+
+    def test_a_shut_window(self):
+        receiver = self.start(window=100)
+        packet = self.packet(*((103 + n, 0, 1 + n, bytes(40), 3) for n in range(4)))
+        assert receiver.receive_messages(packet, 0) < len(packet)
+        assert receiver.unread <= 100
+
+    def test_nothing_while_something_is_missing(self):
+        receiver = self.start()
+        receiver.receive(105, 3, 1, 1, 53, b"early")
+        assert receiver.receive_messages(self.packet((103, 0, 1, b"a", 3)), 0) == 0
