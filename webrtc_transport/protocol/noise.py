@@ -187,6 +187,6 @@ class NoiseHandshake:
         try:
             message = self._noise.write_message(payload)
         except ValueError:
-            # Of the peer's key: a point of small order, with which everybody has the same secret (RFC 7748, section 6.1).
+            # The peer's key is a point of small order: everybody has the same secret with it (RFC 7748, section 6.1).
             raise NoiseFailed("the peer's Noise key is none that a secret can be agreed on with") from None
         self.outbox += len(message).to_bytes(_LENGTH_SIZE) + message

@@ -57,6 +57,7 @@ class Network:
         self._collect()
 
     def run(self, until: float) -> None:
+        self._collect()
         while True:
             due = [agent.timer for agent in (self.dialer, self.listener) if agent.timer is not None]
             if self._flight:

@@ -25,8 +25,16 @@ KEY = Ed25519PrivateKey.from_private_bytes(SEED)
 # Whoever has announced an address counts on these: they change in no version.
 VECTORS = [
     pytest.param(KEY, "0d7a313058a073dc00d0f2b3f0dabeb78ba58d620a25c172f4101538d3d53b66", id="ed25519"),
-    pytest.param(derive_private_key(7, SECP256K1()), "c92a615955db35436cb6cc27ca20c3444a56b2fa815fd4ec14a325dc83e37ce2", id="secp256k1"),
-    pytest.param(derive_private_key(7, SECP256R1()), "21f014d1f5e9ad94e311cd7d6471bc629d7ac023863dd0d45b091f7da1f1f96b", id="p256"),
+    pytest.param(
+        derive_private_key(7, SECP256K1()),
+        "c92a615955db35436cb6cc27ca20c3444a56b2fa815fd4ec14a325dc83e37ce2",
+        id="secp256k1",
+    ),
+    pytest.param(
+        derive_private_key(7, SECP256R1()),
+        "21f014d1f5e9ad94e311cd7d6471bc629d7ac023863dd0d45b091f7da1f1f96b",
+        id="p256",
+    ),
 ]
 
 
@@ -41,7 +49,9 @@ def test_another_process_makes_the_same():
         "from webrtc_transport.protocol.derived_certificate import derive_certificate\n"
         "print(derive_certificate(K.from_private_bytes(bytes(range(32)))).to_pem().decode(), end='')"
     )
-    output = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60).stdout
+    output = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, timeout=60
+    ).stdout
     assert output == derive_certificate(KEY).to_pem()
 
 

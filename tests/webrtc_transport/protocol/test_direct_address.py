@@ -77,7 +77,10 @@ class TestParse:
             ("/ip4/1.2.3.4/udp/٣/webrtc-direct", "UDP port"),
             ("/ip4/1.2.3.4/udp/1/webrtc-direct/certhash", "certhashes and a peer id"),
             ("/ip4/1.2.3.4/udp/1/webrtc-direct/certhash/u", "certhash"),
-            ("/ip4/1.2.3.4/udp/1/webrtc-direct/certhash/uERQAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "hash function 0x11"),
+            (
+                "/ip4/1.2.3.4/udp/1/webrtc-direct/certhash/uERQAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+                "hash function 0x11",
+            ),
             ("/ip4/1.2.3.4/udp/1/webrtc-direct" + f"/certhash/{HASH}" * 5, "at most 4"),
             ("/ip4/1.2.3.4/udp/1/webrtc-direct/p2p/Qmx", "no peer id"),
             (f"/ip4/1.2.3.4/udp/1/webrtc-direct/p2p/{PEER}/certhash/{HASH}", "certhashes and a peer id"),
@@ -97,7 +100,21 @@ class TestParse:
     @given(
         st.lists(
             st.sampled_from(
-                ["ip4", "ip6", "dns", "1.2.3.4", "::1", "udp", "1", "webrtc-direct", "certhash", HASH, "p2p", "", str(PEER)]
+                [
+                    "ip4",
+                    "ip6",
+                    "dns",
+                    "1.2.3.4",
+                    "::1",
+                    "udp",
+                    "1",
+                    "webrtc-direct",
+                    "certhash",
+                    HASH,
+                    "p2p",
+                    "",
+                    str(PEER),
+                ]
             ),
             max_size=12,
         )
@@ -118,7 +135,7 @@ class TestParse:
 class TestDial:
     def test_a_peer_may_be_unknown(self):
         assert DirectAddress.parse_dial(FULL).peer == PEER
-        assert DirectAddress.parse_dial(FULL.split("/p2p")[0]).peer is None
+        assert DirectAddress.parse_dial(FULL.split("/p2p", maxsplit=1)[0]).peer is None
 
     @pytest.mark.parametrize(
         ("address", "message"),
@@ -147,7 +164,8 @@ def test_made_and_parsed(ip, port, certhashes, peer: PeerId | None):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"protocol": "tcp"}, {"host": "x"}, {"port": 65536}, {"port": -1}, {"certhashes": (SHA256,) * 5}]
+    "changes",
+    [{"protocol": "tcp"}, {"host": "x"}, {"port": 65536}, {"port": -1}, {"certhashes": (SHA256,) * 5}],
 )
 def test_nothing_else_can_be_made(changes):
     with pytest.raises(AddressError):

@@ -210,7 +210,10 @@ class TestTime:
         agent.handle_timer(NOMINATION_TIMEOUT)
         [event] = take(agent)
         assert isinstance(event, ChecksFailed)
-        assert event.reason == "the peer checked from 198.51.100.7 port 50000 and nominated nothing within 10.0 s"
+        assert (
+            event.reason
+            == "the peer checked from 198.51.100.7 port 50000 and nominated nothing within 10.0 s"
+        )
         assert agent.is_ended
         assert agent.timer is None
 
@@ -240,7 +243,11 @@ class TestTime:
         assert connected.destination(1) is None
 
 
-@given(st.lists(st.tuples(st.binary(max_size=100) | st.just(check(CREDENTIALS)), st.integers(0, 20)), max_size=30))
+@given(
+    st.lists(
+        st.tuples(st.binary(max_size=100) | st.just(check(CREDENTIALS)), st.integers(0, 20)), max_size=30
+    )
+)
 def test_any_datagrams(datagrams):
     agent = LiteAgent(CREDENTIALS, 0)
     for now, (data, port) in enumerate(datagrams):

@@ -104,7 +104,7 @@ class TestSomebodyElse:
         listener = server()
         dialer = client(prologue=make_prologue(CLIENT_FINGERPRINT, CLIENT_FINGERPRINT))
         dialer.receive(take(listener))
-        with pytest.raises(NoiseFailed, match="message 2 of 3 can't be decrypted.*in the middle"):
+        with pytest.raises(NoiseFailed, match=r"message 2 of 3 can't be decrypted.*in the middle"):
             listener.receive(take(dialer))
         assert not listener.outbox
         assert not listener.is_done
@@ -123,7 +123,9 @@ class TestSomebodyElse:
         listener, dialer = server(), client(expected=CLIENT.peer_id)
         dialer.receive(take(listener))
         listener.receive(take(dialer))
-        with pytest.raises(NoiseFailed, match=f"the peer is {SERVER.peer_id}, and {CLIENT.peer_id} was expected"):
+        with pytest.raises(
+            NoiseFailed, match=f"the peer is {SERVER.peer_id}, and {CLIENT.peer_id} was expected"
+        ):
             dialer.receive(take(listener))
         assert not dialer.is_done
 

@@ -123,32 +123,28 @@ class TestVectors:
 
 class TestMadeAndParsed:
     @given(
-        username=st.binary(min_size=1, max_size=513).filter(lambda name: name.isascii()),
-        password=st.binary(max_size=256),
-        priority=st.integers(1, 2**31 - 1),
-        tie_breaker=st.integers(0, 2**64 - 1),
-        controlling=st.booleans(),
-        use_candidate=st.booleans(),
-    )
-    def test_request(self, username, password, priority, tie_breaker, controlling, use_candidate):
-        message = StunMessage(
-            binding_request(
-                TRANSACTION,
-                username=username,
-                password=password,
-                priority=priority,
-                tie_breaker=tie_breaker,
-                controlling=controlling,
-                use_candidate=use_candidate,
-            )
+        st.fixed_dictionaries(
+            {
+                "username": st.text(alphabet="abc:/+é", min_size=1, max_size=250).map(str.encode),
+                "password": st.binary(max_size=256),
+                "priority": st.integers(1, 2**31 - 1),
+                "tie_breaker": st.integers(0, 2**64 - 1),
+                "controlling": st.booleans(),
+                "use_candidate": st.booleans(),
+            }
         )
+    )
+    def test_request(self, check):
+        message = StunMessage(binding_request(TRANSACTION, **check))
+        roles = (message.controlling, message.controlled)
         assert message.kind == MessageKind.BINDING_REQUEST
-        assert message.username == username
-        assert message.priority == priority
-        assert (message.controlling if controlling else message.controlled) == tie_breaker
-        assert (message.controlled if controlling else message.controlling) is None
-        assert message.use_candidate is use_candidate
-        assert message.is_authentic(password)
+        assert message.username == check["username"]
+        assert message.priority == check["priority"]
+        assert roles == (
+            (check["tie_breaker"], None) if check["controlling"] else (None, check["tie_breaker"])
+        )
+        assert message.use_candidate is check["use_candidate"]
+        assert message.is_authentic(check["password"])
 
     @given(st.ip_addresses(), st.integers(0, 65535), st.binary(min_size=12, max_size=12))
     def test_success(self, address, port, transaction_id):
@@ -222,7 +218,9 @@ class TestAttributes:
         assert len(head) < len(data)
 
     def test_the_first_of_two_counts(self):
-        message = StunMessage(raw(attribute(Attribute.USERNAME, b"one"), attribute(Attribute.USERNAME, b"two")))
+        message = StunMessage(
+            raw(attribute(Attribute.USERNAME, b"one"), attribute(Attribute.USERNAME, b"two"))
+        )
         assert message.username == b"one"
 
     def test_unknown_ones_are_reported_if_they_must_be_understood(self):
@@ -282,7 +280,9 @@ class TestAnything:
         read_all(message)
 
     @given(
-        st.lists(st.tuples(st.sampled_from(Attribute) | st.integers(0, 0xFFFF), st.binary(max_size=40)), max_size=6)
+        st.lists(
+            st.tuples(st.sampled_from(Attribute) | st.integers(0, 0xFFFF), st.binary(max_size=40)), max_size=6
+        )
     )
     def test_any_attributes(self, attributes):
         try:
