@@ -23,9 +23,6 @@ RECORD_OVERHEAD: Final = RECORD_HEADER + 8 + 16
 FLIGHT_MTU: Final = 1200
 """Bytes of a handshake datagram: what every path carries (RFC 8899, section 5.1.2)."""
 
-FIRST_RETRANSMISSION: Final = 0.1
-"""Seconds after which our last flight is sent again. OpenSSL's own timer is 1 s and can't be set."""
-
 MAX_READ: Final = 65536
 
 CIPHERS: Final = (

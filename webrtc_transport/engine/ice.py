@@ -286,11 +286,11 @@ class IceAgent(aioice.Connection):
             local=told(self._selected.local_candidate), remote=told(self._selected.remote_candidate)
         )
 
-    def transmit(self, data: bytes) -> None:
-        """Send a packet on the selected pair; before there is one it is dropped."""
+    def transmit(self, packets: Sequence[bytes]) -> None:
+        """Send packets on the selected pair; before there is one they are dropped."""
         pair = self._selected
         if pair is not None:
-            cast("IcePort", pair.protocol).send(data, pair.remote_addr)
+            cast("IcePort", pair.protocol).send_batch(packets, pair.remote_addr)
 
     def packet_received(self, data: bytes, address: Address) -> None:
         """A packet that isn't STUN arrived at a port. Anybody may send one: the peer's addresses are known."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
+
+from .driver import Driver
 
 MAX_DATAGRAM: Final = 4096
 """Bytes read at once. WebRTC peers stay under an Ethernet frame's 1500; larger datagrams are cut and then dropped."""
@@ -26,15 +27,18 @@ class UdpPort:
 
     :param host: the local IP address
     :param on_datagram: called on the event loop with each datagram and its source
+    :param port: the local port; 0 lets the kernel choose
     :raises OSError: if the address can't be bound
     """
 
-    def __init__(self, host: str, on_datagram: Callable[[bytes, Address], None]) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(
+        self, driver: Driver, host: str, on_datagram: Callable[[bytes, Address], None], *, port: int = 0
+    ) -> None:
+        self._driver = driver
         self._on_datagram = on_datagram
-        self._socket = _bind(host)
+        self._socket = _bind(host, port)
         self.address: Address = self._socket.getsockname()[:2]
-        self._loop.add_reader(self._socket, self._drain)
+        driver.add_reader(self._socket, self._drain)
 
     @property
     def is_closed(self) -> bool:
@@ -47,10 +51,15 @@ class UdpPort:
         with contextlib.suppress(OSError):
             self._socket.sendto(data, address)
 
+    def send_batch(self, datagrams: Sequence[bytes], address: Address) -> None:
+        """Send datagrams to one address, in order; each may be dropped as by :meth:`send`."""
+        for data in datagrams:
+            self.send(data, address)
+
     def close(self) -> None:
         """Close the socket. Safe to call twice."""
         if not self.is_closed:
-            self._loop.remove_reader(self._socket)
+            self._driver.remove_reader(self._socket)
             self._socket.close()
 
     def _drain(self) -> None:
@@ -64,14 +73,14 @@ class UdpPort:
             self._on_datagram(data, address[:2])
 
 
-def _bind(host: str) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET  # noqa: PLR2004
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
-        sock.bind((host, 0))
+        sock.bind((host, port))
     except BaseException:
         sock.close()
         raise

@@ -284,7 +284,7 @@ async def test_a_strangers_packets_are_not_passed_on():
         await establish(a, b)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             stranger.sendto(b"\x16forged", a.port.address)
-        b.agent.transmit(b"\x16genuine")
+        b.agent.transmit([b"\x16genuine"])
         await a.journal.until(lambda: a.packets)
         assert a.packets == [b"\x16genuine"]
 
@@ -407,4 +407,4 @@ async def test_close_twice_at_once():
     async with two() as (a, b):
         await establish(a, b)
         await asyncio.gather(a.agent.close(), a.agent.close())
-        a.agent.transmit(b"\x16to nobody")
+        a.agent.transmit([b"\x16to nobody"])

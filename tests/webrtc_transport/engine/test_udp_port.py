@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 
+from webrtc_transport.engine.driver import AsyncioDriver
 from webrtc_transport.engine.udp_port import DRAIN_LIMIT, MAX_DATAGRAM, UdpPort
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +30,7 @@ def receiver():
 
 @pytest.fixture
 async def port(receiver):
-    port = UdpPort("127.0.0.1", receiver)
+    port = UdpPort(AsyncioDriver(), "127.0.0.1", receiver)
     yield port
     port.close()
 
@@ -54,7 +55,7 @@ async def test_send(port, remote):
 
 
 async def test_ipv6(receiver):
-    port = UdpPort("::1", receiver)
+    port = UdpPort(AsyncioDriver(), "::1", receiver)
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as remote:
         remote.bind(("::1", 0))
         remote.sendto(b"hello", port.address)
@@ -97,7 +98,7 @@ async def test_a_callback_may_close_the_port(remote):
         port.close()
         seen.set()
 
-    port = UdpPort("127.0.0.1", close)
+    port = UdpPort(AsyncioDriver(), "127.0.0.1", close)
     for _ in range(3):
         remote.sendto(b"hello", port.address)
     async with asyncio.timeout(2):
@@ -106,7 +107,7 @@ async def test_a_callback_may_close_the_port(remote):
 
 
 async def test_after_close_nothing_is_sent_and_nothing_arrives(receiver, remote):
-    port = UdpPort("127.0.0.1", receiver)
+    port = UdpPort(AsyncioDriver(), "127.0.0.1", receiver)
     assert not port.is_closed
     address = port.address
     remote.sendto(b"too late", address)
@@ -156,7 +157,7 @@ async def test_a_failing_callback_does_not_stop_the_port(remote):
             raise ValueError(data)
         seen.set()
 
-    port = UdpPort("127.0.0.1", fail)
+    port = UdpPort(AsyncioDriver(), "127.0.0.1", fail)
     for data in (b"bad", b"good"):
         remote.sendto(data, port.address)
     async with asyncio.timeout(2):
@@ -169,7 +170,7 @@ async def test_a_failing_callback_does_not_stop_the_port(remote):
 @pytest.mark.parametrize("host", ["203.0.113.77", "2001:db8::77"])
 async def test_an_address_of_somebody_else_cannot_be_bound(receiver, host):
     with pytest.raises(OSError, match="assign"):
-        UdpPort(host, receiver)
+        UdpPort(AsyncioDriver(), host, receiver)
 
 
 async def test_the_kernels_buffers_are_raised(port, remote):

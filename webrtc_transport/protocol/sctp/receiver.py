@@ -51,7 +51,7 @@ class Receiver:
         """What arrived whole. The owner takes it away."""
         self.unread = 0
         """Bytes delivered in messages and not consumed yet."""
-        self.sack_at: float | None = None
+        self.timer: float | None = None
         """When a SACK is due."""
         self.invalid_stream: int | None = None
         """A stream that can't be, and that data came for. The owner tells the peer."""
@@ -128,9 +128,9 @@ class Receiver:
         self._has_data = False
         self._unacknowledged += 1
         if self._is_urgent or self._unacknowledged > 1:
-            self.sack_at = now
-        elif self.sack_at is None:
-            self.sack_at = now + SACK_DELAY
+            self.timer = now
+        elif self.timer is None:
+            self.timer = now + SACK_DELAY
         return True
 
     def consume(self, size: int, now: float) -> None:
@@ -139,11 +139,11 @@ class Receiver:
         # A window that was (nearly) shut is told of when it is worth the packet (RFC 1122, section 4.2.3.3), or when
         # there is no more to be read that would open it further.
         if self._announced <= self._window // 4 and (self.window >= self._window // 2 or not self.unread):
-            self.sack_at = now
+            self.timer = now
 
     def forward(self, tsn: int, skipped: dict[int, int], now: float) -> None:
         """The peer gave up everything up to ``tsn``; ``skipped`` has the last SSN by stream (RFC 3758)."""
-        self.sack_at = now
+        self.timer = now
         distance = (tsn - self._cumulative) & TSN_MASK
         if distance == 0 or distance >= TSN_HALF:
             return
@@ -185,7 +185,7 @@ class Receiver:
         header = SACK_HEADER.pack(
             ChunkType.SACK, 0, self.sack_size, self.cumulative_tsn, self._announced, gaps, len(duplicates)
         )
-        self.sack_at = None
+        self.timer = None
         self._unacknowledged = 0
         self._is_urgent = False
         if not gaps and not duplicates:

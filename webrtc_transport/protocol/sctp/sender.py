@@ -53,6 +53,7 @@ class Sender:
     """
 
     def __init__(self, initial_tsn: int, congestion: CongestionControl) -> None:
+        self.initial_tsn = initial_tsn
         self.congestion = congestion
         self.rto = RtoEstimator()
         self.queue = OutboundQueue()

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from tests.links import Pair, Path
 from tests.webrtc_transport.protocol.sctp.hostile import Adversary
-from webrtc_transport.protocol.sctp.association import MAX_CONTROL_CHUNKS, Association
+from webrtc_transport.protocol.sctp.association import Association
 from webrtc_transport.protocol.sctp.packet import ChunkType, Init, PacketWriter, encode_chunk
 from webrtc_transport.protocol.sctp.reassembly import FRAGMENT_COST
 from webrtc_transport.protocol.sctp.receiver import MAX_RANGES, OVERRUN
 from webrtc_transport.protocol.sctp.settings import AssociationSettings
 from webrtc_transport.protocol.sctp.states import State
+from webrtc_transport.protocol.sctp.transmitter import MAX_CONTROL_CHUNKS
 
 
 def attack(count, seed, *, may_end):
@@ -59,7 +60,7 @@ def test_any_bytes_in_any_state(data):
     for association in (closed, waiting):
         association.receive(data, 0.0)
         padded = data + bytes(-len(data) % 4)
-        for tag in (0, association._tag):
+        for tag in (0, association._inbound.handshake.tag):
             association.receive(PacketWriter(5000, 5000, tag).build([padded]), 0.0)
         association.transmit(0.0)
 
@@ -69,7 +70,9 @@ def test_any_bytes_in_any_state(data):
 def test_any_chunk(data, kind, flags):
     pair = Pair().connect()
     chunk = encode_chunk(kind, data, flags=flags)
-    pair.b.association.receive(PacketWriter(5000, 5000, pair.b.association._tag).build([chunk]), pair.now)
+    pair.b.association.receive(
+        PacketWriter(5000, 5000, pair.b.association._inbound.handshake.tag).build([chunk]), pair.now
+    )
     pair.run_for(0.5)
 
 
@@ -98,13 +101,13 @@ def data_chunk(tsn, payload, *, flags=3, stream_id=1, ssn=0):
 def victim():
     """An end, a function that has chunks arrive at it, and the TSN that comes next."""
     pair = Pair().connect()
-    writer = PacketWriter(5000, 5000, pair.b.association._tag)
+    writer = PacketWriter(5000, 5000, pair.b.association._inbound.handshake.tag)
 
     def arrive(*chunks):
         pair.b.association.receive(writer.build(chunks), pair.now)
 
     pair.arrive = arrive
-    pair.tsn = pair.a.association._tsn
+    pair.tsn = pair.a.association._sender.initial_tsn
     return pair
 
 
@@ -135,7 +138,7 @@ class TestBounds:
                 for n in range(60)
             ]
             victim.arrive(*chunks)
-        receiver = victim.b.association._receiver
+        receiver = victim.b.association._inbound.receiver
         assert receiver._held <= 1024 * 1024 + OVERRUN + FRAGMENT_COST
         assert len(receiver._ranges) <= MAX_RANGES
         assert time.process_time() - begin < 5.0
@@ -152,8 +155,8 @@ class TestBounds:
         for number in range(30_000):
             chunk = data_chunk((victim.tsn + number) & 0xFFFFFFFF, b"x", flags=2, stream_id=number)
             victim.arrive(chunk)
-        assert victim.b.association._receiver._held <= 1024 * 1024 + OVERRUN + FRAGMENT_COST
-        assert len(victim.b.association._receiver._streams) < 18_000
+        assert victim.b.association._inbound.receiver._held <= 1024 * 1024 + OVERRUN + FRAGMENT_COST
+        assert len(victim.b.association._inbound.receiver._streams) < 18_000
 
     def test_sacks_for_data_never_sent(self, victim):
         sender = victim.b.association._sender
@@ -179,7 +182,7 @@ class TestBounds:
             pair.b.association.transmit(pair.now)
         in_flight = len(sender._sent)
         assert in_flight > 500
-        writer = PacketWriter(5000, 5000, pair.b.association._tag)
+        writer = PacketWriter(5000, 5000, pair.b.association._inbound.handshake.tag)
         begin = time.process_time()
         for number in range(2000):
             first = 2 + number % 2
@@ -199,18 +202,18 @@ class TestBounds:
 
     def test_floods_are_answered_in_part(self, victim):
         association = victim.b.association
-        peer_tag = victim.a.association._tag
+        peer_tag = victim.a.association._inbound.handshake.tag
         init = PacketWriter(5000, 5000, 0).build([Init(peer_tag, 1, 1, 1, 1).encode(ChunkType.INIT)])
         heartbeat = encode_chunk(ChunkType.HEARTBEAT, bytes(60))
-        number = association._resetter._next_peer_number
+        number = association._inbound.resetter._next_peer_number
         echo = encode_chunk(ChunkType.COOKIE_ECHO, bytes(80))
         for turn in range(500):
             association.receive(init, 0.0)
             request = struct.pack("!HHIIIH", 13, 18, (number + turn) & 0xFFFFFFFF, 0, victim.tsn + 5, turn)
             victim.arrive(heartbeat, echo, encode_chunk(ChunkType.RE_CONFIG, request))
-        assert len(association._outbox) <= MAX_CONTROL_CHUNKS
-        assert len(association._control) <= MAX_CONTROL_CHUNKS + 1
-        assert len(association._resetter._deferred) <= 500
+        assert len(association._transmitter._packets) <= MAX_CONTROL_CHUNKS
+        assert len(association._transmitter._chunks) <= MAX_CONTROL_CHUNKS + 1
+        assert len(association._inbound.resetter._deferred) <= 500
         assert sum(map(len, association.transmit(0.0))) < 32 * 1024
 
     def test_forward_tsn_with_many_streams_costs_little(self, victim):
@@ -244,7 +247,7 @@ class TestBounds:
         pair.observe = lambda end, packet: echoes.append(packet) if packet[12] == 10 else None
         pair.a.association.connect(0.0)
         pair.run(lambda: bool(echoes))
-        writer = PacketWriter(5000, 5000, pair.b.association._tag)
+        writer = PacketWriter(5000, 5000, pair.b.association._inbound.handshake.tag)
         cookie = echoes[0][12:]
         for at in range(4, len(cookie)):
             forged = cookie[:at] + bytes([cookie[at] ^ 1]) + cookie[at + 1 :]
@@ -272,4 +275,4 @@ class TestBounds:
         victim.arrive(data_chunk(victim.tsn, b"x", stream_id=65535))
         packets = victim.b.association.transmit(victim.now + 1.0)
         assert encode_chunk(ChunkType.ERROR, b"\0\1\0\x08\xff\xff\0\0") in packets[0]
-        assert victim.b.association._receiver.cumulative_tsn == victim.tsn
+        assert victim.b.association._inbound.receiver.cumulative_tsn == victim.tsn

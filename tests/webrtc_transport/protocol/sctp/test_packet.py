@@ -5,6 +5,7 @@ from webrtc_transport.protocol.sctp.packet import (
     ChunkType,
     Init,
     PacketError,
+    PacketReader,
     PacketWriter,
     encode_cause,
     encode_chunk,
@@ -101,3 +102,19 @@ def test_causes():
     assert parse_cause(memoryview(chunk)[4:]) == (12, b"why")
     assert parse_cause(memoryview(b"")) == (0, b"")
     assert parse_cause(memoryview(b"\0\1\xff\xff")) == (0, b"")
+
+
+class TestPacketReader:
+    PACKET = PacketWriter(7, 9, 0xCAFE).build([encode_chunk(ChunkType.COOKIE_ACK)])
+
+    def test_it_knows_its_packets(self):
+        reader = PacketReader(9, 7, 0xCAFE)
+        assert self.PACKET.startswith(reader.start)
+        assert reader.is_intact(self.PACKET)
+        assert not PacketWriter(7, 9, 0xCAFF).build([]).startswith(reader.start)
+
+    @pytest.mark.parametrize(
+        "packet", [PACKET[:11], PACKET[:-1], PACKET + bytes(4), PACKET[:8] + bytes(4) + PACKET[12:]]
+    )
+    def test_what_is_cut_or_changed_is_not_intact(self, packet):
+        assert not PacketReader(9, 7, 0xCAFE).is_intact(packet)

@@ -61,28 +61,28 @@ def test_tsns_wrap_around():
 class TestWhenToAcknowledge:
     def test_a_lone_packet_waits(self, receiver):
         give(receiver, 100, now=1.0)
-        assert receiver.sack_at == 1.0 + SACK_DELAY
+        assert receiver.timer == 1.0 + SACK_DELAY
         give(receiver, 101, now=1.01)
-        assert receiver.sack_at == 1.01
+        assert receiver.timer == 1.01
 
     def test_chunks_of_one_packet_are_one_packet(self, receiver):
         for tsn in (100, 101, 102):
             receiver.receive(tsn, 3, 1, tsn - 100, 53, b"x")
         receiver.end_packet(1.0)
-        assert receiver.sack_at == 1.0 + SACK_DELAY
+        assert receiver.timer == 1.0 + SACK_DELAY
 
     @pytest.mark.parametrize("tsn", [102, 99])
     def test_gaps_and_duplicates_do_not(self, receiver, tsn):
         give(receiver, tsn, now=1.0)
-        assert receiver.sack_at == 1.0
+        assert receiver.timer == 1.0
 
     def test_nor_what_is_marked_so(self, receiver):
         give(receiver, 100, now=1.0, flags=11)
-        assert receiver.sack_at == 1.0
+        assert receiver.timer == 1.0
 
     def test_packets_without_data_are_not_acknowledged(self, receiver):
         assert not receiver.end_packet(1.0)
-        assert receiver.sack_at is None
+        assert receiver.timer is None
 
 
 class TestWindow:
@@ -111,9 +111,9 @@ class TestWindow:
         give(receiver, *range(100, 110), size=1000)
         receiver.sack()
         receiver.consume(1000, 1.0)
-        assert receiver.sack_at is None
+        assert receiver.timer is None
         receiver.consume(4000, 2.0)
-        assert receiver.sack_at == 2.0
+        assert receiver.timer == 2.0
 
     def test_or_when_no_more_can_be_read(self, receiver):
         receiver = Receiver(100, WINDOW, 9000, 10)
@@ -121,7 +121,7 @@ class TestWindow:
         receiver.receive(101, 3, 2, 0, 53, bytes(3000))
         receiver.sack()
         receiver.consume(3000, 2.0)
-        assert receiver.sack_at == 2.0
+        assert receiver.timer == 2.0
 
 
 class TestBounds:
