@@ -32,7 +32,8 @@ _FORM: Final = "/ip4/<address>/udp/<port>/webrtc-direct[/certhash/<hash>][/p2p/<
 
 # RFC 1123, section 2.1: labels of 63 characters with dots between them, 253 in all. Names with other letters come in
 # their ASCII form.
-_NAME: Final = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.?)+")
+_LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 
 
 @dataclass(frozen=True, slots=True)

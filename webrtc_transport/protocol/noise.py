@@ -13,13 +13,12 @@ prologues would differ and nothing could be decrypted. Nothing is encrypted with
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from noise.connection import Keypair, NoiseConnection
 from noise.exceptions import NoiseInvalidMessage, NoiseValueError
-from noise.noise_protocol import NoiseProtocol
 
 from ..errors import IdentityError, NoiseFailed
 from ..identity import Identity, PeerId, PublicKey
@@ -53,6 +52,20 @@ def make_prologue(client: Fingerprint, server: Fingerprint) -> bytes:
     return _PROLOGUE_PREFIX + encode_multihash(client) + encode_multihash(server)
 
 
+class _KeyPair(Protocol):
+    public_bytes: bytes
+
+
+class _HandshakeState(Protocol):
+    rs: _KeyPair
+
+
+class _NoiseProtocol(Protocol):
+    """What is read of the library, which has no types."""
+
+    handshake_state: _HandshakeState
+
+
 class NoiseHandshake:
     """One end of a handshake. What it wants to send is in :attr:`outbox`, for the owner to take.
 
@@ -83,7 +96,7 @@ class NoiseHandshake:
             self._noise.set_as_responder()
         self._noise.start_handshake()
         # The library lets go of it when the handshake is done, and the peer's key is in it.
-        self._state = cast(NoiseProtocol, self._noise.noise_protocol).handshake_state
+        self._state = cast("_NoiseProtocol", self._noise.noise_protocol).handshake_state
         if is_server:
             self._write(b"")
 
@@ -171,5 +184,9 @@ class NoiseHandshake:
         return remote
 
     def _write(self, payload: bytes) -> None:
-        message = self._noise.write_message(payload)
+        try:
+            message = self._noise.write_message(payload)
+        except ValueError:
+            # The peer's key is a point of small order: everybody has the same secret with it (RFC 7748, section 6.1).
+            raise NoiseFailed("the peer's Noise key is none that a secret can be agreed on with") from None
         self.outbox += len(message).to_bytes(_LENGTH_SIZE) + message
