@@ -7,8 +7,6 @@ import pytest
 from tests.interop.runtimes import ENGINES, FOREIGN, Link, connect, running_links, running_peer
 from tests.namespaces import network_namespace
 
-pytest.register_assert_rewrite("tests.interop.runtimes")
-
 
 @pytest.fixture(scope="session")
 def namespace():

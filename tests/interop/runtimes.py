@@ -48,6 +48,10 @@ class Actor:
         assert "error" not in answer, answer["error"]
         return answer["result"]
 
+    def abandon(self, number):
+        """Let a command be that was started and can't finish."""
+        self._answers.pop(number, None)
+
     def call(self, name, *, timeout=30, **parameters):
         """Send a command, and return its result."""
         return self.finish(self.start(name, **parameters), timeout)

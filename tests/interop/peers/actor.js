@@ -113,6 +113,12 @@ class Actor {
     this.connection?.close();
   }
 
+  /** Open a channel, whose end is that of the connection too: browsers tell of it seconds before the connection's. */
+  async do_watch() {
+    const { inbox } = await this.open("quiet");
+    this.ended = Promise.race([this.ended, this.untilEnd(inbox).then(() => "its channel is closed")]);
+  }
+
   async do_ended() {
     return { reason: await this.ended };
   }

@@ -4,7 +4,8 @@ A command is a line of JSON, ``{"id": 1, "do": "send", …}``, and so is its ans
 ``{"id": 1, "error": "…"}``. Commands run side by side, so answers come in any order:
 
 - ``offer``, ``answer`` (``sdp``): a new connection; the answer has its ``sdp``, with candidates. ``accept`` (``sdp``).
-- ``connected``: waits for it. ``close``. ``ended``: waits until the connection is over.
+- ``connected``: waits for it. ``close``. ``ended``: waits until the connection is over. ``watch``: opens a channel,
+  whose end counts as the connection's too.
 - ``send`` (``channels``, ``bytes``, ``size``): on each of several channels at once, and each checked by its hash.
 - ``echo`` (``sizes``, ``text``): messages of these sizes there and back.
 - ``churn``, ``burst`` (``count``, ``label``): channels one after the other, or at once, with one message each.
@@ -152,6 +153,16 @@ class Actor:
     async def do_close(self):
         if self._connection is not None:
             await self._connection.close()
+
+    async def do_watch(self):
+        channel = await self._open("quiet")
+        connection = self._connection
+
+        async def watch():
+            await self._finish(channel, closes=False)
+            connection.end("its channel is closed")
+
+        self._watch = asyncio.ensure_future(watch())
 
     async def do_ended(self):
         return {"reason": await asyncio.shield(self._connection.ended)}
