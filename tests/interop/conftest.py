@@ -23,7 +23,6 @@ def links(namespace):
 @pytest.fixture(scope="session", params=FOREIGN)
 def foreign(request, namespace):
     with running_peer(request.param, namespace) as peer:
-        peer.kind = request.param
         yield peer
 
 

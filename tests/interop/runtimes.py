@@ -60,8 +60,9 @@ class Actor:
 class Peer(Actor):
     """A peer that waits for commands. ``tests/interop/peers/actor.py`` lists them."""
 
-    def __init__(self, process):
+    def __init__(self, process, kind):
         super().__init__(process)
+        self.kind = kind
         self.version = self.finish(0, _START_TIMEOUT)["version"]
 
 
@@ -71,7 +72,7 @@ def running_peer(kind, namespace):
     with contextlib.ExitStack() as stack:
         command = [*_command(kind, stack)]
         process = stack.enter_context(running(namespace.command(*command), cwd=PROJECT))
-        yield Peer(process)
+        yield Peer(process, kind)
         if process.is_running:
             process.close_input()
 
