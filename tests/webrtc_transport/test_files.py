@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.logs import own_records
 from webrtc_transport.certificates import load_certificate, save_certificate
 from webrtc_transport.files import read_private, write_private
 from webrtc_transport.identity import Identity
@@ -91,7 +92,7 @@ def test_who_lets_others_read_a_key_is_warned(
     path.write_bytes(b"secret")
     path.chmod(mode)
     assert read_private(path) == b"secret"
-    warnings = [record.getMessage() for record in caplog.records]
+    warnings = [record.getMessage() for record in own_records(caplog)]
     if mode & 0o077:
         assert warnings == [
             f"{path} holds a private key and has mode {mode:04o}, so others can use it; run: chmod 600 {path}"
