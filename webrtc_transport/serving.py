@@ -48,12 +48,12 @@ async def run_handler(
     try:
         async with resource:
             await _called(handler, resource)
-    except* _NotAsync:
-        raise
     except* (StreamError, ConnectionEnded, anyio.EndOfStream) as group:
         _logger.info("the handler of %r ended: %s", resource, describe(group))
     except* Exception as group:  # noqa: BLE001 - the application's, and a stranger's bytes may bring it about
         failure = unwrapped(group)
+    if isinstance(failure, _NotAsync):
+        raise failure
     if isinstance(failure, Exception):
         on_error(resource, failure)
 

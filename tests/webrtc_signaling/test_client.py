@@ -227,6 +227,9 @@ async def test_it_refuses_us_for_good(code):
                 with pytest.raises(SignalingRejected) as caught:
                     await attempt
                 assert caught.value.code == code
+                assert ("one identity is for one process at a time" in str(caught.value)) is (
+                    code == "replaced"
+                )
     assert len(attempts) == 1
 
 
@@ -331,3 +334,19 @@ async def test_a_queue_that_nobody_empties_is_bounded(monkeypatch):
                 with pytest.raises(SignalingUnavailable, match="queue"):
                     for number in range(21):
                         await session.send(candidate(number))
+
+
+async def test_a_connection_that_is_there_again_is_told_as_loudly_as_its_loss(caplog):
+    def warnings():
+        return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+    with anyio.fail_after(TIMEOUT):
+        async with signaling_server() as server, backend(server.url) as entered, serving(entered, None):
+            assert warnings() == []
+            await server.cut()
+            while len(warnings()) < 2:
+                await anyio.sleep(0.01)
+    lost, again = warnings()
+    assert lost.endswith("; reconnecting")
+    assert again.startswith(f"registered with {server.url} as ")
+    assert again.endswith(" again")

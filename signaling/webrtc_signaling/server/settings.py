@@ -9,7 +9,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..limits import MAX_MESSAGE_SIZE
 
-
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
