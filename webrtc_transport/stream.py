@@ -35,10 +35,8 @@ SMALL_CHUNK: Final = 4096
 fifty times the receive buffer for their objects."""
 
 
-_LIMIT_HINT: Final = (
-    " before it sent anything; it may allow no more (its max_inbound_streams or accept_backlog)"
-)
-"""That a limit was the reason can't be known: a reset has no text."""
+_LIMIT_HINT: Final = " before it sent anything: it gave up, or has too many streams"
+"""Which of them it was can't be known: a reset has no text."""
 
 
 class Stream(ByteStream):

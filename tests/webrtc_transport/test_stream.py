@@ -337,4 +337,4 @@ async def test_a_reset_before_anything_came_hints_at_a_limit():
             inbound.reset()
             with pytest.raises(StreamReset) as caught:
                 await stream.receive()
-            assert ("max_inbound_streams" in str(caught.value)) is not bool(answer)
+            assert ("too many streams" in str(caught.value)) is not bool(answer)
