@@ -310,9 +310,11 @@ class Stream(ByteStream):
         except FramingError as exc:
             self._fail(exc)
             # A reset that discards what had been kept counts it too.
-        partial = 0 if self._state.is_reset else self._decoder.buffered
-        self._owner.stream_consumed(len(data) - kept - partial + self._partial)
-        self._partial = partial
+        consumed = len(data) - kept
+        if self._decoder.buffered != self._partial:
+            before, self._partial = self._partial, 0 if self._state.is_reset else self._decoder.buffered
+            consumed += before - self._partial
+        self._owner.stream_consumed(consumed)
 
     def _take(self, frame: Frame) -> int:
         """Act on one frame; return how many of its bytes wait to be read."""
