@@ -243,7 +243,8 @@ async def _refuse(session: SignalingSession, failure: Exception) -> None:
     level, reason = logging.INFO, str(failure)
     if not isinstance(failure, ConnectError):
         # Not the peer's fault, and none of its business.
-        level = logging.WARNING if isinstance(failure, WebRTCError) else logging.ERROR
+        is_foreseen = isinstance(failure, WebRTCError | anyio.ClosedResourceError)
+        level = logging.WARNING if is_foreseen else logging.ERROR
         reason = "the peer can't make connections at the moment"
     unforeseen = failure if level == logging.ERROR else None
     _logger.log(

@@ -278,7 +278,8 @@ class Stream(ByteStream):
             self._raise(self._untold)
 
     def _raise(self, end: Exception) -> NoReturn:
-        self._untold = None
+        if end is self._untold:
+            self._untold = None
         # A fresh one: each raise has its own traceback.
         raise type(end)(*end.args)
 
