@@ -225,8 +225,8 @@ class Identity:
             return cls(decode(content))
         except IdentityError as exc:
             raise IdentityError(
-                f"{os.fspath(path)} holds no usable private key: {exc}; restore the file, or move it away and let "
-                "Identity.load_or_create() make a new one, which is a new peer id"
+                f"{os.fspath(path)}: {exc} (restore the file; or move it away, and Identity.load_or_create() makes a "
+                "new one, with another peer id)"
             ) from None
 
     @classmethod

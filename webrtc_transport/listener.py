@@ -167,18 +167,8 @@ class Listener(anyio.abc.Listener[Connection]):
         async with session:
             try:
                 connection = await self._answer(session)
-            except Exception as exc:
-                # Of any kind: an engine or a backend may be anybody's.
-                level, reason, code = _verdict(exc)
-                unforeseen = exc if level == logging.ERROR else None
-                _logger.log(
-                    level,
-                    "no connection with %s: %s",
-                    session.remote_peer,
-                    describe(exc),
-                    exc_info=unforeseen,
-                )
-                await tell_failure(session, reason, code)
+            except Exception as exc:  # noqa: BLE001 - an engine or a backend may be anybody's
+                await _refuse(session, exc)
                 return
             if self._is_closed:
                 await connection.aclose()
@@ -248,19 +238,27 @@ def _log_failure(connection: Connection, error: Exception) -> None:
     log_failure(connection.remote_peer, error)
 
 
-def _verdict(failure: Exception) -> tuple[int, str, str]:
-    """How loud it is said here that there is no connection, and what the peer is told: a reason, and its code.
+async def _refuse(session: SignalingSession, failure: Exception) -> None:
+    """Say that there is no connection, here and to the peer."""
+    level, reason = logging.INFO, str(failure)
+    if not isinstance(failure, ConnectError):
+        # Not the peer's fault, and none of its business.
+        is_foreseen = isinstance(failure, WebRTCError | anyio.ClosedResourceError)
+        level = logging.WARNING if is_foreseen else logging.ERROR
+        reason = "the peer can't make connections at the moment"
+    unforeseen = failure if level == logging.ERROR else None
+    _logger.log(
+        level, "no connection with %s: %s", session.remote_peer, describe(failure), exc_info=unforeseen
+    )
+    await tell_failure(session, reason, _error_code(failure))
 
-    The codes are documented with the wire protocol.
-    """
+
+def _error_code(failure: Exception) -> str:
+    """The machine-readable reason for the peer; ``peer-busy`` and the like are documented with the wire protocol."""
     if isinstance(failure, LimitExceeded):
-        return logging.INFO, str(failure), "busy"
+        return "busy"
     if isinstance(failure, InvalidProof):
-        return logging.INFO, str(failure), "invalid-proof"
+        return "invalid-proof"
     if isinstance(failure, InvalidSignal):
-        return logging.INFO, str(failure), "invalid-signal"
-    if isinstance(failure, ConnectError):
-        return logging.INFO, str(failure), "connect-failed"
-    # Not the peer's fault, and none of its business.
-    level = logging.WARNING if isinstance(failure, WebRTCError) else logging.ERROR
-    return level, "the peer can't make connections at the moment", "connect-failed"
+        return "invalid-signal"
+    return "connect-failed"

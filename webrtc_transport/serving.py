@@ -15,7 +15,8 @@ from .task_group import unwrapped
 
 _R = TypeVar("_R", bound=AsyncResource)
 
-_logger = logging.getLogger("libp2p.transport.webrtc")
+_failures = logging.getLogger("libp2p.transport.webrtc")
+_ends = logging.getLogger("libp2p.transport.webrtc.connection")
 
 
 def check_handler(handler: object) -> None:
@@ -26,7 +27,7 @@ def check_handler(handler: object) -> None:
 
 def log_failure(name: object, error: Exception) -> None:
     """Tell the operator, once and with its traceback, that a handler has failed by itself."""
-    _logger.error(
+    _failures.error(
         "the handler of %s raised %s: %s", name, type(error).__name__, describe(error), exc_info=error
     )
 
@@ -49,7 +50,7 @@ async def run_handler(
         async with resource:
             await _called(handler, resource)
     except* (StreamError, ConnectionEnded, anyio.EndOfStream) as group:
-        _logger.info("the handler of %r ended: %s", resource, describe(group))
+        _ends.info("the handler of %r ended: %s", resource, describe(group))
     except* Exception as group:  # noqa: BLE001 - the application's, and a stranger's bytes may bring it about
         failure = unwrapped(group)
     if isinstance(failure, _NotAsync):

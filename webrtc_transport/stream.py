@@ -35,10 +35,8 @@ SMALL_CHUNK: Final = 4096
 fifty times the receive buffer for their objects."""
 
 
-_LIMIT_HINT: Final = (
-    " before it sent anything; it may allow no more (its max_inbound_streams or accept_backlog)"
-)
-"""That a limit was the reason can't be known: a reset has no text."""
+_LIMIT_HINT: Final = " before it sent anything: it gave up, or has too many streams"
+"""Which of them it was can't be known: a reset has no text."""
 
 
 class Stream(ByteStream):
@@ -280,7 +278,8 @@ class Stream(ByteStream):
             self._raise(self._untold)
 
     def _raise(self, end: Exception) -> NoReturn:
-        self._untold = None
+        if end is self._untold:
+            self._untold = None
         # A fresh one: each raise has its own traceback.
         raise type(end)(*end.args)
 
@@ -312,9 +311,11 @@ class Stream(ByteStream):
         except FramingError as exc:
             self._fail(exc)
             # A reset that discards what had been kept counts it too.
-        partial = 0 if self._state.is_reset else self._decoder.buffered
-        self._owner.stream_consumed(len(data) - kept - partial + self._partial)
-        self._partial = partial
+        consumed = len(data) - kept
+        if self._decoder.buffered != self._partial:
+            before, self._partial = self._partial, 0 if self._state.is_reset else self._decoder.buffered
+            consumed += before - self._partial
+        self._owner.stream_consumed(consumed)
 
     def _take(self, frame: Frame) -> int:
         """Act on one frame; return how many of its bytes wait to be read."""

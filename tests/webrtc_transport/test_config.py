@@ -33,6 +33,7 @@ def test_unknown_settings_are_refused():
         ("max_inbound_streams", 40_000),
         ("max_inbound_handshakes", 0),
         ("accept_backlog", 0),
+        ("stalled_stream_timeout", 0),
         ("ice_transport_policy", "some"),
         ("certificate", "a path"),
         ("bind_addresses", ["localhost"]),

@@ -337,4 +337,19 @@ async def test_a_reset_before_anything_came_hints_at_a_limit():
             inbound.reset()
             with pytest.raises(StreamReset) as caught:
                 await stream.receive()
-            assert ("max_inbound_streams" in str(caught.value)) is not bool(answer)
+            assert ("too many streams" in str(caught.value)) is not bool(answer)
+
+
+async def test_the_end_of_what_the_peer_sent_does_not_hide_that_it_has_reset_what_was_sent():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(bytes(1000))
+        inbound = await pair.listener.accept_stream()
+        await inbound.send_eof()
+        inbound.reset()
+        while not stream._state.is_reset:
+            await anyio.sleep(0.001)
+        with pytest.raises(anyio.EndOfStream):
+            await stream.receive()
+        with pytest.raises(StreamReset, match="the peer reset"):
+            await stream.aclose()
