@@ -23,6 +23,10 @@ from .stack import StackEvents
 HANDSHAKE_TIMEOUT: Final = 10.0
 """Seconds from the first check until SCTP stands: js, which is the least patient, gives a dial up by then."""
 
+SILENCE_BEFORE_CHECK: Final = 0.8
+"""Seconds since anything came, after which whatever is sent has ICE check the path: less than the shortest timeout of
+SCTP (RFC 9260, section 16: RTO.Min is 1 s), so that its first retransmission does."""
+
 SendDatagrams = Callable[[Sequence[bytes], Address], None]
 
 
@@ -93,6 +97,7 @@ class DirectPeer(StackEvents):
         self._events: DirectPeerEvents | None = None
         self._is_established = False
         self._is_over = False
+        self._heard_at = driver.now()
         self._deadline = driver.now() + HANDSHAKE_TIMEOUT
         self._timer: TimerHandle | None = None
         self._timer_due = 0.0
@@ -127,7 +132,8 @@ class DirectPeer(StackEvents):
         stack.packet_received(data)
         if dtls.took_data or (dtls.is_connected and not was_connected):
             dtls.took_data = False
-            self._agent.confirm(address, self._driver.now())
+            self._heard_at = self._driver.now()
+            self._agent.confirm(address, self._heard_at)
             if self._agent.events:
                 self._advance()
 
@@ -136,6 +142,11 @@ class DirectPeer(StackEvents):
         address = self._agent.destination(sum(map(len, packets))) if packets else None
         if address is not None:
             self._send(packets, address)
+        now = self._driver.now()
+        if self._is_established and now - self._heard_at >= SILENCE_BEFORE_CHECK:
+            self._heard_at = now
+            self._agent.ask_consent(now)
+            self._advance()
 
     # --- ICE ------------------------------------------------------------------------------------------------------
 

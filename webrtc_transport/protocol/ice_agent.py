@@ -38,6 +38,10 @@ class IceAgent(ABC):
     def destination(self, size: int) -> Address | None:
         """Where ``size`` bytes may be sent now, and count them as sent. None if nowhere."""
 
+    @abstractmethod
+    def ask_consent(self, now: float) -> None:
+        """Tell that the peer is silent though it should answer: an agent that sends checks sends one at once."""
+
     @property
     @abstractmethod
     def selected(self) -> Address | None:

@@ -218,10 +218,7 @@ class ControllingAgent(IceAgent):
         return datagrams
 
     def ask_consent(self, now: float) -> None:
-        """Check the selected path at once: the peer is silent though it should answer.
-
-        If a NAT on the way gave us another address, this is how the peer learns it.
-        """
+        # If a NAT on the way gave us another address, this is how the peer learns it.
         if self._selected is not None and now - self._consent_sent_at >= _HURRIED_CHECK:
             self._selected.next_at = now
             self.handle_timer(now)

@@ -160,6 +160,9 @@ class LiteAgent(IceAgent):
             path.sent += size
         return path.address
 
+    def ask_consent(self, now: float) -> None:
+        """Nothing is done: a lite agent sends no checks."""
+
     @property
     def selected(self) -> Address | None:
         return None if self._selected is None else self._selected.address
