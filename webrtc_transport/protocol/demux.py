@@ -196,6 +196,10 @@ class Demultiplexer(Generic[PeerT]):
         self._by_username[username] = entry
         self._bind(entry, address)
 
+    def peers(self) -> list[PeerT]:
+        """All of them, now."""
+        return list(self._entries)
+
     def established(self, peer: PeerT) -> None:
         """Tell that the handshake of ``peer`` is done: it is displaced by nobody any more."""
         self._half_open.pop(peer, None)

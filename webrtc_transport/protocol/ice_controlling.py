@@ -5,8 +5,6 @@ that has answered is *validated*: DTLS may be sent there at once, while the nomi
 
 A listener that is no lite agent, such as js's, never answers the first check but sends one of its own. It is answered
 and at once followed by a check in return, so that no retransmission has to be waited for (RFC 8445, section 7.3.1.4).
-
-The driver's rule is that of :mod:`.ice_lite`.
 """
 
 from __future__ import annotations
@@ -15,8 +13,9 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from .ice_agent import IceAgent
 from .ice_answers import CheckAnswers
-from .ice_events import ChecksFailed, ConsentExpired, IceEvent, PathSelected, PathValidated
+from .ice_events import ChecksFailed, ConsentExpired, PathSelected, PathValidated
 from .ice_lite import CONSENT_TIMEOUT
 from .limits import MAX_PEER_ADDRESSES
 from .stun_message import (
@@ -74,7 +73,7 @@ class _Path:
         self.sent = 0
 
 
-class ControllingAgent:
+class ControllingAgent(IceAgent):
     """The dialer's end of one connection.
 
     :param remote: where the listener may be: 1 to ``MAX_PEER_ADDRESSES`` addresses, the best first
@@ -93,8 +92,7 @@ class ControllingAgent:
     ) -> None:
         if not 1 <= len(remote) <= MAX_PEER_ADDRESSES:
             raise ValueError(f"1 to {MAX_PEER_ADDRESSES} addresses can be dialed at once, not {len(remote)}")
-        self.events: list[IceEvent] = []
-        self.is_ended = False
+        super().__init__()
         self.mapped_address: Address | None = None
         """Our own address, as the peer sees it."""
         self._username = credentials.username
@@ -119,10 +117,6 @@ class ControllingAgent:
     # --- what comes in ------------------------------------------------------------------------------------------------
 
     def receive(self, message: StunMessage, size: int, address: Address, now: float) -> None:
-        """Take a STUN message from ``address``.
-
-        :param size: bytes of the datagram
-        """
         if self.is_ended:
             return
         if message.kind == MessageKind.BINDING_REQUEST:
@@ -203,33 +197,28 @@ class ControllingAgent:
         path.next_at = self._next_consent(now)
         self.events.append(PathSelected(path.address))
 
-    def accepts(self, address: Address) -> bool:
-        """Whether a datagram that isn't STUN is to be looked at."""
+    def accepts(self, size: int, address: Address) -> bool:  # noqa: ARG002 - what we dialed may be sent to
         path = self._paths.get(address)
         return path is not None and path.is_validated and not self.is_ended
 
     # --- what goes out ------------------------------------------------------------------------------------------------
 
-    @property
-    def destination(self) -> Address | None:
-        """Where to send, or None if no path is validated yet, or any more."""
+    def confirm(self, address: Address, now: float) -> None:
+        """Nothing follows from it: where the listener is, and whether it consents, its answers tell."""
+
+    def destination(self, size: int) -> Address | None:  # noqa: ARG002 - as above
         return None if self._current is None or self.is_ended else self._current.address
 
     @property
     def selected(self) -> Address | None:
-        """The address that was nominated."""
         return None if self._selected is None else self._selected.address
 
     def transmit(self) -> list[tuple[bytes, Address]]:
-        """The checks and answers that are due; they are given once."""
         datagrams, self._answers.outbox = self._answers.outbox, []
         return datagrams
 
     def ask_consent(self, now: float) -> None:
-        """Check the selected path at once: the peer is silent though it should answer.
-
-        If a NAT on the way gave us another address, this is how the peer learns it.
-        """
+        # If a NAT on the way gave us another address, this is how the peer learns it.
         if self._selected is not None and now - self._consent_sent_at >= _HURRIED_CHECK:
             self._selected.next_at = now
             self.handle_timer(now)
@@ -256,7 +245,6 @@ class ControllingAgent:
 
     @property
     def timer(self) -> float | None:
-        """When :meth:`handle_timer` is to be called, or None if not any more."""
         if self.is_ended:
             return None
         due = [path.next_at for path in self._paths.values() if path.next_at is not None]
@@ -269,7 +257,6 @@ class ControllingAgent:
         return self._answered_at + self._consent_timeout
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due at ``now``."""
         if self.is_ended:
             return
         if now >= self._deadline:

@@ -6,17 +6,15 @@ authentic check came is a *validated* path, from which DTLS is taken; the *selec
 That a check is authentic doesn't show that its source receives what is sent there: the password travels in the
 check itself (:mod:`.ufrag`). Until a path is *proven*, by DTLS messages that only who received ours can make, it gets
 no more than three times the bytes that came from it (RFC 9000, section 8, which the libp2p specs refer to).
-
-One rule for every driver: after each call, send what :meth:`LiteAgent.transmit` returns, act on
-:attr:`LiteAgent.events` and empty it, and call :meth:`LiteAgent.handle_timer` at :attr:`LiteAgent.timer`.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from .ice_agent import IceAgent
 from .ice_answers import CheckAnswers
-from .ice_events import ChecksFailed, ConsentExpired, IceEvent, PathSelected, PathValidated
+from .ice_events import ChecksFailed, ConsentExpired, PathSelected, PathValidated
 from .limits import AMPLIFICATION_LIMIT, MAX_PEER_ADDRESSES
 from .stun_message import Address, MessageKind, StunMessage
 from .ufrag import DirectCredentials
@@ -50,7 +48,7 @@ class _Path:
         self.sent = 0
 
 
-class LiteAgent:
+class LiteAgent(IceAgent):
     """The listener's end of one connection.
 
     :param credentials: what the peer's first check said
@@ -64,8 +62,7 @@ class LiteAgent:
         consent_timeout: float = CONSENT_TIMEOUT,
         nomination_timeout: float = NOMINATION_TIMEOUT,
     ) -> None:
-        self.events: list[IceEvent] = []
-        self.is_ended = False
+        super().__init__()
         self._answers = CheckAnswers(credentials.username, credentials.server.password, now)
         self._consent_timeout = consent_timeout
         self._started_at = now
@@ -79,10 +76,7 @@ class LiteAgent:
     # --- checks -----------------------------------------------------------------------------------------------------
 
     def receive(self, message: StunMessage, size: int, address: Address, now: float) -> None:
-        """Take a STUN message from ``address``. Only checks mean something to a lite agent.
-
-        :param size: bytes of the datagram
-        """
+        # Only checks mean something to a lite agent.
         if self.is_ended or message.kind != MessageKind.BINDING_REQUEST:
             return
         if not self._answers.is_authentic(message, size, address, now):
@@ -138,7 +132,6 @@ class LiteAgent:
     # --- what else is sent and received -----------------------------------------------------------------------------
 
     def accepts(self, size: int, address: Address) -> bool:
-        """Whether a datagram that isn't STUN is to be looked at; then its ``size`` counts for what may be sent."""
         path = self._paths.get(address)
         if path is None or self.is_ended:
             return False
@@ -147,11 +140,8 @@ class LiteAgent:
         return True
 
     def confirm(self, address: Address, now: float) -> None:
-        """Tell that DTLS took something authentic from ``address``: the end of a handshake, or data.
-
-        It proves the path, and consent. Once a path is selected, the peer's data show where it is: a peer that
-        nominates but once, and then moves, isn't lost until its next check.
-        """
+        # It proves the path, and consent. Once a path is selected, the peer's data show where it is: a peer that
+        # nominates but once, and then moves, isn't lost until its next check.
         path = self._paths.get(address)
         if path is None or self.is_ended:
             return
@@ -161,7 +151,6 @@ class LiteAgent:
             self._select(path)
 
     def destination(self, size: int) -> Address | None:
-        """Where ``size`` bytes may be sent now, and count them. None if nowhere: they wait for more from the peer."""
         path = self._current
         if path is None or self.is_ended:
             return None
@@ -171,13 +160,14 @@ class LiteAgent:
             path.sent += size
         return path.address
 
+    def ask_consent(self, now: float) -> None:
+        """Nothing is done: a lite agent sends no checks."""
+
     @property
     def selected(self) -> Address | None:
-        """The address that the peer nominated, or moved to."""
         return None if self._selected is None else self._selected.address
 
     def transmit(self) -> list[tuple[bytes, Address]]:
-        """The answers that are due; they are given once."""
         answers, self._answers.outbox = self._answers.outbox, []
         return answers
 
@@ -185,7 +175,6 @@ class LiteAgent:
 
     @property
     def timer(self) -> float | None:
-        """When :meth:`handle_timer` is to be called, or None if not any more."""
         if self.is_ended:
             return None
         if self._selected is None:
@@ -193,7 +182,6 @@ class LiteAgent:
         return self._heard_at + self._consent_timeout
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due at ``now``."""
         timer = self.timer
         if timer is None or now < timer:
             return

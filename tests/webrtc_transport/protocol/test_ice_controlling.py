@@ -99,11 +99,11 @@ class TestChecks:
     def test_an_answer_validates_and_is_followed_by_the_nomination(self):
         agent = dialer()
         [first] = sent(agent)
-        assert agent.destination is None
+        assert agent.destination(1) is None
         answer(agent, first, 0.03)
         assert take(agent) == [PathValidated(SERVER)]
-        assert agent.accepts(SERVER)
-        assert agent.destination == SERVER
+        assert agent.accepts(1, SERVER)
+        assert agent.destination(1) == SERVER
         assert agent.mapped_address == CLIENT
         [nomination] = sent(agent)
         assert nomination.use_candidate
@@ -298,8 +298,8 @@ class TestConsent:
         while not agent.is_ended:
             agent.handle_timer(agent.timer)
         assert take(agent) == [ConsentExpired(CONSENT_TIMEOUT)]
-        assert agent.destination is None
-        assert not agent.accepts(SERVER)
+        assert agent.destination(1) is None
+        assert not agent.accepts(1, SERVER)
 
     def test_a_shorter_timeout_has_checks_enough(self):
         agent = connected(consent_timeout=4)
