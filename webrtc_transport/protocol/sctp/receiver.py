@@ -31,7 +31,14 @@ SACK_DELAY: Final = 0.02
 a sender's round-trip time includes them."""
 
 OVERRUN: Final = 64 * 1024
-"""Bytes that are taken beyond the window: a peer may not have heard yet that it is shut."""
+"""Bytes that are taken beyond the window at most."""
+
+FREE_OVERRUN: Final = OVERRUN // 4
+"""Bytes of it for a peer that may not have heard yet that the window is shut. The others are for the patient."""
+
+PATIENCE: Final = 4
+"""Tries at a shut window that are in vain before one is taken. RFC 9260 (section 6.1) has a sender not count them as
+errors as long as it hears of us; that of libdatachannel does, and after six it ends the association."""
 
 
 _HEADER: Final = DATA_HEADER.size
@@ -75,6 +82,8 @@ class Receiver:
         self._is_urgent = False
         self._unacknowledged = 0
         """Packets."""
+        self._refused = 0
+        """Tries of the peer, in a row, for which there was no room."""
 
     @property
     def cumulative_tsn(self) -> int:
@@ -112,6 +121,7 @@ class Receiver:
             position = end + -length % 4
         if position > begin:
             self.has_data = True
+            self._refused = 0
             self.unread = self._window - self._held - room
             self._cumulative = cumulative
         return position
@@ -128,7 +138,8 @@ class Receiver:
         absolute = self._cumulative + distance
         size = len(payload)
         room = self._window + OVERRUN - self._held - self.unread
-        stream = self._streams.get(stream_id)
+        if self._refused < PATIENCE:
+            room -= OVERRUN - FREE_OVERRUN
         if distance == 1 and not self._ranges.starts and size <= room and not flags & _IMMEDIATE:
             # The path on which nothing is lost.
             self._cumulative = absolute
@@ -138,8 +149,13 @@ class Receiver:
             if distance == 1 and self._ranges.starts:
                 # What the others wait for is taken even when they, with their cost, have used up the window.
                 room += self._window
-            if size > room or not self._mark(absolute, distance):
+            if size > room:
+                self._refused += distance == 1
                 return
+            if not self._mark(absolute, distance):
+                return
+        self._refused = 0
+        stream = self._streams.get(stream_id)
         if stream is None:
             if stream_id >= self._max_streams:
                 # Acknowledged and dropped (section 6.5).
