@@ -1,7 +1,8 @@
 """The receiving half of an association: which TSNs are here, what to acknowledge, and how much more may come.
 
-The window that is announced is what neither waits for its other fragments nor for the application to read it. So a
-slow reader stops the sender, and nothing is ever dropped for want of room but what the peer sent against the window.
+The window that is announced is what neither waits for its other fragments nor for the application to read it, less
+what the interpreter takes for each of them. So a slow reader stops the sender, however small its messages are, and
+nothing is ever dropped for want of room but what the peer sent against the window.
 """
 
 from __future__ import annotations
@@ -40,6 +41,17 @@ PATIENCE: Final = 4
 """Tries at a shut window that are in vain before one is taken. RFC 9260 (section 6.1) has a sender not count them as
 errors as long as it hears of us; that of libdatachannel does, and after six it ends the association."""
 
+MESSAGE_COST: Final = 64
+"""Bytes that an unread message takes beside its payload: an object's header and its place in a queue."""
+
+FREE_SHARE: Final = 4
+"""Up to this part of the window unread messages count their payload alone: owners tell of many messages at once that
+they were read, after so many bytes, and these must be able to come."""
+
+COST_LIMIT: Final = 2
+"""Windows that unread messages may cost beside their payload. Peers count payload alone against the window that we
+announce, so what is under way when it shrinks may be within its rights and cost more than is left."""
+
 
 _HEADER: Final = DATA_HEADER.size
 _unpack: Final = DATA_HEADER.unpack_from
@@ -62,6 +74,8 @@ class Receiver:
         """What arrived whole. The owner takes it away."""
         self.unread = 0
         """Bytes delivered in messages and not consumed yet."""
+        self._cost = 0
+        """What these messages take beside their payload."""
         self.timer: float | None = None
         """When a SACK is due."""
         self.invalid_stream: int | None = None
@@ -93,7 +107,8 @@ class Receiver:
     @property
     def window(self) -> int:
         """Bytes that the peer may have sent and not acknowledged."""
-        return max(0, self._window - self._held - self.unread)
+        cost = self._cost if self.unread > self._window // FREE_SHARE else 0
+        return max(0, self._window - self._held - self.unread - cost)
 
     def receive_messages(self, packet: bytes, position: int) -> int:
         """Take DATA chunks of a packet from ``position`` on, as long as each is the next whole message of its stream.
@@ -104,25 +119,27 @@ class Receiver:
         if self._ranges.starts or size > self._max_message_size:
             return position
         streams, output = self._streams, self.messages.append
-        cumulative, room = self._cumulative, self._window - self._held - self.unread
+        cumulative, room = self._cumulative, self.window
         while size - position > _HEADER:
             kind, flags, length, tsn, stream_id, ssn, ppid = _unpack(packet, position)
             end = position + length
             stream = streams.get(stream_id)
             if (
                 (kind != _DATA or flags != _WHOLE or tsn != (cumulative + 1) & TSN_MASK)
-                or (end > size or length > room or length <= _HEADER)
+                or (end > size or length + MESSAGE_COST > room or length <= _HEADER)
                 or (stream is None or not stream.skip(ssn))
             ):
                 break
             output(MessageReceived(stream_id, ppid, packet[position + _HEADER : end]))
-            room -= length - _HEADER
+            room -= length - _HEADER + MESSAGE_COST
             cumulative += 1
             position = end + -length % 4
         if position > begin:
             self.has_data = True
             self._refused = 0
-            self.unread = self._window - self._held - room
+            cost = MESSAGE_COST * (cumulative - self._cumulative)
+            self.unread += self.window - room - cost
+            self._cost += cost
             self._cumulative = cumulative
         return position
 
@@ -140,6 +157,8 @@ class Receiver:
         room = self._window + OVERRUN - self._held - self.unread
         if self._refused < PATIENCE:
             room -= OVERRUN - FREE_OVERRUN
+        if self._cost > COST_LIMIT * self._window and self.unread > self._window // FREE_SHARE:
+            room = 0
         if distance == 1 and not self._ranges.starts and size <= room and not flags & _IMMEDIATE:
             # The path on which nothing is lost.
             self._cumulative = absolute
@@ -167,8 +186,13 @@ class Receiver:
         stream.add(absolute, flags, ssn, ppid, payload, messages)
         if stream.held != held:
             self._held += stream.held - held
-        for message in messages[count:]:
+        self._count(messages[count:])
+
+    def _count(self, messages: list[MessageReceived]) -> None:
+        """These messages are unread from now on."""
+        for message in messages:
             self.unread += len(message.data)
+            self._cost += MESSAGE_COST
 
     def end_packet(self, now: float) -> None:
         """All chunks of a packet with data were given: decide when to acknowledge them (section 6.2)."""
@@ -180,7 +204,8 @@ class Receiver:
             self.timer = now + SACK_DELAY
 
     def consume(self, size: int, now: float) -> None:
-        """The application has read ``size`` bytes."""
+        """The application has read ``size`` bytes. That they are of one message in so many is all that is known."""
+        self._cost -= self._cost * size // self.unread if self.unread > size else self._cost
         self.unread -= size
         # A window that was (nearly) shut is told of when it is worth the packet (RFC 1122, section 4.2.3.3), or when
         # there is no more to be read that would open it further.
@@ -204,8 +229,7 @@ class Receiver:
                 held = stream.held
                 stream.abandon(last, skipped.get(stream_id), self.messages)
                 self._held += stream.held - held
-        for message in self.messages[count:]:
-            self.unread += len(message.data)
+        self._count(self.messages[count:])
 
     def has_all_until(self, tsn: int) -> bool:
         """Whether everything up to ``tsn`` has arrived."""

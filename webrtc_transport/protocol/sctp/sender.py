@@ -115,6 +115,8 @@ class Sender:
         chunks, count = queue.take(flight.next_tsn, room, allowance)
         if count:
             flight.add(chunks, count, left - queue.size, now)
+            # What stays behind waits for the window, or for a pace that follows from it.
+            self._is_limited = queue.size > 0
         elif flight.is_empty and self.timer is None and queue.has_next:
             # The peer has no room: after a while it gets a chunk nevertheless, to tell whether it has by now (section
             # 6.1, rule A).

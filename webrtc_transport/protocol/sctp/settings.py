@@ -26,7 +26,8 @@ class AssociationSettings:
     """Ours (RFC 8841, section 5)."""
     peer_port: int = 5000
     window: int = 1024 * 1024
-    """What may wait for the application to read it, and for fragments that are missing."""
+    """What may wait for the application to read it, and for fragments that are missing, with what the interpreter takes
+    for each message and fragment."""
     max_message_size: int = 256 * 1024
     """The largest message that is taken from the peer; a larger one ends the association."""
     packet_size: int = BASE_PACKET_SIZE
@@ -43,7 +44,8 @@ class AssociationSettings:
         if self.max_packet_size < self.packet_size:
             raise ValueError("the largest packet is smaller than the first ones")
         if self.window < 2 * self.max_message_size:
-            # Else one message shuts the window, and its last fragments can't come.
+            # One message may wait to be read and the next one arrive: else the first shuts the window for the fragments
+            # of the second, which then come one for each probe of the window.
             raise ValueError("the window must have room for two of the largest messages")
         if not 0 < self.streams <= 65535:  # noqa: PLR2004 - stream ids have 16 bits, and 65535 is reserved
             raise ValueError("an association has between 1 and 65535 streams")

@@ -7,7 +7,7 @@ import pytest
 from tests.links import Pair, Path, blobs, chunk_types
 from webrtc_transport.protocol.sctp.events import InboundStreamsReset, MessageReceived
 from webrtc_transport.protocol.sctp.packet import ChunkType
-from webrtc_transport.protocol.sctp.receiver import OVERRUN
+from webrtc_transport.protocol.sctp.receiver import COST_LIMIT, FREE_SHARE, MESSAGE_COST, OVERRUN
 from webrtc_transport.protocol.sctp.settings import AssociationSettings
 
 KIB = 1024
@@ -168,6 +168,22 @@ class TestWindow:
         settings = AssociationSettings(window=64 * KIB, max_message_size=32 * KIB)
         pair = Pair(Path(loss=0.05, jitter=0.01), settings=(settings, settings)).connect()
         pair.send(pair.a, 1, blobs(5000, 40))
+
+    @pytest.mark.parametrize("size", [1, 30, 300])
+    def test_a_slow_reader_of_small_messages(self, size):
+        settings = AssociationSettings(window=64 * KIB, max_message_size=16 * KIB)
+        pair = Pair(settings=(settings, settings)).connect()
+        pair.b.reads = False
+        messages = blobs(4000, size)
+        for message in messages:
+            pair.a.association.send(1, 53, message)
+        pair.run_for(10.0)
+        most = max(64 * KIB * COST_LIMIT // MESSAGE_COST, 64 * KIB // FREE_SHARE // size)
+        assert len(pair.b.received[1]) <= most + 1
+        for _ in range(600):
+            pair.run_for(0.1)
+            pair.b.association.consume(min(200 * size, pair.b.unread), pair.now)
+        assert pair.b.received[1] == messages
 
     def test_a_slow_reader(self):
         settings = AssociationSettings(window=64 * KIB, max_message_size=16 * KIB)

@@ -4,10 +4,13 @@ import pytest
 
 from webrtc_transport.protocol.sctp.packet import ChunkType, encode_chunk
 from webrtc_transport.protocol.sctp.receiver import (
+    COST_LIMIT,
     FREE_OVERRUN,
+    FREE_SHARE,
     MAX_DISTANCE,
     MAX_GAP_BLOCKS,
     MAX_RANGES,
+    MESSAGE_COST,
     OVERRUN,
     PATIENCE,
     SACK_DELAY,
@@ -95,6 +98,14 @@ class TestWindow:
         receiver.consume(1500, 0.0)
         assert receiver.window == WINDOW - 500
 
+    def test_and_what_each_message_takes(self, receiver):
+        give(receiver, *range(100, 160), size=100)
+        assert receiver.window == WINDOW - 6000 - 60 * MESSAGE_COST
+        receiver.consume(3000, 0.0)
+        assert receiver.window == WINDOW - 3000 - 30 * MESSAGE_COST
+        receiver.consume(3000, 0.0)
+        assert receiver.window == WINDOW
+
     def test_it_never_becomes_negative(self, receiver):
         give(receiver, *range(100, 115), size=1000)
         assert receiver.window == 0
@@ -133,8 +144,40 @@ class TestWindow:
         receiver.sack()
         receiver.consume(1000, 1.0)
         assert receiver.timer is None
-        receiver.consume(4000, 2.0)
+        receiver.consume(4000, 1.5)
+        assert receiver.timer is None
+        receiver.consume(600, 2.0)
         assert receiver.timer == 2.0
+
+    @pytest.mark.parametrize("size", [1, 10, 100])
+    def test_small_messages_count_what_they_take(self, size):
+        receiver = Receiver(0, 100_000, 50_000, 10)
+
+        def give_while(condition, begin):
+            tsn = begin
+            while tsn < 60_000 and condition():
+                receiver.receive(tsn, 3, 1, tsn & 0xFFFF, 53, bytes(size))
+                receiver.end_packet(0.0)
+                tsn += 1
+            return tsn
+
+        count = give_while(lambda: receiver.window, 0)
+        assert receiver.unread <= max(100_000 // FREE_SHARE, 100_000 * size // (size + MESSAGE_COST)) + size
+        # A peer that heard of it too late, or doesn't mind.
+        give_while(lambda: True, count)
+        cost = receiver.unread // size * MESSAGE_COST
+        assert cost <= max(COST_LIMIT * 100_000, 100_000 // FREE_SHARE // size * MESSAGE_COST) + MESSAGE_COST
+        receiver.consume(receiver.unread, 0.0)
+        assert receiver.window == 100_000
+
+    @pytest.mark.parametrize("size", [1, 10, 100])
+    def test_an_owner_that_returns_an_eighth_at_a_time_gets_as_much(self, size):
+        receiver = Receiver(0, 100_000, 50_000, 10)
+        tsn = 0
+        while receiver.unread < 100_000 // 8:
+            assert receiver.window
+            receiver.receive(tsn, 3, 1, tsn & 0xFFFF, 53, bytes(size))
+            tsn += 1
 
     def test_or_when_no_more_can_be_read(self, receiver):
         receiver = Receiver(100, WINDOW, 9000, 10)

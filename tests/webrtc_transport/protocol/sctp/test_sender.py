@@ -279,3 +279,26 @@ def test_a_peer_that_takes_parts_of_packets(sender, gaps):
     sack(sender, 108)
     assert sender.is_idle
     assert sender.flight_size == 0
+
+
+class TestGrowth:
+    """The window grows if it, or the pace that follows from it, has kept more from being sent."""
+
+    def test_what_waits_for_its_pace_counts(self, sender):
+        put(sender, 10)
+        fill(sender, packets=2)
+        sack(sender, 101)
+        assert sender.congestion.window == 100_000 + 2 * 1132
+
+    def test_an_application_that_sends_little_does_not(self, sender):
+        put(sender, 2)
+        fill(sender)
+        sack(sender, 101)
+        assert sender.congestion.window == 100_000
+
+    def test_a_peer_that_takes_little_does_not(self, sender):
+        sender.peer_window = 2500
+        put(sender, 10)
+        fill(sender)
+        sack(sender, 101, window=2500)
+        assert sender.congestion.window == 100_000
