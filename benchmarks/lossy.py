@@ -32,7 +32,9 @@ def measure(sender: Peer, receiver: Peer, links: object, size: int, seed: int, *
     """Seconds for ``size`` bytes."""
     link = Link(links, seed=seed, queue=QUEUE, **path)
     try:
-        connect(sender, receiver, ours=[peer for peer in (sender, receiver) if peer.kind == NATIVE], link=link)
+        connect(
+            sender, receiver, ours=[peer for peer in (sender, receiver) if peer.kind == NATIVE], link=link
+        )
         result = sender.call("send", channels=1, bytes=size, size=MESSAGE, timeout=TIMEOUT)
         sender.call("close")
         receiver.call("close")

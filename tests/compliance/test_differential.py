@@ -138,7 +138,9 @@ class Run:
                 own, other = model.sides[end], model.sides[1 - end]
                 if model.is_reset:
                     assert other.sent.startswith(own.received)
-                    assert own.outcome in ({"", "StreamReset"} if not other.is_ended else {"", "StreamReset", "end"})
+                    assert own.outcome in (
+                        {"", "StreamReset"} if not other.is_ended else {"", "StreamReset", "end"}
+                    )
                 elif not own.is_closed:
                     assert own.outcome == "end"
                     assert own.received == other.sent

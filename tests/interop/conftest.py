@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from tests.interop.runtimes import ENGINES, FOREIGN, Link, connect, running_links, running_peer
+from tests.interop.runtimes import ENGINES, FOREIGN, running_links, running_peer
 from tests.namespaces import network_namespace
 
 
@@ -30,9 +30,7 @@ def foreign(request, namespace):
 def engines(namespace):
     """Our engines, by name, each in a process of its own."""
     with contextlib.ExitStack() as stack:
-        yield {
-            name: stack.enter_context(running_peer(f"engine-{name}", namespace)) for name in ENGINES
-        }
+        yield {name: stack.enter_context(running_peer(f"engine-{name}", namespace)) for name in ENGINES}
 
 
 @pytest.fixture

@@ -42,7 +42,9 @@ def test_transfers_each_way(native, foreign, we_offer, rough_link):
 def test_a_blackout_amid_a_transfer(native, foreign, rough_link):
     link = rough_link(loss=0.0)
     connect(native, foreign, ours=(native,), link=link)
-    transfers = [(peer, peer.start("send", channels=1, bytes=512 * KIB, size=MESSAGE)) for peer in (native, foreign)]
+    transfers = [
+        (peer, peer.start("send", channels=1, bytes=512 * KIB, size=MESSAGE)) for peer in (native, foreign)
+    ]
     link.change(loss=1.0)
     time.sleep(1)
     link.change(loss=0.0)

@@ -16,13 +16,17 @@ class AiortcChannel(Channel):
         if channel.readyState == "open":
             self.opened.set()
         channel.on("open", self.opened.set)
-        channel.on("message", lambda data: self.deliver(data))
+        channel.on("message", self._received)
         channel.on("bufferedamountlow", self.drained.set)
         channel.on("close", lambda: self.inbox.put_nowait(None))
 
     @property
     def buffered(self):
         return self._channel.bufferedAmount
+
+    def _received(self, data):
+        # Who takes it may change after this object is made.
+        self.deliver(data)
 
     def send(self, data):
         self._channel.send(data)
