@@ -26,7 +26,7 @@ from ..protocol.sctp.events import (
     MessageReceived,
     OutboundStreamsReset,
 )
-from ..protocol.sctp.settings import AssociationSettings
+from ..protocol.sctp.settings import CONGESTION_CONTROLS, AssociationSettings, packet_size_in
 from ..protocol.sdp import DEFAULT_MAX_MESSAGE_SIZE, SessionDescription
 from .dtls import (
     FIRST_RETRANSMISSION,
@@ -89,7 +89,12 @@ class NativeStack(Stack, ChannelOwner):
         self._events = events
         window = settings.config.receive_buffer
         self._association = Association(
-            AssociationSettings(window=window, max_message_size=min(DEFAULT_MAX_MESSAGE_SIZE, window // 2))
+            AssociationSettings(
+                window=window,
+                max_message_size=min(DEFAULT_MAX_MESSAGE_SIZE, window // 2),
+                max_packet_size=packet_size_in(settings.config.max_packet_size),
+                congestion=CONGESTION_CONTROLS[settings.config.congestion_control],
+            )
         )
         self._channels: dict[int, NativeChannel] = {}
         self._early: list[tuple[int, int, bytes]] = []

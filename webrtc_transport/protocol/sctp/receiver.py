@@ -110,7 +110,8 @@ class Receiver:
         if self._ranges.starts or size > self._max_message_size:
             return position
         streams, output = self._streams, self.messages.append
-        cumulative, room = self._cumulative, self.window
+        cumulative, window = self._cumulative, self.window
+        room = window
         while size - position > _HEADER:
             kind, flags, length, tsn, stream_id, ssn, ppid = _unpack(packet, position)
             end = position + length
@@ -128,7 +129,7 @@ class Receiver:
         if position > begin:
             self.has_data = True
             cost = MESSAGE_COST * (cumulative - self._cumulative)
-            self.unread += self.window - room - cost
+            self.unread += window - room - cost
             self._cost += cost
             self._cumulative = cumulative
         return position
