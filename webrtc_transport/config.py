@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, S
 
 from .protocol.certificate import Certificate
 from .protocol.ice_url import IceUrl, parse_ice_url
+from .protocol.sctp.settings import BASE_DATAGRAM_SIZE, MAX_DATAGRAM_SIZE, CongestionName
 
 
 def _as_tuple(value: str | Sequence[str]) -> tuple[str, ...]:
@@ -126,6 +127,15 @@ class TransportConfig(BaseModel):
     receive_buffer: int = Field(default=1024 * 1024, ge=64 * 1024)
     """Unread bytes that a connection holds before it takes no more from the network. Frames that have not arrived whole
     count too."""
+
+    congestion_control: CongestionName = "cubic"
+    """How the engine ``native`` finds its rate. ``cubic`` (RFC 9438) and ``newreno`` (RFC 9260) share a path fairly,
+    and slow down for each lost packet; ``model`` estimates the path's rate and round trip instead, which is many times
+    faster where packets get lost at random, and takes more than its share beside others where queues are short."""
+
+    max_packet_size: int = Field(default=MAX_DATAGRAM_SIZE, ge=BASE_DATAGRAM_SIZE, le=65_507)
+    """The largest UDP payload that the engine ``native`` tries on the path. It begins with 1200 bytes, and raises that
+    by probes (RFC 8899), which put nothing else at risk; 1200 leaves it at that."""
 
     send_buffer: int = Field(default=256 * 1024, ge=32 * 1024)
     """Unsent bytes that a stream holds before ``send()`` waits."""

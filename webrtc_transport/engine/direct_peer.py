@@ -9,6 +9,7 @@ from typing import Final
 from OpenSSL import SSL
 
 from ..abc import ChannelEvents, EngineChannel, PeerStatistics
+from ..config import TransportConfig
 from ..errors import ConnectionLost, ConnectTimeout, IceFailed
 from ..protocol.ice_agent import IceAgent
 from ..protocol.ice_events import ChecksFailed, ConsentExpired, PathValidated
@@ -68,7 +69,6 @@ class DirectPeer(StackEvents):
     :param fingerprints: of which the peer's certificate has to have one; None at the listener, who can't know it
     :param accept: gives the events of this connection. A listener is asked when DTLS begins, a dialer at once.
     :param on_gone: told once, whatever ends it
-    :param window: bytes that may lie unread here before the peer has to wait
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class DirectPeer(StackEvents):
         fingerprints: Sequence[Fingerprint] | None,
         accept: Callable[[DirectPeer], DirectPeerEvents],
         on_gone: Callable[[DirectPeer], None],
-        window: int,
+        config: TransportConfig,
     ) -> None:
         self._driver = driver
         self._agent = agent
@@ -90,7 +90,7 @@ class DirectPeer(StackEvents):
         self._fingerprints = fingerprints
         self._accept = accept
         self._on_gone = on_gone
-        self._window = window
+        self._config = config
         self._is_server = fingerprints is None
         self._dtls: _Dtls | None = None
         self._stack: NativeStack | None = None
@@ -121,10 +121,9 @@ class DirectPeer(StackEvents):
             # Of a peer that doesn't begin with a handshake, nothing is known and nothing can be read.
             if not self._is_server or not is_handshake(data):
                 return
-            self._events = self._accept(self)
-            if self._is_over:
-                return
-            self._begin()
+            self._admit()
+        if self._stack is None:
+            return
         stack, dtls = self._stack, self._dtls
         assert stack is not None
         assert dtls is not None
@@ -194,6 +193,12 @@ class DirectPeer(StackEvents):
 
     # --- DTLS and SCTP --------------------------------------------------------------------------------------------
 
+    def _admit(self) -> None:
+        """Begin DTLS, unless the owner has closed this connection when he was asked."""
+        self._events = self._accept(self)
+        if not self._is_over:
+            self._begin()
+
     def _begin(self) -> None:
         self._dtls = _Dtls(self._context, is_server=self._is_server, fingerprints=self._fingerprints)
         # The size that the specification puts into both descriptions, which are never exchanged.
@@ -204,7 +209,7 @@ class DirectPeer(StackEvents):
             self,
             is_server=self._is_server,
             max_message_size=MAX_FRAME_LENGTH,
-            window=self._window,
+            config=self._config,
         )
         self._stack.start()
 

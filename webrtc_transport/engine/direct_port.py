@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 from OpenSSL import SSL
 
+from ..config import TransportConfig
 from ..errors import LimitExceeded
 from ..protocol.demux import Demultiplexer, DropReason, Newcomer
 from ..protocol.ice_controlling import ControllingAgent
-from ..protocol.ice_lite import CONSENT_TIMEOUT, LiteAgent
+from ..protocol.ice_lite import LiteAgent
 from ..protocol.limits import MAX_DIRECT_PEERS
 from ..protocol.sdp import Fingerprint
 from ..protocol.stun import PacketKind, classify
@@ -29,8 +30,6 @@ class DirectListenerPort:
     :param context: for DTLS, with the certificate whose hash the listener announces
     :param accept: called when a newcomer has begun DTLS; gives the events of its connection
     :param gater: asked with the address of a newcomer before anything is computed for it
-    :param window: bytes that may lie unread in one connection
-    :param liveness_timeout: seconds of silence after which a connection is lost
     :raises OSError: if the address can't be bound
     """
 
@@ -42,16 +41,14 @@ class DirectListenerPort:
         *,
         context: SSL.Context,
         accept: Callable[[DirectPeer], DirectPeerEvents],
-        window: int,
+        config: TransportConfig,
         gater: Callable[[Address], bool] | None = None,
         max_peers: int = MAX_DIRECT_PEERS,
-        liveness_timeout: float = CONSENT_TIMEOUT,
     ) -> None:
         self._driver = driver
         self._context = context
         self._accept = accept
-        self._window = window
-        self._liveness_timeout = liveness_timeout
+        self._config = config
         self._demux: Demultiplexer[DirectPeer] = Demultiplexer(driver.now(), gater=gater, max_peers=max_peers)
         self._udp = UdpPort(driver, host, self._datagram_received, port=port)
 
@@ -107,13 +104,13 @@ class DirectListenerPort:
     def _make_peer(self, credentials: DirectCredentials, now: float) -> DirectPeer:
         return DirectPeer(
             self._driver,
-            LiteAgent(credentials, now, consent_timeout=self._liveness_timeout),
+            LiteAgent(credentials, now, consent_timeout=self._config.liveness_timeout),
             self._udp.send_batch,
             context=self._context,
             fingerprints=None,
             accept=self._accept,
             on_gone=self._demux.forget,
-            window=self._window,
+            config=self._config,
         )
 
 
@@ -126,8 +123,6 @@ class DirectDialPort:
     :param context: for DTLS, with a certificate of ours
     :param fingerprints: of which the listener's certificate has to have one
     :param events: of the connection
-    :param window: bytes that may lie unread
-    :param liveness_timeout: seconds of silence after which the connection is lost
     :raises OSError: if no socket can be bound
     """
 
@@ -141,19 +136,18 @@ class DirectDialPort:
         context: SSL.Context,
         fingerprints: Sequence[Fingerprint],
         events: DirectPeerEvents,
-        window: int,
-        liveness_timeout: float = CONSENT_TIMEOUT,
+        config: TransportConfig,
     ) -> None:
         self._udp = UdpPort(driver, host, self._datagram_received)
         self.peer = DirectPeer(
             driver,
-            ControllingAgent(credentials, remote, driver.now(), consent_timeout=liveness_timeout),
+            ControllingAgent(credentials, remote, driver.now(), consent_timeout=config.liveness_timeout),
             self._udp.send_batch,
             context=context,
             fingerprints=fingerprints,
             accept=lambda _peer: events,
             on_gone=lambda _peer: self._udp.close(),
-            window=window,
+            config=config,
         )
 
     @property

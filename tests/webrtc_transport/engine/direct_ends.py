@@ -2,6 +2,7 @@
 
 from tests.compliance.engine_ends import CERTIFICATES
 from tests.webrtc_transport.engine.virtual_driver import VirtualDriver
+from webrtc_transport import TransportConfig
 from webrtc_transport.abc import ChannelEvents
 from webrtc_transport.engine.direct_peer import DirectPeer, DirectPeerEvents
 from webrtc_transport.engine.dtls import make_context
@@ -15,7 +16,7 @@ from webrtc_transport.protocol.ufrag import Flow, new_credentials
 SERVER, CLIENT, MOVED = ("192.0.2.1", 4001), ("198.51.100.7", 50000), ("198.51.100.7", 50001)
 CONTEXTS = tuple(make_context(certificate) for certificate in CERTIFICATES)
 FINGERPRINTS = tuple(Fingerprint("sha-256", certificate.fingerprint()) for certificate in CERTIFICATES)
-WINDOW = 256 * 1024
+CONFIG = TransportConfig(receive_buffer=256 * 1024)
 
 
 class Messages(ChannelEvents):
@@ -97,7 +98,7 @@ class DirectWire:
             fingerprints=fingerprints,
             accept=accept,
             on_gone=self.gone.append,
-            window=WINDOW,
+            config=CONFIG,
         )
 
     def _accept(self, _peer):

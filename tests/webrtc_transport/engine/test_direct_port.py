@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.compliance.engine_ends import CERTIFICATES
-from tests.webrtc_transport.engine.direct_ends import CONTEXTS, FINGERPRINTS, WINDOW, End
+from tests.webrtc_transport.engine.direct_ends import CONFIG, CONTEXTS, FINGERPRINTS, End
 from tests.webrtc_transport.protocol.ice_checks import check
 from webrtc_transport.engine.direct_port import DirectDialPort, DirectListenerPort
 from webrtc_transport.engine.driver import AsyncioDriver
@@ -31,7 +31,7 @@ class Place:
         self.inbound = []
         self.dials = []
         self.listener = DirectListenerPort(
-            driver, host, 0, context=CONTEXTS[0], accept=self._accept, window=WINDOW, **settings
+            driver, host, 0, context=CONTEXTS[0], accept=self._accept, config=CONFIG, **settings
         )
 
     def _accept(self, _peer):
@@ -48,7 +48,7 @@ class Place:
             context=CONTEXTS[1],
             fingerprints=[fingerprint],
             events=end,
-            window=WINDOW,
+            config=CONFIG,
         )
         self.dials.append(port)
         return end

@@ -4,7 +4,8 @@ In come packets, messages to send, and the time; out go packets, events, and whe
 driver: after calls that change something, send what :meth:`Association.transmit` returns, then act on
 :attr:`Association.events` and empty it, and call :meth:`Association.handle_timer` when :attr:`Association.timer`
 says so. A driver that drains a socket calls ``receive`` for each packet and ``transmit`` once: that makes one
-acknowledgement, and one look at what has happened, for all of them.
+acknowledgement for all of them. What :meth:`Association.receive` brought is among the events at once; all else that
+happened is by the next ``transmit``.
 
 Both ends of a data-channel association send INIT, so the set-up knows no client and no server. The states, and what
 leads from one to the next, are in :mod:`.states`.
@@ -19,10 +20,10 @@ from .events import BytesSent, Event, InboundStreamsReset, OutboundStreamsReset
 from .inbound import Inbound
 from .lifecycle import Lifecycle
 from .packet import CauseCode
-from .receiver import Receiver
 from .sender import MAX_TIMEOUTS, Sender
 from .settings import AssociationSettings
 from .states import SENDING, SETTING_UP, State
+from .stream_reset import StreamResetter
 from .transmitter import Transmitter
 
 
@@ -34,7 +35,7 @@ class Association:
 
     def __init__(self, settings: AssociationSettings, *, random: Callable[[int], bytes] = os.urandom) -> None:
         self.events: list[Event] = []
-        """What has happened up to the last :meth:`transmit`. The owner takes it away."""
+        """What has happened. The owner takes it away."""
         self._has_reported_end = False
         tsn = int.from_bytes(random(4))
         self._sender = Sender(tsn, settings.congestion(settings.packet_size))
@@ -146,6 +147,7 @@ class Association:
         """Take a packet. One that is malformed, or isn't for this association, is ignored."""
         if self._lifecycle.ended is None:
             self._inbound.receive(packet, now)
+            self._report()
 
     # --- time, and packets out ------------------------------------------------------------------------------------
 
@@ -178,9 +180,9 @@ class Association:
             self._lifecycle.fail(CauseCode.USER_INITIATED_ABORT, failure)
 
     def transmit(self, now: float) -> list[bytes]:
-        """The packets to be sent now; and :attr:`events` has all that has happened."""
+        """The packets to be sent now."""
         receiver, transmitter = self._inbound.receiver, self._transmitter
-        self._report_inbound()
+        self._report()
         if receiver is None or self.is_ended:
             return transmitter.take_packets()
         is_sending = self.state in SENDING
@@ -203,25 +205,26 @@ class Association:
 
     # --- events ---------------------------------------------------------------------------------------------------
 
-    def _report_inbound(self) -> None:
+    def _report(self) -> None:
         """Turn what the parts have to tell into events."""
         inbound, lifecycle = self._inbound, self._lifecycle
         if inbound.established is not None:
             self.events.append(inbound.established)
             inbound.established = None
-        if inbound.receiver is not None:
-            if inbound.receiver.messages:
-                self.events += inbound.receiver.messages
-                inbound.receiver.messages.clear()
+        if inbound.receiver is not None and inbound.receiver.messages:
+            self.events += inbound.receiver.messages
+            inbound.receiver.messages.clear()
+        resetter = inbound.resetter
+        if resetter is not None and (resetter.deferred or resetter.inbound_reset or resetter.outbound_reset):
             # After the messages, which precede the end of their stream.
-            self._report_resets(inbound.receiver)
+            self._report_resets(resetter)
         if lifecycle.ended is not None and not self._has_reported_end:
             self.events.append(lifecycle.ended)
             self._has_reported_end = True
 
-    def _report_resets(self, receiver: Receiver) -> None:
-        resetter = self._inbound.resetter
-        assert resetter is not None
+    def _report_resets(self, resetter: StreamResetter) -> None:
+        receiver = self._inbound.receiver
+        assert receiver is not None
         resetter.check_deferred()
         if resetter.inbound_reset:
             for stream_id in resetter.inbound_reset:

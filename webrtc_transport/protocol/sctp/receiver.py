@@ -119,7 +119,8 @@ class Receiver:
         if self._ranges.starts or size > self._max_message_size:
             return position
         streams, output = self._streams, self.messages.append
-        cumulative, room = self._cumulative, self.window
+        cumulative, window = self._cumulative, self.window
+        room = window
         while size - position > _HEADER:
             kind, flags, length, tsn, stream_id, ssn, ppid = _unpack(packet, position)
             end = position + length
@@ -138,7 +139,7 @@ class Receiver:
             self.has_data = True
             self._refused = 0
             cost = MESSAGE_COST * (cumulative - self._cumulative)
-            self.unread += self.window - room - cost
+            self.unread += window - room - cost
             self._cost += cost
             self._cumulative = cumulative
         return position

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
-from .congestion import CongestionControl, Cubic
+from .congestion import CongestionControl, Cubic, NewReno
+from .congestion_model import Model
 
-BASE_PACKET_SIZE: Final = 1160
-"""Bytes of a packet that any path carries: what fits into a UDP payload of 1200 beside DTLS (37 bytes)."""
+DTLS_OVERHEAD: Final = 37
+"""Bytes of a DTLS 1.2 record beside its content: header (13), explicit nonce (8) and tag (16)."""
 
-MAX_PACKET_SIZE: Final = 1432
-"""Bytes of a packet in an Ethernet frame: 1500 less IPv4 (20), UDP (8) and DTLS (37), in whole words."""
+BASE_DATAGRAM_SIZE: Final = 1200
+"""Bytes of a UDP payload that any path carries (RFC 8831, section 5)."""
+
+MAX_DATAGRAM_SIZE: Final = 1472
+"""Bytes of a UDP payload in an Ethernet frame: 1500 less IPv4 (20) and UDP (8)."""
+
+
+def packet_size_in(datagram_size: int) -> int:
+    """The largest SCTP packet in a UDP payload of so many bytes: less DTLS, in whole words."""
+    return (datagram_size - DTLS_OVERHEAD) // 4 * 4
+
+
+BASE_PACKET_SIZE: Final = packet_size_in(BASE_DATAGRAM_SIZE)
+MAX_PACKET_SIZE: Final = packet_size_in(MAX_DATAGRAM_SIZE)
+
+CongestionName = Literal["cubic", "newreno", "model"]
+
+CONGESTION_CONTROLS: Final[Mapping[CongestionName, Callable[[int], CongestionControl]]] = {
+    "cubic": Cubic,
+    "newreno": NewReno,
+    "model": Model,
+}
+"""What can be chosen by name: CUBIC (RFC 9438), NewReno (RFC 9260, section 7.2), a model of the path."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ class Adversary:
             + len(receiver._streams)
             + receiver._held // 64
             + len(sender._flight._scoreboard)
-            + len(resetter._deferred)
+            + len(resetter.deferred)
             + len(association._transmitter._packets)
             + len(association._transmitter._chunks)
             + len(association.events)

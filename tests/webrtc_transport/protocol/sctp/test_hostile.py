@@ -215,7 +215,7 @@ class TestBounds:
             victim.arrive(heartbeat, echo, encode_chunk(ChunkType.RE_CONFIG, request))
         assert len(association._transmitter._packets) <= MAX_CONTROL_CHUNKS
         assert len(association._transmitter._chunks) <= MAX_CONTROL_CHUNKS + 1
-        assert len(association._inbound.resetter._deferred) <= 500
+        assert len(association._inbound.resetter.deferred) <= 500
         assert sum(map(len, association.transmit(0.0))) < 32 * 1024
 
     def test_forward_tsn_with_many_streams_costs_little(self, victim):
