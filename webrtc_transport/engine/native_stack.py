@@ -1,14 +1,15 @@
 """DTLS by OpenSSL and SCTP of our own, driven without a task, queue or timer per packet.
 
 A packet goes from the socket through DTLS and SCTP to its channel in one call. What there is to send after a batch of
-packets, or after calls of the application, is sent once, at the end of the event loop's turn.
+packets is sent once, at the end of the event loop's turn. A message of the application leaves at once if nothing is
+under way; else it waits for the end of the turn, and a little longer while others follow it into the same packet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from OpenSSL import SSL
 
@@ -33,6 +34,12 @@ from .dtls_handshake import DtlsHandshake
 from .peer import IcePeer
 from .stack import SendPackets, Stack, StackEvents
 from .stream_ids import MAX_STREAMS
+
+PACKET_WORTH: Final = 1024
+"""Bytes of messages that are worth a packet of their own: no more are waited for."""
+
+MAX_TURNS: Final = 16
+"""Turns of the loop, of some 10 µs each, that messages wait for others to share their packet."""
 
 
 class NativeEngine(Engine):
@@ -102,13 +109,17 @@ class NativeStack(Stack):
             self._association,
             is_server=is_server,
             max_message_size=max_message_size,
-            wake=self._wake,
+            wake=self._message_queued,
             on_channel=events.on_channel,
             on_failed=self._end,
         )
         self._is_established = False
         self._is_closed = False
-        self._is_flushing = False
+        self._is_awake = False
+        """Whether a flush is due."""
+        self._has_new = False
+        """Whether a message was queued in this turn."""
+        self._turns = 0
         self._timer: TimerHandle | None = None
         self._timer_due = 0.0
         self._bytes_sent = self._bytes_received = self._packets_sent = self._packets_received = 0
@@ -132,8 +143,14 @@ class NativeStack(Stack):
             self._end(ConnectionClosed("the peer closed the connection"))
             return
         if content:
-            self._association.receive(content, self._now())
-            self._wake()
+            association, now = self._association, self._now()
+            association.receive(content, now)
+            if association.events:
+                self._dispatch()
+            if association.has_output(now):
+                self._wake()
+            elif not self._is_awake:
+                self._arm_timer()
         elif is_handshake(data):
             # The peer is still at its last flight, and so lacks ours.
             self._output(self._dtls.repeat_flight())
@@ -193,12 +210,36 @@ class NativeStack(Stack):
 
     def _wake(self) -> None:
         """Have everything sent at the end of this turn of the loop."""
-        if not self._is_flushing:
-            self._is_flushing = True
-            self._driver.call_soon(self._flush)
+        if not self._is_awake:
+            self._is_awake = True
+            self._driver.call_soon(self._end_turn)
+
+    def _message_queued(self) -> None:
+        self._has_new = True
+        if not self._is_awake and not self._association.in_flight and self._is_established:
+            self._flush()
+        else:
+            self._wake()
+
+    def _end_turn(self) -> None:
+        association = self._association
+        if (
+            self._has_new
+            and association.in_flight
+            and association.queued < PACKET_WORTH
+            and self._turns < MAX_TURNS
+        ):
+            # Whoever sends small messages has most likely not sent the last of them.
+            self._has_new = False
+            self._turns += 1
+            self._driver.call_soon(self._end_turn)
+            return
+        self._is_awake = False
+        self._flush()
 
     def _flush(self) -> None:
-        self._is_flushing = False
+        self._has_new = False
+        self._turns = 0
         if self._is_closed or not self._dtls.is_connected:
             return
         try:
@@ -208,6 +249,9 @@ class NativeStack(Stack):
             return
         if self._association.events:
             self._dispatch()
+            if self._association.queued:
+                # What left made room: the pace allows for more before a timer of the loop could say so.
+                self._wake()
         self._arm_timer()
 
     def _transmit(self) -> None:
@@ -246,8 +290,7 @@ class NativeStack(Stack):
                 channels.bytes_sent(event.stream_id, event.size)
             else:
                 self._dispatch_rare(event)
-        # Handlers may have queued more.
-        self._wake()
+                self._wake()
 
     def _dispatch_rare(self, event: Established | InboundStreamsReset | OutboundStreamsReset | Ended) -> None:
         match event:

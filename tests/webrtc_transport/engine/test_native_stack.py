@@ -24,7 +24,8 @@ def test_it_is_selected_by_name():
 @pytest.mark.anyio
 async def test_a_reader_that_never_reads_holds_its_sender_to_the_window():
     window, send_buffer = 256 * KIB, 64 * KIB
-    settings = config(receive_buffer=window, send_buffer=send_buffer)
+    # Nobody will acknowledge the ends of these streams, so nobody waits for it long.
+    settings = config(receive_buffer=window, send_buffer=send_buffer, fin_ack_timeout=0.1)
     async with connected(engine=NativeEngine(), dialer_settings=settings, listener_settings=settings) as pair:
         stream = await pair.dialer.open_stream()
         await stream.send(b"begin")

@@ -105,6 +105,21 @@ class Association:
         return self._sender.queue.size
 
     @property
+    def in_flight(self) -> int:
+        """Bytes of messages that were sent and not acknowledged."""
+        return self._sender.flight_size
+
+    def has_output(self, now: float) -> bool:
+        """Whether :meth:`transmit` may have something to send after :meth:`receive`, if all its events are messages.
+
+        Most packets call for nothing: an acknowledgement waits for company.
+        """
+        receiver = self._inbound.receiver
+        if receiver is None or self.is_ended or self._sender.has_more or self._transmitter.has_control:
+            return True
+        return receiver.timer is not None and now >= receiver.timer
+
+    @property
     def smoothed_rtt(self) -> float | None:
         """Seconds."""
         return self._sender.rto.smoothed

@@ -105,6 +105,11 @@ class Transmitter:
 
     # --- packets --------------------------------------------------------------------------------------------------
 
+    @property
+    def has_control(self) -> bool:
+        """Whether there is anything but data and acknowledgements to be sent."""
+        return bool(self._chunks or self._packets)
+
     def take_packets(self) -> list[bytes]:
         """What is to be sent as it is."""
         packets, self._packets = self._packets, []
