@@ -117,16 +117,13 @@ class DirectPeer(StackEvents):
         """A datagram arrived that isn't STUN."""
         if self._is_over or not self._agent.accepts(len(data), address):
             return
-        if self._stack is None:
-            # Of a peer that doesn't begin with a handshake, nothing is known and nothing can be read.
-            if not self._is_server or not is_handshake(data):
-                return
-            self._admit()
-        if self._stack is None:
-            return
+        if self._stack is None and self._is_server and is_handshake(data):
+            self._events = self._accept(self)
+            self._begin()
         stack, dtls = self._stack, self._dtls
-        assert stack is not None
-        assert dtls is not None
+        if stack is None or dtls is None:
+            # Who doesn't begin with a handshake has nothing that can be read.
+            return
         was_connected = dtls.is_connected
         stack.packet_received(data)
         if dtls.took_data or (dtls.is_connected and not was_connected):
@@ -193,13 +190,9 @@ class DirectPeer(StackEvents):
 
     # --- DTLS and SCTP --------------------------------------------------------------------------------------------
 
-    def _admit(self) -> None:
-        """Begin DTLS, unless the owner has closed this connection when he was asked."""
-        self._events = self._accept(self)
-        if not self._is_over:
-            self._begin()
-
     def _begin(self) -> None:
+        if self._is_over:
+            return
         self._dtls = _Dtls(self._context, is_server=self._is_server, fingerprints=self._fingerprints)
         # The size that the specification puts into both descriptions, which are never exchanged.
         self._stack = NativeStack(

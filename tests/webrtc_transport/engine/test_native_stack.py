@@ -38,11 +38,10 @@ async def test_a_reader_that_never_reads_holds_its_sender_to_the_window():
         assert statistics.packets_dropped == 0
         assert window // 2 < statistics.unread <= window + 64 * KIB
         # It was the stream that stopped, not the connection: the other direction goes on.
-        async with serving(pair.dialer):
-            async with await pair.listener.open_stream() as other:
-                await other.send(b"hello")
-                await other.send_eof()
-                assert await read_all(other) == b"hello"
+        other = await pair.listener.open_stream()
+        await other.send(b"hello")
+        await other.send_eof()
+        assert await read_all(await pair.dialer.accept_stream()) == b"hello"
         assert await inbound.receive(5) == b"begin"
 
 
