@@ -16,8 +16,9 @@ class Channel {
     this.label = channel.getLabel();
     this.waiting = [];
     this.isOpen = new Promise((resolve) => {
+      // In this order: it may open between the two, on a thread of its own.
+      channel.onOpen(resolve);
       if (channel.isOpen()) resolve();
-      else channel.onOpen(resolve);
     });
     channel.setBufferedAmountLowThreshold(HIGH_WATER / 2);
     channel.onBufferedAmountLow(() => this.waiting.splice(0).forEach((resolve) => resolve()));
