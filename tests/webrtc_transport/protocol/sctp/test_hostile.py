@@ -13,7 +13,7 @@ from tests.webrtc_transport.protocol.sctp.hostile import Adversary
 from webrtc_transport.protocol.sctp.association import Association
 from webrtc_transport.protocol.sctp.packet import ChunkType, Init, PacketWriter, encode_chunk
 from webrtc_transport.protocol.sctp.reassembly import FRAGMENT_COST
-from webrtc_transport.protocol.sctp.receiver import MAX_RANGES, OVERRUN
+from webrtc_transport.protocol.sctp.receiver import FREE_SHARE, MAX_RANGES, OVERRUN
 from webrtc_transport.protocol.sctp.settings import AssociationSettings
 from webrtc_transport.protocol.sctp.states import State
 from webrtc_transport.protocol.sctp.transmitter import MAX_CONTROL_CHUNKS
@@ -217,6 +217,46 @@ class TestBounds:
         assert len(association._transmitter._chunks) <= MAX_CONTROL_CHUNKS + 1
         assert len(association._inbound.resetter.deferred) <= 500
         assert sum(map(len, association.transmit(0.0))) < 32 * 1024
+
+    @pytest.mark.parametrize("is_live", [True, False])
+    def test_strangers_that_begin_over_and_over(self, victim, is_live):
+        association = victim.b.association if is_live else Association(AssociationSettings())
+        writer = PacketWriter(5000, 5000, 0)
+        begin = time.process_time()
+        for tag in range(1, 5000):
+            init = Init(tag, 2**32 - 1, 65535, 65535, tag).encode(ChunkType.INIT)
+            association.receive(writer.build([init]), victim.now)
+        assert time.process_time() - begin < 2.0
+        packets = association.transmit(victim.now)
+        # A live association has its peer; one that waits for a peer keeps nothing of those who ask.
+        assert len(packets) == (0 if is_live else MAX_CONTROL_CHUNKS)
+        assert is_live or association._inbound.handshake.peer is None
+        if is_live:
+            victim.send(victim.a, 1, [b"alive"])
+
+    @pytest.mark.parametrize("kind", [ChunkType.ABORT, ChunkType.SHUTDOWN_COMPLETE])
+    @pytest.mark.parametrize("flags", [0, 1])
+    def test_ends_with_forged_tags(self, victim, kind, flags):
+        own, peer = (end.association._inbound.handshake.tag for end in (victim.b, victim.a))
+        # A reflected tag is the peer's, any other one is ours.
+        right = peer if flags else own
+        for tag in {0, 1, peer, own ^ 1, peer ^ 1} - {right}:
+            packet = PacketWriter(5000, 5000, tag).build([encode_chunk(kind, flags=flags)])
+            victim.b.association.receive(packet, victim.now)
+        victim.send(victim.a, 1, [b"alive"])
+
+    def test_a_flood_of_tiny_messages_does_not_fill_memory(self, victim):
+        victim.b.reads = False
+        body = struct.Struct("!BBHIHHI4s")
+        tsn, ssn = victim.tsn, 0
+        for _ in range(5000):
+            chunks = []
+            for _ in range(57):
+                chunks.append(body.pack(0, 3, 17, tsn & 0xFFFFFFFF, 1, ssn & 0xFFFF, 53, b"x"))
+                tsn, ssn = tsn + 1, ssn + 1
+            victim.arrive(b"".join(chunks))
+            victim.b.dispatch(victim.now)
+        assert len(victim.b.received[1]) == victim.b.unread <= 1024 * 1024 // FREE_SHARE + 57
 
     def test_forward_tsn_with_many_streams_costs_little(self, victim):
         begin = time.process_time()
