@@ -13,6 +13,7 @@ from OpenSSL import SSL
 
 from ..protocol.certificate import Certificate
 from ..protocol.sdp import Fingerprint
+from .dtls_records import records_of
 
 RECORD_HEADER: Final = 13
 """Bytes before the content of a record (RFC 6347, section 4.1)."""
@@ -74,6 +75,7 @@ class DtlsConnection:
         self._fingerprints = fingerprints
         self._ssl = SSL.Connection(context, None)
         self._ssl.set_ciphertext_mtu(FLIGHT_MTU)
+        self._records = records_of(self._ssl)
         self._flight: list[bytes] = []
         if is_server:
             self._ssl.set_accept_state()
@@ -108,9 +110,9 @@ class DtlsConnection:
 
         :raises DtlsClosed: if the peer closed the connection
         """
-        self._ssl.bio_write(datagram)
+        self._records.write(datagram)
         try:
-            return self._ssl.recv(MAX_READ)
+            return self._records.read()
         except SSL.WantReadError:
             # A handshake record, or one that is forged, repeated or cut.
             return b""
@@ -130,8 +132,7 @@ class DtlsConnection:
         :raises DtlsError: if the connection can't send any more
         """
         try:
-            self._ssl.send(data)
-            return self._ssl.bio_read(MAX_READ)
+            return self._records.encrypt(data)
         except SSL.Error as exc:
             raise DtlsError(_describe(exc)) from None
 
@@ -176,6 +177,14 @@ class DtlsConnection:
 def is_handshake(datagram: bytes) -> bool:
     """Whether a datagram begins with a record of the handshake (RFC 6347, section 4.1)."""
     return datagram[0] == _HANDSHAKE
+
+
+def split_records(datagram: bytes) -> list[bytes]:
+    """The records of a datagram, which may have several (RFC 6347, section 4.1.1)."""
+    end = RECORD_HEADER + int.from_bytes(datagram[11:13])
+    if end >= len(datagram):
+        return [datagram]
+    return [datagram[:end], *split_records(datagram[end:])]
 
 
 def _group(data: bytes) -> list[bytes]:

@@ -30,7 +30,7 @@ from ..protocol.sctp.settings import CONGESTION_CONTROLS, AssociationSettings, p
 from ..protocol.sdp import DEFAULT_MAX_MESSAGE_SIZE, SessionDescription
 from .data_channels import DataChannels
 from .driver import AsyncioDriver, Driver, TimerHandle
-from .dtls import DtlsClosed, DtlsConnection, DtlsError, is_handshake, make_context
+from .dtls import DtlsClosed, DtlsConnection, DtlsError, is_handshake, make_context, split_records
 from .dtls_handshake import DtlsHandshake
 from .peer import IcePeer
 from .stack import SendPackets, Stack, StackEvents
@@ -142,8 +142,12 @@ class NativeStack(Stack):
         if not self._dtls.is_connected:
             self._handshake.receive(data)
             return
+        for record in split_records(data):
+            self._record_received(record)
+
+    def _record_received(self, record: bytes) -> None:
         try:
-            content = self._dtls.receive(data)
+            content = self._dtls.receive(record)
         except DtlsClosed:
             self._end(ConnectionClosed("the peer closed the connection"))
             return
@@ -156,7 +160,7 @@ class NativeStack(Stack):
                 self._wake()
             elif not self._is_awake:
                 self._arm_timer()
-        elif is_handshake(data):
+        elif is_handshake(record):
             # The peer is still at its last flight, and so lacks ours.
             self._output(self._dtls.repeat_flight())
 

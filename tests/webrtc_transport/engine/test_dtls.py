@@ -12,6 +12,7 @@ from webrtc_transport.engine.dtls import (
     DtlsError,
     is_handshake,
     make_context,
+    split_records,
 )
 from webrtc_transport.protocol.certificate import Certificate
 from webrtc_transport.protocol.sdp import Fingerprint
@@ -151,3 +152,21 @@ def test_whose_certificate_is_unknown_beforehand_is_told_afterwards(algorithm):
     assert server.is_connected
     assert server.peer_fingerprint(algorithm) == fingerprint(CERTIFICATES[0], algorithm)
     assert client.peer_fingerprint(algorithm) == fingerprint(CERTIFICATES[1], algorithm)
+
+
+def test_a_datagram_of_several_records_is_split(connected):
+    client, server = connected
+    records = [client.send(data) for data in (b"one", b"two", b"three")]
+    assert split_records(b"".join(records)) == records
+    assert [server.receive(record) for record in split_records(b"".join(records))] == [
+        b"one",
+        b"two",
+        b"three",
+    ]
+    assert split_records(records[0]) == records[:1]
+    for cut in (b"\x17", records[0][:20], records[0] + b"tail"):
+        assert b"".join(split_records(cut)) == cut
+
+
+def test_a_datagram_of_the_shortest_records_is_split_without_end(connected):
+    assert len(split_records(bytes(4096))) == -(-4096 // 13)
