@@ -73,7 +73,7 @@ def comma_list(text: str) -> list[str]:
     return text.split(",")
 
 
-# --- what to measure ---------------------------------------------------------------------------------------------------
+# --- what to measure -------------------------------------------------------------------------------------------------
 
 Plan = dict[str, Measure]
 
@@ -103,7 +103,7 @@ def smoke_targets() -> list[Target]:
     return [target for target in TARGETS if target.smoke is not None]
 
 
-# --- where -------------------------------------------------------------------------------------------------------------
+# --- where -----------------------------------------------------------------------------------------------------------
 
 
 def install_tools(plan: Plan) -> None:
@@ -120,12 +120,12 @@ def install_tools(plan: Plan) -> None:
 def run_in_network(arguments: Sequence[str]) -> int:
     """Run this program again in a network of its own; returns its exit code."""
     unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
-    program = [sys.executable, "-m", __spec__.parent, *arguments]
+    program = [sys.executable, "-m", "benchmarks", *arguments]
     command = [*unshare, "sh", "-c", NETWORK, "sh", *program]
     return subprocess.run(command, env={**os.environ, INSIDE: "1"}, check=False).returncode
 
 
-# --- measuring ---------------------------------------------------------------------------------------------------------
+# --- measuring -------------------------------------------------------------------------------------------------------
 
 
 def run_rounds(plan: Plan, rounds: int, measured: Measured) -> None:

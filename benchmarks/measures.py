@@ -112,11 +112,13 @@ def _time(_accepting: Result, dialing: Result, _parameters: Mapping[str, int]) -
     return {TIME.unit: dialing["seconds"] * 1000}
 
 
+def _dials(_accepting: Result, dialing: Result, _parameters: Mapping[str, int]) -> Figures:
+    return {"ms alone": dialing["alone"] * 1000, "ms beside 200": dialing["crowded"] * 1000}
+
+
 def _memory(accepting: Result, dialing: Result, _parameters: Mapping[str, int]) -> Figures:
     return {MEMORY.unit: (accepting["bytes"] + dialing["bytes"]) / 2 / KIB}
 
-
-FIGURES = {figure.unit: figure for figure in (RATE, CPU, MESSAGES, CPU_MESSAGE, TIME, MEMORY)}
 
 _NATIVE = ("native asyncio", "native trio")
 _WEBRTC = (*_NATIVE, "aiortc", "libdatachannel", "libwebrtc")
@@ -152,6 +154,13 @@ MEASURES = {
         {"size": 64, "count": 150},
         _time,
         _alike(*_WEBRTC),
+    ),
+    "dial": Measure(
+        "a dial alone, and beside 200 that wait for an answer",
+        "crowd",
+        {"count": 3, "others": 200},
+        _dials,
+        _alike(*_NATIVE),
     ),
     "memory": Measure(
         "resident memory per idle connection and end",

@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[1]
 TIMEOUT = 120.0
 """Seconds for one measurement. Some references hang now and then."""
 
-WITHOUT_RESULT = frozenset({"round-trips", "streams", "setups"})
+WITHOUT_RESULT = frozenset({"round-trips", "streams", "setups", "crowd"})
 """Roles whose accepting end has nothing to tell."""
 
 

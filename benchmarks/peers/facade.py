@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 import anyio
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from webrtc_signaling.session import BufferedSession
 from webrtc_transport import Connection, Identity, Listener, PeerId, Stream, TransportConfig, WebRTCTransport
@@ -35,12 +35,12 @@ class LineSession(BufferedSession):
         self._backend = backend
 
     async def _send(self, signal: Signal) -> None:
-        self._backend.write(self.session_id, signal)
+        self._backend.write(self, signal)
 
     def _forget(self, farewell: Bye | Error | None) -> None:
         del self._backend.sessions[self.session_id]
         if farewell is not None:
-            self._backend.write(self.session_id, farewell)
+            self._backend.write(self, farewell)
 
 
 class LineBackend(SignalingBackend):
@@ -58,7 +58,7 @@ class LineBackend(SignalingBackend):
         self._is_reading = False
 
     @classmethod
-    def from_url(cls, url: str, context: SignalingContext) -> Self:
+    def from_url(cls, url: str, context: SignalingContext) -> Self:  # noqa: ARG003 - the contract's name
         raise ConfigurationError(f"{url!r}: lines between processes have no address")
 
     async def __aenter__(self) -> Self:
@@ -86,10 +86,10 @@ class LineBackend(SignalingBackend):
             async for session in self._offered:
                 task_group.start_soon(handler, session)
 
-    def write(self, session_id: str, signal: Signal) -> None:
+    def write(self, session: LineSession, signal: Signal) -> None:
         """Send a signal of a session."""
-        line = {"session": session_id, "from": str(self._own), "signal": signal.model_dump(mode="json")}
-        self._lines.write(line)
+        peers = {"from": str(self._own), "to": str(session.remote_peer)}
+        self._lines.write({"session": session.session_id, **peers, "signal": signal.model_dump(mode="json")})
 
     def _start_reading(self) -> None:
         # Not before: the first line is the other end's address.
@@ -105,9 +105,9 @@ class LineBackend(SignalingBackend):
             session = self.sessions.get(line["session"])
             if session is not None:
                 session.feed(signal)
-            elif isinstance(signal, Offer):
-                remote = line.get("from")
-                session = self._session(remote and PeerId.from_string(remote), line["session"])
+            elif isinstance(signal, Offer) and line.get("to", str(self._own)) == str(self._own):
+                remote = PeerId.from_string(line["from"]) if "from" in line else None
+                session = self._session(remote, line["session"])
                 session.feed(signal)
                 self._offers.send_nowait(session)
 
@@ -186,7 +186,7 @@ class FacadePeer(Peer):
 
     @property
     def address(self) -> Line:
-        return {"peer": str(self._identity.peer_id)}
+        return {"peer": str(self._identity.peer_id), "silent": str(Identity.generate().peer_id)}
 
     async def dial(self, address: Line) -> Link:
         peer = address.get("peer") or self._backend.foreign

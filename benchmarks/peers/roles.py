@@ -119,7 +119,7 @@ async def accept_transfer(peer: Peer, parameters: Parameters) -> Result:
     return result
 
 
-# --- round trips, on one stream, and on a new one each -----------------------------------------------------------------
+# --- round trips, on one stream, and on a new one each ---------------------------------------------------------------
 
 
 async def dial_round_trips(peer: Peer, address: Line, parameters: Parameters) -> Result:
@@ -146,14 +146,14 @@ async def dial_streams(peer: Peer, address: Line, parameters: Parameters) -> Res
     return {"seconds": statistics.median(times)}
 
 
-async def accept_echo(peer: Peer, _parameters: Parameters) -> Result:
+async def accept_echo(peer: Peer, _parameters: Parameters) -> None:
     """Echo on every connection, until the parent process has what it wants to know."""
     async with anyio.create_task_group() as task_group:
         while True:
             task_group.start_soon((await peer.accept()).serve_echo)
 
 
-# --- connections -------------------------------------------------------------------------------------------------------
+# --- connections -----------------------------------------------------------------------------------------------------
 
 
 async def dial_setups(peer: Peer, address: Line, parameters: Parameters) -> Result:
@@ -165,6 +165,32 @@ async def dial_setups(peer: Peer, address: Line, parameters: Parameters) -> Resu
         times.append(time.perf_counter() - started)
         await link.close()
     return {"seconds": statistics.median(times)}
+
+
+async def dial_crowded(peer: Peer, address: Line, parameters: Parameters) -> Result:
+    """Seconds of a dial alone, and of one beside others that wait for an answer which never comes."""
+    await (await peer.dial(address)).close()
+    alone, crowded = [], []
+    for _ in range(parameters["count"]):
+        alone.append(await dial_beside(peer, address, 0))
+        crowded.append(await dial_beside(peer, address, parameters["others"]))
+    return {"alone": statistics.median(alone), "crowded": statistics.median(crowded)}
+
+
+async def dial_beside(peer: Peer, address: Line, others: int) -> float:
+    silent, elapsed = {"peer": address["silent"]}, 0.0
+    async with anyio.create_task_group() as task_group:
+        for _ in range(others):
+            task_group.start_soon(peer.dial, silent)
+        # Setting the others up costs time of its own; the question is what they cost while they wait. Without others
+        # it sleeps as well: a process that has just slept is slower.
+        await anyio.sleep(2 * SETTLE)
+        started = time.perf_counter()
+        link = await peer.dial(address)
+        elapsed = time.perf_counter() - started
+        await link.close()
+        task_group.cancel_scope.cancel()
+    return elapsed
 
 
 async def dial_idle(peer: Peer, address: Line, parameters: Parameters) -> Result:
@@ -192,20 +218,22 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-# --- the program ---------------------------------------------------------------------------------------------------------
+# --- the program -----------------------------------------------------------------------------------------------------
 
 DIAL = {
     "transfer": dial_transfer,
     "round-trips": dial_round_trips,
     "streams": dial_streams,
     "setups": dial_setups,
+    "crowd": dial_crowded,
     "idle": dial_idle,
 }
-ACCEPT = {
+ACCEPT: dict[str, Callable[[Peer, Parameters], Awaitable[Result | None]]] = {
     "transfer": accept_transfer,
     "round-trips": accept_echo,
     "streams": accept_echo,
     "setups": accept_echo,
+    "crowd": accept_echo,
     "idle": accept_idle,
 }
 
@@ -220,10 +248,9 @@ def run(peer: Callable[[Lines], Peer], backend: str) -> None:
         async with peer(lines) as this:
             if end == "accept":
                 lines.write(this.address)
-                result = await ACCEPT[role](this, parameters)
+                lines.write({"result": await ACCEPT[role](this, parameters)})
             else:
-                result = await DIAL[role](this, await lines.read(), parameters)
-            lines.write({"result": result})
+                lines.write({"result": await DIAL[role](this, await lines.read(), parameters)})
             # The other end may still want its last bytes acknowledged.
             await anyio.sleep_forever()
 

@@ -178,7 +178,7 @@ class RtcPeer(Peer):
     async def __aexit__(self, *_: object) -> None:
         """Nothing is left to do: the process ends."""
 
-    async def dial(self, address: Line) -> Link:
+    async def dial(self, address: Line) -> Link:  # noqa: ARG002 - the other end needs none
         link = RtcLink(self._library, is_framed=self._is_framed)
         channel = link.create_channel()
         self._sessions += 1
