@@ -137,8 +137,9 @@ def run_rounds(plan: Plan, rounds: int, measured: Measured) -> None:
                     continue
                 found = measured.setdefault(name, {}).setdefault(variant, [])
                 try:
-                    found.append(measure(one, pair, one.parameters))
-                    text = "  ".join(f"{value:.4g} {unit}" for unit, value in found[-1].items())
+                    figures = measure(one, pair, one.parameters)
+                    found.append({unit: float(f"{value:.4g}") for unit, value in figures.items()})
+                    text = "  ".join(f"{value} {unit}" for unit, value in found[-1].items())
                 except MeasurementFailed as exc:
                     text = f"failed: {exc}"
                 print(f"round {number}  {name:<16}{variant:<18}{text}", file=sys.stderr, flush=True)
