@@ -109,7 +109,7 @@ async def test_200_dials_that_go_nowhere_leave_a_healthy_one_alone():
             for _ in range(50):
                 task_group.start_soon(in_vain, client)
             await anyio.wait_all_tasks_blocked()
-        # One that waited for the others would take their 15 s; benchmarks/dialing.py measures how long it takes.
+        # One that waited for the others would take their 15 s; benchmarks measure how long it takes.
         with anyio.fail_after(5):
             async with await client.dial(listener.addresses[0]):
                 pass
