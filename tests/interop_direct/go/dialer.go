@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -40,7 +41,7 @@ func (d *dialer) run(ctx context.Context, r request) (fields, error) {
 	case "ping":
 		return d.ping(ctx)
 	case "echo":
-		return d.echo(ctx, r.Bytes)
+		return d.echo(ctx, r.Bytes, r.Chunk)
 	case "streams":
 		return d.streams(ctx, r.Count)
 	case "half_close":
@@ -112,7 +113,8 @@ func (d *dialer) open(ctx context.Context, name protocol.ID) (network.Stream, er
 	return d.host.NewStream(ctx, d.remote, name)
 }
 
-func (d *dialer) echo(ctx context.Context, size int) (fields, error) {
+// echo writes in chunks of that size; each is a message of its own, as long as it fits.
+func (d *dialer) echo(ctx context.Context, size, chunkSize int) (fields, error) {
 	content := make([]byte, size)
 	rand.Read(content)
 	started := time.Now()
@@ -123,8 +125,13 @@ func (d *dialer) echo(ctx context.Context, size int) (fields, error) {
 	defer s.Reset()
 	written := make(chan error, 1)
 	go func() {
-		_, err := s.Write(content)
-		written <- errors.Join(err, s.CloseWrite())
+		for chunk := range slices.Chunk(content, chunkSize) {
+			if _, err := s.Write(chunk); err != nil {
+				written <- err
+				return
+			}
+		}
+		written <- s.CloseWrite()
 	}()
 	echoed := sha256.New()
 	received, err := io.Copy(echoed, s)

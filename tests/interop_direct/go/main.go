@@ -36,6 +36,7 @@ type request struct {
 	Command string `json:"command"`
 	Address string `json:"address"`
 	Bytes   int    `json:"bytes"`
+	Chunk   int    `json:"chunk"`
 	Count   int    `json:"count"`
 	By      string `json:"by"`
 }
@@ -49,6 +50,8 @@ func main() {
 		libp2p.Transport(libp2pwebrtc.New, libp2pwebrtc.WithDialerVersion(*version)),
 		libp2p.NoListenAddrs,
 		libp2p.DisableRelay(),
+		// The default limits are fewer streams of one protocol per peer than the tests open.
+		libp2p.ResourceManager(&network.NullResourceManager{}),
 	)
 	if err != nil {
 		log.Fatal(err)

@@ -25,7 +25,7 @@ impl Dialer {
     pub async fn run(self, command: &str, request: &Value) -> Result {
         let number = |name: &str| request[name].as_u64().unwrap_or_default() as usize;
         match command {
-            "echo" => self.echo(number("bytes")).await,
+            "echo" => self.echo(number("bytes"), number("chunk")).await,
             "streams" => self.streams(number("count")).await,
             "half_close" => self.half_close(number("count")).await,
             "reset" => self.reset(request["by"] == "dialer").await,
@@ -40,13 +40,17 @@ impl Dialer {
         Ok(opened.await??)
     }
 
-    async fn echo(&self, size: usize) -> Result {
+    /// Writes in chunks of that size; each is a message of its own, as long as it fits.
+    async fn echo(&self, size: usize, chunk: usize) -> Result {
         let content: Vec<u8> = (0..size).map(|_| rand::random()).collect();
         let sent = hex(&Sha256::digest(&content));
         let started = Instant::now();
         let (mut reader, mut writer) = self.open(protocols::ECHO).await?.split();
         let write = async {
-            writer.write_all(&content).await?;
+            for chunk in content.chunks(chunk) {
+                writer.write_all(chunk).await?;
+                writer.flush().await?;
+            }
             writer.close().await
         };
         let read = async {

@@ -52,6 +52,10 @@ struct Peer {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
     let (opener, opening) = mpsc::unbounded_channel();
     let mut swarm = SwarmBuilder::with_new_identity()
         .with_tokio()
