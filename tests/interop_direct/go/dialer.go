@@ -43,9 +43,9 @@ func (d *dialer) run(ctx context.Context, r request) (fields, error) {
 	case "echo":
 		return d.echo(ctx, r.Bytes, r.Chunk)
 	case "streams":
-		return d.streams(ctx, r.Count)
+		return d.streams(ctx, r.Count, r.AtOnce)
 	case "half_close":
-		return d.halfClose(ctx, r.Count)
+		return d.halfClose(ctx, r.Count, r.Chunk)
 	case "reset":
 		return d.reset(ctx, r.By)
 	case "close":
@@ -125,13 +125,7 @@ func (d *dialer) echo(ctx context.Context, size, chunkSize int) (fields, error) 
 	defer s.Reset()
 	written := make(chan error, 1)
 	go func() {
-		for chunk := range slices.Chunk(content, chunkSize) {
-			if _, err := s.Write(chunk); err != nil {
-				written <- err
-				return
-			}
-		}
-		written <- s.CloseWrite()
+		written <- errors.Join(writeInChunks(s, content, chunkSize), s.CloseWrite())
 	}()
 	echoed := sha256.New()
 	received, err := io.Copy(echoed, s)
@@ -146,14 +140,25 @@ func (d *dialer) echo(ctx context.Context, size, chunkSize int) (fields, error) 
 	}, s.Close()
 }
 
+func writeInChunks(s network.Stream, content []byte, size int) error {
+	for chunk := range slices.Chunk(content, size) {
+		if _, err := s.Write(chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // streams has all of them open, and each has been answered once, before the first one ends.
-func (d *dialer) streams(ctx context.Context, count int) (fields, error) {
+// At most so many at once wait for their first answer.
+func (d *dialer) streams(ctx context.Context, count, atOnce int) (fields, error) {
 	started := time.Now()
+	places := make(chan struct{}, atOnce)
 	var all, answered sync.WaitGroup
 	answered.Add(count)
 	failures := make(chan error, count)
 	for i := range count {
-		all.Go(func() { failures <- d.oneOfMany(ctx, []byte(fmt.Sprintf("stream %d", i)), &answered) })
+		all.Go(func() { failures <- d.oneOfMany(ctx, []byte(fmt.Sprintf("stream %d", i)), places, &answered) })
 	}
 	all.Wait()
 	close(failures)
@@ -169,7 +174,8 @@ func (d *dialer) streams(ctx context.Context, count int) (fields, error) {
 	return fields{"count": count, "seconds": time.Since(started).Seconds()}, nil
 }
 
-func (d *dialer) oneOfMany(ctx context.Context, text []byte, answered *sync.WaitGroup) error {
+func (d *dialer) oneOfMany(ctx context.Context, text []byte, places chan struct{}, answered *sync.WaitGroup) error {
+	places <- struct{}{}
 	s, err := d.open(ctx, echoProtocol)
 	if err == nil {
 		defer s.Reset()
@@ -179,6 +185,7 @@ func (d *dialer) oneOfMany(ctx context.Context, text []byte, answered *sync.Wait
 	if err == nil {
 		_, err = io.ReadFull(s, echoed)
 	}
+	<-places
 	answered.Done()
 	if err != nil {
 		return err
@@ -197,7 +204,7 @@ func (d *dialer) oneOfMany(ctx context.Context, text []byte, answered *sync.Wait
 	return errors.Join(err, s.Close())
 }
 
-func (d *dialer) halfClose(ctx context.Context, count int) (fields, error) {
+func (d *dialer) halfClose(ctx context.Context, count, chunkSize int) (fields, error) {
 	started := time.Now()
 	content := make([]byte, 100_000)
 	rand.Read(content)
@@ -208,7 +215,7 @@ func (d *dialer) halfClose(ctx context.Context, count int) (fields, error) {
 			return nil, err
 		}
 		defer s.Reset()
-		if _, err := s.Write(content); err != nil {
+		if err := writeInChunks(s, content, chunkSize); err != nil {
 			return nil, err
 		}
 		if err := s.CloseWrite(); err != nil {

@@ -38,6 +38,7 @@ type request struct {
 	Bytes   int    `json:"bytes"`
 	Chunk   int    `json:"chunk"`
 	Count   int    `json:"count"`
+	AtOnce  int    `json:"at_once"`
 	By      string `json:"by"`
 }
 

@@ -3,7 +3,9 @@ package main
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -18,7 +20,7 @@ const (
 func serve(h host.Host) {
 	h.SetStreamHandler(echoProtocol, func(s network.Stream) {
 		if _, err := io.Copy(s, s); err != nil {
-			s.Reset()
+			fail(s, err)
 			return
 		}
 		s.Close()
@@ -26,16 +28,21 @@ func serve(h host.Host) {
 	h.SetStreamHandler(digestProtocol, func(s network.Stream) {
 		digest := sha256.New()
 		if _, err := io.Copy(digest, s); err != nil {
-			s.Reset()
+			fail(s, err)
 			return
 		}
 		if _, err := s.Write(digest.Sum(nil)); err != nil {
-			s.Reset()
+			fail(s, err)
 			return
 		}
 		s.Close()
 	})
 	h.SetStreamHandler(resetProtocol, serveReset)
+}
+
+func fail(s network.Stream, err error) {
+	fmt.Fprintf(os.Stderr, "%s: %v\n", s.Protocol(), err)
+	s.Reset()
 }
 
 func serveReset(s network.Stream) {

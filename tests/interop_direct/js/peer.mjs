@@ -74,24 +74,27 @@ export async function createPeer(tell) {
       const seconds = since(started);
       return { sent: await sha256(content), received: await sha256(echoed), bytes: echoed.length, seconds };
     },
-    async streams({ count }) {
+    async streams({ count, at_once: atOnce }) {
       const started = performance.now();
       // All of them are open, and each has been answered once, before the first one ends.
-      const opened = await Promise.allSettled(
-        Array.from({ length: count }, (_, number) => firstAnswer(open, `stream ${number}`)),
-      );
+      // At most so many at once wait for their first answer.
+      const opened = [];
+      for (let first = 0; first < count; first += atOnce) {
+        const numbers = Array.from({ length: Math.min(atOnce, count - first) }, (_, index) => first + index);
+        opened.push(...(await Promise.allSettled(numbers.map((number) => firstAnswer(open, `stream ${number}`)))));
+      }
       const ended = await Promise.allSettled(opened.filter((one) => one.value).map(({ value }) => endOfMany(value)));
       const failed = [...opened, ...ended].filter(({ status }) => status === "rejected");
       if (failed.length > 0) throw new Error(`${failed.length} of ${count} streams: ${describe(failed[0].reason)}`);
       return { count, seconds: since(started) };
     },
-    async half_close({ count }) {
+    async half_close({ count, chunk }) {
       const started = performance.now();
       const content = randomBytes(100_000);
       const expected = await sha256(content);
       for (let number = 0; number < count; number += 1) {
         const stream = await open(DIGEST);
-        const [, answer] = await Promise.all([sendAll(stream, content), readAll(stream)]);
+        const [, answer] = await Promise.all([sendAll(stream, content, chunk), readAll(stream)]);
         if (hex(answer) !== expected) throw new Error(`${answer.length} bytes of answer, not the digest`);
       }
       return { count, seconds: since(started) };
@@ -164,7 +167,7 @@ async function endOfMany({ stream, rest }) {
   if (left.length > 0) throw new Error(`${left.length} bytes too many`);
 }
 
-async function sendAll(stream, content, size = 65536) {
+async function sendAll(stream, content, size) {
   for (let start = 0; start < content.length; start += size) {
     if (!stream.send(content.subarray(start, start + size))) await stream.onDrain();
   }

@@ -198,19 +198,24 @@ class Peer:
         sent, received = (hashlib.sha256(each).hexdigest() for each in (content, echoed))
         return {"sent": sent, "received": received, "bytes": len(echoed), "seconds": seconds}
 
-    async def streams(self, count):
-        """All of them are open, and each has been answered once, before the first one ends."""
+    async def streams(self, count, at_once):
+        """All of them are open, and each has been answered once, before the first one ends.
+
+        At most ``at_once`` of them wait for their first answer.
+        """
         started = time.perf_counter()
+        places = trio.Semaphore(at_once)
         opened, failed = [], []
 
         async def first_answer(text):
-            try:
-                stream = await self._open(ECHO)
-                await stream.write(text)
-                assert await read_exactly(stream, len(text)) == text
-                opened.append(stream)
-            except Exception as exc:
-                failed.append(repr(exc))
+            async with places:
+                try:
+                    stream = await self._open(ECHO)
+                    await stream.write(text)
+                    assert await read_exactly(stream, len(text)) == text
+                    opened.append(stream)
+                except Exception as exc:
+                    failed.append(repr(exc))
 
         async with trio.open_nursery() as nursery:
             for number in range(count):
@@ -222,13 +227,13 @@ class Peer:
             raise RuntimeError(f"{len(failed)} of {count} streams: {failed[0]}")
         return {"count": count, "seconds": time.perf_counter() - started}
 
-    async def half_close(self, count):
+    async def half_close(self, count, chunk):
         started = time.perf_counter()
         content = os.urandom(100_000)
         expected = hashlib.sha256(content).digest()
         for _ in range(count):
             stream = await self._open(DIGEST)
-            await stream.write(content)
+            await write(stream, content, chunk)
             await stream.close_write()
             answer = await read_all(stream)
             if answer != expected:

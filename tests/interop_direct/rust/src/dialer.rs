@@ -1,13 +1,13 @@
 //! The commands that the dialing side runs.
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, io, sync::Arc};
 
-use futures::{AsyncReadExt, AsyncWriteExt, future::join_all};
+use futures::{AsyncReadExt, AsyncWrite, AsyncWriteExt, future::join_all};
 use libp2p::{PeerId, Stream, StreamProtocol};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::{
-    sync::{Barrier, mpsc, oneshot},
+    sync::{Barrier, Semaphore, mpsc, oneshot},
     time::Instant,
 };
 
@@ -26,8 +26,8 @@ impl Dialer {
         let number = |name: &str| request[name].as_u64().unwrap_or_default() as usize;
         match command {
             "echo" => self.echo(number("bytes"), number("chunk")).await,
-            "streams" => self.streams(number("count")).await,
-            "half_close" => self.half_close(number("count")).await,
+            "streams" => self.streams(number("count"), number("at_once")).await,
+            "half_close" => self.half_close(number("count"), number("chunk")).await,
             "reset" => self.reset(request["by"] == "dialer").await,
             _ => Err(format!("no command {command:?}").into()),
         }
@@ -36,7 +36,11 @@ impl Dialer {
     async fn open(&self, protocol: StreamProtocol) -> Result<Stream> {
         let (reply, opened) = oneshot::channel();
         let peer = self.remote.ok_or("not connected")?;
-        self.opener.send(Open { peer, protocol, reply })?;
+        self.opener.send(Open {
+            peer,
+            protocol,
+            reply,
+        })?;
         Ok(opened.await??)
     }
 
@@ -46,46 +50,53 @@ impl Dialer {
         let sent = hex(&Sha256::digest(&content));
         let started = Instant::now();
         let (mut reader, mut writer) = self.open(protocols::ECHO).await?.split();
-        let write = async {
-            for chunk in content.chunks(chunk) {
-                writer.write_all(chunk).await?;
-                writer.flush().await?;
-            }
-            writer.close().await
-        };
-        let read = async {
-            let mut echoed = Vec::with_capacity(size);
-            reader.read_to_end(&mut echoed).await.map(|_| echoed)
-        };
-        let (_, echoed) = futures::try_join!(write, read)?;
+        let write = write_in_chunks(&mut writer, &content, chunk);
+        let mut echoed = vec![0; size];
+        futures::try_join!(write, reader.read_exact(&mut echoed))?;
+        // Not before all is read: it takes the answer to its FIN for an error.
+        writer.close().await?;
         let seconds = started.elapsed().as_secs_f64();
         let received = hex(&Sha256::digest(&echoed));
         Ok(json!({"sent": sent, "received": received, "bytes": echoed.len(), "seconds": seconds}))
     }
 
     /// All of them are open, and each has been answered once, before the first one ends.
-    async fn streams(&self, count: usize) -> Result {
+    /// At most so many at once wait for their first answer.
+    async fn streams(&self, count: usize, at_once: usize) -> Result {
         let started = Instant::now();
+        let places = Arc::new(Semaphore::new(at_once));
         let answered = Arc::new(Barrier::new(count));
         let all = join_all((0..count).map(|number| {
-            let (dialer, answered) = (self.clone(), answered.clone());
-            tokio::spawn(async move { dialer.one_of_many(format!("stream {number}"), &answered).await })
+            let (dialer, places, answered) = (self.clone(), places.clone(), answered.clone());
+            tokio::spawn(async move {
+                dialer
+                    .one_of_many(format!("stream {number}"), &places, &answered)
+                    .await
+            })
         }));
-        let failed: Vec<_> = all.await.into_iter().filter_map(|done| done.map_or_else(|e| Some(e.into()), Result::err)).collect();
+        let failed: Vec<_> = all
+            .await
+            .into_iter()
+            .filter_map(|done| done.map_or_else(|e| Some(e.into()), Result::err))
+            .collect();
         match failed.first() {
             Some(error) => Err(format!("{} of {count} streams: {error}", failed.len()).into()),
             None => Ok(json!({"count": count, "seconds": started.elapsed().as_secs_f64()})),
         }
     }
 
-    async fn one_of_many(&self, text: String, answered: &Barrier) -> Result<()> {
+    async fn one_of_many(
+        &self,
+        text: String,
+        places: &Semaphore,
+        answered: &Barrier,
+    ) -> Result<()> {
+        let place = places.acquire().await?;
         let first = self.first_answer(&text).await;
+        drop(place);
         answered.wait().await;
-        let mut stream = first?;
-        stream.close().await?;
-        let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).await?;
-        if rest.is_empty() { Ok(()) } else { Err(format!("{} bytes too many", rest.len()).into()) }
+        // Nothing is read after that: it takes the answer to its FIN for an error.
+        Ok(first?.close().await?)
     }
 
     async fn first_answer(&self, text: &str) -> Result<Stream> {
@@ -94,16 +105,20 @@ impl Dialer {
         stream.flush().await?;
         let mut echoed = vec![0; text.len()];
         stream.read_exact(&mut echoed).await?;
-        if echoed == text.as_bytes() { Ok(stream) } else { Err(format!("sent {text:?}, received {echoed:?}").into()) }
+        if echoed == text.as_bytes() {
+            Ok(stream)
+        } else {
+            Err(format!("sent {text:?}, received {echoed:?}").into())
+        }
     }
 
-    async fn half_close(&self, count: usize) -> Result {
+    async fn half_close(&self, count: usize, chunk: usize) -> Result {
         let started = Instant::now();
         let content: Vec<u8> = (0..100_000).map(|_| rand::random()).collect();
         let expected = Sha256::digest(&content);
         for _ in 0..count {
             let mut stream = self.open(protocols::DIGEST).await?;
-            stream.write_all(&content).await?;
+            write_in_chunks(&mut stream, &content, chunk).await?;
             stream.close().await?;
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer).await?;
@@ -116,7 +131,9 @@ impl Dialer {
 
     async fn reset(&self, by_dialer: bool) -> Result {
         let mut stream = self.open(protocols::RESET).await?;
-        stream.write_all(if by_dialer { b"d" } else { b"l" }).await?;
+        stream
+            .write_all(if by_dialer { b"d" } else { b"l" })
+            .await?;
         stream.flush().await?;
         if by_dialer {
             stream.read_exact(&mut [0]).await?;
@@ -124,6 +141,18 @@ impl Dialer {
         }
         Ok(json!({"how": protocols::how_it_ended(&mut stream).await}))
     }
+}
+
+async fn write_in_chunks(
+    writer: &mut (impl AsyncWrite + Unpin),
+    content: &[u8],
+    size: usize,
+) -> io::Result<()> {
+    for chunk in content.chunks(size) {
+        writer.write_all(chunk).await?;
+        writer.flush().await?;
+    }
+    Ok(())
 }
 
 fn hex(bytes: &[u8]) -> String {

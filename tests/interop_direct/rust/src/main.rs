@@ -61,11 +61,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_tokio()
         .with_other_transport(|key| {
             let certificate = libp2p_webrtc::tokio::Certificate::generate(&mut rand::rng())?;
-            Ok(libp2p_webrtc::tokio::Transport::new(key.clone(), certificate)
-                .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection))))
+            Ok(
+                libp2p_webrtc::tokio::Transport::new(key.clone(), certificate)
+                    .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection))),
+            )
         })?
         .with_behaviour(|key| Behaviour {
-            identify: identify::Behaviour::new(identify::Config::new("/ipfs/0.1.0".into(), key.public())),
+            identify: identify::Behaviour::new(identify::Config::new(
+                "/ipfs/0.1.0".into(),
+                key.public(),
+            )),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(Duration::from_secs(1))),
             streams: streams::Behaviour::new(opening),
         })?
@@ -77,9 +82,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .build();
     // Without a listener the transport has no socket to dial from.
     swarm.listen_on("/ip4/127.0.0.1/udp/0/webrtc-direct".parse()?)?;
-    while !matches!(swarm.select_next_some().await, SwarmEvent::NewListenAddr { .. }) {}
+    while !matches!(
+        swarm.select_next_some().await,
+        SwarmEvent::NewListenAddr { .. }
+    ) {}
 
-    let mut peer = Peer { swarm, opener, remote: None, pending: Vec::new(), identified: HashMap::new() };
+    let mut peer = Peer {
+        swarm,
+        opener,
+        remote: None,
+        pending: Vec::new(),
+        identified: HashMap::new(),
+    };
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
         tokio::select! {
@@ -99,21 +113,30 @@ impl Peer {
         let id = request["id"].clone();
         let command = request["command"].as_str().unwrap_or_default().to_owned();
         let started = match command.as_str() {
-            "listen" => parse_address(&request).and_then(|address| Ok(self.swarm.listen_on(address).map(|_| ())?)),
+            "listen" => parse_address(&request)
+                .and_then(|address| Ok(self.swarm.listen_on(address).map(|_| ())?)),
             "dial" => parse_address(&request).and_then(|address| self.dial(address)),
             "close" => {
-                self.remote.map(|remote| self.swarm.disconnect_peer_id(remote));
+                self.remote
+                    .map(|remote| self.swarm.disconnect_peer_id(remote));
                 Ok(())
             }
             "identify" | "ping" => Ok(()),
             _ => {
-                let dialer = Dialer { opener: self.opener.clone(), remote: self.remote };
+                let dialer = Dialer {
+                    opener: self.opener.clone(),
+                    remote: self.remote,
+                };
                 tokio::spawn(async move { answer(id, dialer.run(&command, &request).await) });
                 return;
             }
         };
         match started {
-            Ok(()) => self.pending.push(Pending { id, command, since: Instant::now() }),
+            Ok(()) => self.pending.push(Pending {
+                id,
+                command,
+                since: Instant::now(),
+            }),
             Err(error) => answer(id, Err(error)),
         }
         self.answer_identify();
@@ -124,20 +147,26 @@ impl Peer {
             return Err("no peer id in the address".into());
         };
         self.remote = Some(remote);
-        Ok(self.swarm.dial(DialOpts::peer_id(remote).addresses(vec![address]).build())?)
+        Ok(self
+            .swarm
+            .dial(DialOpts::peer_id(remote).addresses(vec![address]).build())?)
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::NewListenAddr { address, .. } => {
                 let address = address.with(Protocol::P2p(*self.swarm.local_peer_id()));
-                self.answer("listen", |_| Ok(json!({"addresses": [address.to_string()]})));
+                self.answer("listen", |_| {
+                    Ok(json!({"addresses": [address.to_string()]}))
+                });
             }
             SwarmEvent::ConnectionEstablished { peer_id, .. } => {
                 tell(json!({"event": "connected", "peer": peer_id.to_string()}));
                 if self.remote == Some(peer_id) {
                     let peer = peer_id.to_string();
-                    self.answer("dial", |seconds| Ok(json!({"peer": peer, "seconds": seconds})));
+                    self.answer("dial", |seconds| {
+                        Ok(json!({"peer": peer, "seconds": seconds}))
+                    });
                 }
             }
             SwarmEvent::ConnectionClosed { peer_id, .. } => {
@@ -147,11 +176,16 @@ impl Peer {
             SwarmEvent::OutgoingConnectionError { error, .. } => {
                 self.answer("dial", |_| Err(format!("{error:?}").into()));
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
+                peer_id,
+                info,
+                ..
+            })) => {
                 self.identified.insert(peer_id, info);
                 self.answer_identify();
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { result, .. })) => match result {
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { result, .. })) => match result
+            {
                 Ok(time) => self.answer("ping", |_| Ok(json!({"seconds": time.as_secs_f64()}))),
                 Err(error) => self.answer("ping", |_| Err(error.to_string().into())),
             },
@@ -163,7 +197,11 @@ impl Peer {
         let Some(info) = self.remote.and_then(|remote| self.identified.get(&remote)) else {
             return;
         };
-        let protocols: Vec<_> = info.protocols.iter().map(|protocol| protocol.to_string()).collect();
+        let protocols: Vec<_> = info
+            .protocols
+            .iter()
+            .map(|protocol| protocol.to_string())
+            .collect();
         let agent = info.agent_version.clone();
         self.answer("identify", |seconds| {
             Ok(json!({"agent": agent, "protocols": protocols, "seconds": seconds}))
@@ -171,7 +209,10 @@ impl Peer {
     }
 
     fn answer(&mut self, command: &str, result: impl Fn(f64) -> dialer::Result) {
-        for done in self.pending.extract_if(.., |pending| pending.command == command) {
+        for done in self
+            .pending
+            .extract_if(.., |pending| pending.command == command)
+        {
             answer(done.id, result(done.since.elapsed().as_secs_f64()));
         }
     }

@@ -11,11 +11,18 @@ use std::{
 
 use libp2p::{
     Multiaddr, PeerId, Stream, StreamProtocol,
-    core::{Endpoint, transport::PortUse, upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo}},
+    core::{
+        Endpoint,
+        transport::PortUse,
+        upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo},
+    },
     swarm::{
-        ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
-        NotifyHandler, SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
-        handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound},
+        ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm,
+        NetworkBehaviour, NotifyHandler, SubstreamProtocol, THandler, THandlerInEvent,
+        THandlerOutEvent, ToSwarm,
+        handler::{
+            ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound,
+        },
     },
 };
 use tokio::sync::{mpsc, oneshot};
@@ -67,15 +74,25 @@ impl NetworkBehaviour for Behaviour {
 
     fn on_swarm_event(&mut self, _: FromSwarm) {}
 
-    fn on_connection_handler_event(&mut self, _: PeerId, _: ConnectionId, event: THandlerOutEvent<Self>) {
+    fn on_connection_handler_event(
+        &mut self,
+        _: PeerId,
+        _: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
         match event {}
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         match self.opening.poll_recv(cx) {
-            Poll::Ready(Some(open)) => {
-                Poll::Ready(ToSwarm::NotifyHandler { peer_id: open.peer, handler: NotifyHandler::Any, event: open })
-            }
+            Poll::Ready(Some(open)) => Poll::Ready(ToSwarm::NotifyHandler {
+                peer_id: open.peer,
+                handler: NotifyHandler::Any,
+                event: open,
+            }),
             _ => Poll::Pending,
         }
     }
@@ -102,7 +119,10 @@ impl ConnectionHandler for Handler {
         true
     }
 
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<Upgrade, Self::OutboundOpenInfo, Infallible>> {
+    fn poll(
+        &mut self,
+        _: &mut Context<'_>,
+    ) -> Poll<ConnectionHandlerEvent<Upgrade, Self::OutboundOpenInfo, Infallible>> {
         match self.wanted.pop_front() {
             Some(open) => Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
                 protocol: SubstreamProtocol::new(Upgrade(vec![open.protocol]), open.reply),
@@ -115,12 +135,21 @@ impl ConnectionHandler for Handler {
         self.wanted.push_back(open);
     }
 
-    fn on_connection_event(&mut self, event: ConnectionEvent<Upgrade, Upgrade, (), Self::OutboundOpenInfo>) {
+    fn on_connection_event(
+        &mut self,
+        event: ConnectionEvent<Upgrade, Upgrade, (), Self::OutboundOpenInfo>,
+    ) {
         match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: (stream, protocol), .. }) => {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol: (stream, protocol),
+                ..
+            }) => {
                 tokio::spawn(protocols::serve(stream, protocol));
             }
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: (stream, _), info }) => {
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
+                protocol: (stream, _),
+                info,
+            }) => {
                 let _ = info.send(Ok(stream));
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { error, info }) => {
