@@ -6,7 +6,7 @@ Each takes a :class:`Pair`, and raises when the pair doesn't do what is asked of
 import signal
 from dataclasses import dataclass
 
-from tests.interop_direct.peers import MIB, Peer, PeerError, PeerKind
+from tests.interop_direct.peers import MIB, Peer, PeerKind
 
 STREAMS = 200
 ONE_BY_ONE = 10
@@ -53,6 +53,12 @@ def echo(pair, size=10 * MIB):
     assert echoed["received"] == echoed["sent"]
 
 
+def echo_in_full_frames(pair):
+    pair.connect()
+    echoed = pair.dialer.run("echo", timeout=60, bytes=10 * MIB, chunk=65536)
+    assert echoed["received"] == echoed["sent"]
+
+
 def streams(pair):
     pair.connect()
     at_once = pair.listener_kind.burst
@@ -82,12 +88,14 @@ def reset_by_dialer(pair):
 
 def dialer_closes(pair):
     pair.connect()
+    pair.listener.wait_for_event("connected")
     pair.dialer.run("close")
     pair.listener.wait_for_event("disconnected", END_TIMEOUT)
 
 
 def listener_ends(pair):
     pair.connect()
+    pair.listener.wait_for_event("connected")
     pair.listener.end()
     pair.dialer.wait_for_event("disconnected", END_TIMEOUT)
 
@@ -101,6 +109,7 @@ def dialer_is_killed(pair):
 
 def listener_is_killed(pair):
     pair.connect()
+    pair.listener.wait_for_event("connected")
     pair.listener.send_signal(signal.SIGKILL)
     pair.dialer.wait_for_event("disconnected", SILENCE_TIMEOUT)
 
@@ -108,6 +117,7 @@ def listener_is_killed(pair):
 CELLS = (
     identify_and_ping,
     echo,
+    echo_in_full_frames,
     streams,
     streams_in_one_burst,
     half_close,
@@ -120,12 +130,13 @@ CELLS = (
 )
 
 
+SILENT = (dialer_is_killed, listener_is_killed)
+"""Those that wait for a peer to be missed."""
+
+
 def smoke(pair):
     """The least that shows that two peers understand each other."""
     pair.connect()
     assert "/echo/1.0.0" in pair.dialer.run("identify")["protocols"]
     echoed = pair.dialer.run("echo", bytes=100_000, chunk=pair.largest_write)
     assert echoed["received"] == echoed["sent"]
-
-
-__all__ = ["CELLS", "Pair", "PeerError", "smoke"]

@@ -57,7 +57,9 @@ class Peer:
         number = self._commands
         self._process.write_json({"id": number, "command": command, **parameters})
         deadline = time.monotonic() + timeout
-        while (line := self._next(deadline, f"{command} has not ended within {timeout} s")).get("id") != number:
+        while (line := self._next(deadline, f"{command} has not ended within {timeout} s")).get(
+            "id"
+        ) != number:
             # Answers to commands that took too long come before it.
             if "event" in line:
                 self._events.append(line)
@@ -103,9 +105,9 @@ class Defect:
     evidence: str
     """Version and place in the source."""
     dialers: tuple[str, ...] | None = None
-    """With which dialers, by the beginning of their ids; all without it. Only for a listener's defect."""
+    """For a listener's defect: with which dialers, by name; all without it."""
     listeners: tuple[str, ...] | None = None
-    """With which listeners. Only for a dialer's defect."""
+    """For a dialer's defect: with which listeners."""
     always: bool = True
     """Whether it fails each time."""
 
@@ -124,7 +126,7 @@ class PeerKind:
     """The versions that its dialer can be told to speak."""
     in_browser: bool = False
     largest_write: int = 65536
-    """More in one write, and so in one frame of up to 16384 bytes, is more than its listener can read."""
+    """A larger one makes frames (of up to 16384 bytes) that it can't read from everybody."""
     burst: int = 200
     """How many streams can be opened at once without losing some."""
     listener_defects: tuple[Defect, ...] = ()
@@ -191,7 +193,9 @@ def start_js(network, version):
 def start_python(network, version):
     """libp2p 0.8.1's own transport."""
     build("python")
-    return _start(network, CACHE / "python" / "bin" / "python", HERE / "python" / "peer.py", "--version", version)
+    return _start(
+        network, CACHE / "python" / "bin" / "python", HERE / "python" / "peer.py", "--version", version
+    )
 
 
 @contextlib.contextmanager

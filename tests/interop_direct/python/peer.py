@@ -31,6 +31,8 @@ RESET = "/reset/1.0.0"
 
 CHUNK = 16384
 
+EOF_ERRORS = ("Stream closed by remote", "Read side is closed")
+
 
 def tell(**fields):
     sys.stdout.write(json.dumps(fields) + "\n")
@@ -67,7 +69,7 @@ async def chunks(stream):
         except StreamEOF:
             return
         except StreamError as exc:
-            if "Stream closed by remote" in str(exc):
+            if any(text in str(exc) for text in EOF_ERRORS):
                 return
             raise
         if not chunk:
