@@ -11,10 +11,13 @@ mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
 
-# Whether what the peer is made of has changed since it was built; build.sh is a part of it.
+# Whether what the peer is made of has changed since it was built; build.sh is a part of it, and the Python peer's
+# program runs as it is.
 changed() {
   stamp=$cache/$1.stamp
-  content=$(find "$here/$1" "$here/build.sh" -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+  sources=$here/$1
+  [ "$1" != python ] || sources=$here/python/requirements.txt
+  content=$(find "$sources" "$here/build.sh" -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
   [ ! -e "$stamp" ] || [ "$(cat "$stamp")" != "$content" ]
 }
 

@@ -113,15 +113,15 @@ _JS_RESET = Defect(
 _PYTHON_STREAMS = Defect(
     cells=EVERYTHING,
     symptom="at times a stream never gets an answer, or is closed at once",
-    evidence="libp2p 0.8.1 with go-libp2p, js-libp2p and itself, most often right after another stream; not traced further",
+    evidence="libp2p 0.8.1 with go-libp2p, js-libp2p and itself, most often right after another; not traced further",
     always=False,
 )
 _PYTHON_HALF_CLOSE = Defect(
     cells=("half_close",),
     symptom="after EOF nothing can be written, and after its own FIN nothing can be read",
     evidence=(
-        "libp2p 0.8.1, transport/webrtc/stream.py: EOF is a WebRTCStreamError, which puts NetStream in its error state; "
-        "there is no close_write, and close() ends both halves"
+        "libp2p 0.8.1, transport/webrtc/stream.py: EOF is a WebRTCStreamError, which puts NetStream in its error "
+        "state; there is no close_write, and close() ends both halves"
     ),
 )
 _PYTHON_RESET_IS_EOF = Defect(

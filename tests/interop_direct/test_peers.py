@@ -124,7 +124,7 @@ def test_smoke(network, listener, dialer, version):
 
 @pytest.mark.soak
 @pytest.mark.parametrize(("listener", "dialer", "version", "cell"), list(matrix()))
-def test_cell(network, record_property, listener, dialer, version, cell):
+def test_cell(network, record_property, *, listener, dialer, version, cell):
     with running_pair(network, listener, dialer, version) as pair:
         started = time.monotonic()
         cell(pair)

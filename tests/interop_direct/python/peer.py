@@ -185,15 +185,15 @@ class Peer:
         (microseconds,) = await PingService(self._host).ping(self._remote, 1)
         return {"seconds": microseconds / 1e6}
 
-    async def echo(self, bytes, chunk):
-        content = os.urandom(bytes)
+    async def echo(self, chunk, **size):
+        content = os.urandom(size["bytes"])
         echoed = bytearray()
         started = time.perf_counter()
         stream = await self._open(ECHO)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(write, stream, content, chunk)
             # It can't end its side alone, and so counts what comes back.
-            while len(echoed) < bytes:
+            while len(echoed) < len(content):
                 echoed += await stream.read(CHUNK)
         seconds = time.perf_counter() - started
         await stream.close()
@@ -264,14 +264,15 @@ class Peer:
         return await self._host.new_stream(self._remote, [protocol])
 
 
-async def answer(peer, id, command, **parameters):
+async def answer(peer, request):
+    number, command = request.pop("id"), request.pop("command")
     try:
-        result = await getattr(peer, command)(**parameters)
+        result = await getattr(peer, command)(**request)
     except Exception as exc:
         causes = [repr(exc), *(repr(each) for each in getattr(exc, "exceptions", ()))]
-        tell(id=id, error="; ".join(causes))
+        tell(id=number, error="; ".join(causes))
     else:
-        tell(id=id, result=result)
+        tell(id=number, result=result)
 
 
 async def main(version):
@@ -282,7 +283,7 @@ async def main(version):
             async for received in requests:
                 *lines, pending = (pending + received).split(b"\n")
                 for line in lines:
-                    commands.start_soon(lambda request: answer(peer, **request), json.loads(line))
+                    commands.start_soon(answer, peer, json.loads(line))
             commands.cancel_scope.cancel()
         peer.stop()
 
