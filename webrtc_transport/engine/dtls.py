@@ -181,10 +181,13 @@ def is_handshake(datagram: bytes) -> bool:
 
 def split_records(datagram: bytes) -> list[bytes]:
     """The records of a datagram, which may have several (RFC 6347, section 4.1.1)."""
-    end = RECORD_HEADER + int.from_bytes(datagram[11:13])
-    if end >= len(datagram):
-        return [datagram]
-    return [datagram[:end], *split_records(datagram[end:])]
+    records: list[bytes] = []
+    start = 0
+    while start < len(datagram):
+        end = start + RECORD_HEADER + int.from_bytes(datagram[start + 11 : start + 13])
+        records.append(datagram[start:end])
+        start = end
+    return records
 
 
 def _group(data: bytes) -> list[bytes]:
