@@ -62,9 +62,15 @@ def make_context(certificate: Certificate) -> SSL.Context:
 
 
 class DtlsConnection:
-    """One connection. Methods return what is to be sent or delivered, and never block."""
+    """One connection. Methods return what is to be sent or delivered, and never block.
 
-    def __init__(self, context: SSL.Context, *, is_server: bool, fingerprints: Sequence[Fingerprint]) -> None:
+    :param fingerprints: of which the peer's certificate has to have one; None if who the peer is will be proven
+        above, with :meth:`peer_fingerprint` in what is signed
+    """
+
+    def __init__(
+        self, context: SSL.Context, *, is_server: bool, fingerprints: Sequence[Fingerprint] | None
+    ) -> None:
         self.is_connected = False
         self._fingerprints = fingerprints
         self._ssl = SSL.Connection(context, None)
@@ -143,11 +149,20 @@ class DtlsConnection:
         """What OpenSSL still has for the peer, such as an alert."""
         return self._output()
 
-    def _check_certificate(self) -> None:
+    def peer_fingerprint(self, algorithm: str) -> Fingerprint:
+        """That of the certificate that the peer showed in the handshake, which is done.
+
+        :param algorithm: ``sha-256``, ``sha-384`` or ``sha-512``
+        """
         certificate = self._ssl.get_peer_certificate(as_cryptography=True)
         assert certificate is not None
+        return Fingerprint(algorithm, certificate.fingerprint(HASHES[algorithm]))
+
+    def _check_certificate(self) -> None:
+        if self._fingerprints is None:
+            return
         for fingerprint in self._fingerprints:
-            if certificate.fingerprint(HASHES[fingerprint.algorithm]) == fingerprint.digest:
+            if self.peer_fingerprint(fingerprint.algorithm) == fingerprint:
                 return
         raise DtlsError("the peer's certificate does not match its description")
 
@@ -166,10 +181,13 @@ def is_handshake(datagram: bytes) -> bool:
 
 def split_records(datagram: bytes) -> list[bytes]:
     """The records of a datagram, which may have several (RFC 6347, section 4.1.1)."""
-    end = RECORD_HEADER + int.from_bytes(datagram[11:13])
-    if end >= len(datagram):
-        return [datagram]
-    return [datagram[:end], *split_records(datagram[end:])]
+    records: list[bytes] = []
+    start = 0
+    while start < len(datagram):
+        end = start + RECORD_HEADER + int.from_bytes(datagram[start + 11 : start + 13])
+        records.append(datagram[start:end])
+        start = end
+    return records
 
 
 def _group(data: bytes) -> list[bytes]:

@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 from OpenSSL import SSL
 
 from ..abc import ChannelEvents, Engine, EngineChannel, EnginePeer, PeerEvents, PeerSettings, PeerStatistics
+from ..config import TransportConfig
 from ..errors import ConnectionClosed, DtlsFailed, EngineError, SctpFailed
 from ..protocol.certificate import Certificate
 from ..protocol.sctp.association import Association
@@ -25,7 +26,7 @@ from ..protocol.sctp.events import (
     MessageReceived,
     OutboundStreamsReset,
 )
-from ..protocol.sctp.settings import AssociationSettings
+from ..protocol.sctp.settings import CONGESTION_CONTROLS, AssociationSettings, packet_size_in
 from ..protocol.sdp import DEFAULT_MAX_MESSAGE_SIZE, SessionDescription
 from .data_channels import DataChannels
 from .driver import AsyncioDriver, Driver, TimerHandle
@@ -71,7 +72,7 @@ class NativeEngine(Engine):
             events,
             is_server=is_server,
             max_message_size=remote.max_message_size,
-            window=settings.config.receive_buffer,
+            config=settings.config,
         )
 
 
@@ -80,7 +81,6 @@ class NativeStack(Stack):
 
     :param is_server: whether we are DTLS server
     :param max_message_size: bytes of a message that the peer takes
-    :param window: bytes that may lie unread here before the peer has to wait
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class NativeStack(Stack):
         *,
         is_server: bool,
         max_message_size: int,
-        window: int,
+        config: TransportConfig,
     ) -> None:
         self._driver = driver
         self._now = driver.now
@@ -102,7 +102,12 @@ class NativeStack(Stack):
         self._is_server = is_server
         self._handshake = DtlsHandshake(driver, dtls, self._output, self._secured, self._handshake_failed)
         self._association = Association(
-            AssociationSettings(window=window, max_message_size=min(DEFAULT_MAX_MESSAGE_SIZE, window // 2))
+            AssociationSettings(
+                window=config.receive_buffer,
+                max_message_size=min(DEFAULT_MAX_MESSAGE_SIZE, config.receive_buffer // 2),
+                max_packet_size=packet_size_in(config.max_packet_size),
+                congestion=CONGESTION_CONTROLS[config.congestion_control],
+            )
         )
         self._channels = DataChannels(
             driver,

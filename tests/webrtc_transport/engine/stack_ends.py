@@ -116,7 +116,7 @@ def native_factory(driver):
             events,
             is_server=is_server,
             max_message_size=remote.max_message_size,
-            window=settings.config.receive_buffer,
+            config=settings.config,
         )
 
     return make

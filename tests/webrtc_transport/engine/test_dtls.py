@@ -144,6 +144,16 @@ def test_handshake_records_are_known_by_their_first_byte(connected):
     assert all(map(is_handshake, fresh.handshake()))
 
 
+@pytest.mark.parametrize("algorithm", ["sha-256", "sha-512"])
+def test_whose_certificate_is_unknown_beforehand_is_told_afterwards(algorithm):
+    client = DtlsConnection(CONTEXTS[0], is_server=False, fingerprints=[fingerprint(CERTIFICATES[1])])
+    server = DtlsConnection(CONTEXTS[1], is_server=True, fingerprints=None)
+    shake_hands(client, server)
+    assert server.is_connected
+    assert server.peer_fingerprint(algorithm) == fingerprint(CERTIFICATES[0], algorithm)
+    assert client.peer_fingerprint(algorithm) == fingerprint(CERTIFICATES[1], algorithm)
+
+
 def test_a_datagram_of_several_records_is_split(connected):
     client, server = connected
     records = [client.send(data) for data in (b"one", b"two", b"three")]

@@ -224,7 +224,7 @@ class SilentPort(IcePort):
         raise AssertionError("nothing is to be sent")
 
     async def close(self):
-        raise NotImplementedError
+        raise AssertionError("nothing is to be closed")
 
 
 @given(st.binary(max_size=200))

@@ -12,6 +12,8 @@ from webrtc_transport.engine.native_stack import NativeEngine
 from webrtc_transport.engine.trio_driver import TrioDriver
 from webrtc_transport.errors import ConnectionClosed
 from webrtc_transport.identity import Identity
+from webrtc_transport.protocol.sctp.congestion import Cubic, NewReno
+from webrtc_transport.protocol.sctp.congestion_model import Model
 
 KIB = 1024
 
@@ -36,12 +38,37 @@ async def test_a_reader_that_never_reads_holds_its_sender_to_the_window():
         assert statistics.packets_dropped == 0
         assert window // 2 < statistics.unread <= window + 64 * KIB
         # It was the stream that stopped, not the connection: the other direction goes on.
-        async with serving(pair.dialer):
-            async with await pair.listener.open_stream() as other:
-                await other.send(b"hello")
-                await other.send_eof()
-                assert await read_all(other) == b"hello"
+        other = await pair.listener.open_stream()
+        await other.send(b"hello")
+        await other.send_eof()
+        assert await read_all(await pair.dialer.accept_stream()) == b"hello"
         assert await inbound.receive(5) == b"begin"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("name", "expected"), [("cubic", Cubic), ("newreno", NewReno), ("model", Model)])
+async def test_the_congestion_control_is_the_one_that_was_chosen(name, expected):
+    settings = config(congestion_control=name)
+    async with connected(engine=NativeEngine(), dialer_settings=settings) as pair:
+        association = pair.dialer._link.peer._stack._association
+        assert type(association._sender.congestion) is expected
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("datagram", "packet"), [(1200, 1160), (1300, 1260), (1472, 1432)])
+async def test_the_path_is_tried_up_to_the_size_that_was_chosen(datagram, packet):
+    settings = config(max_packet_size=datagram)
+    async with (
+        connected(engine=NativeEngine(), dialer_settings=settings) as pair,
+        serving(pair.listener),
+        await pair.dialer.open_stream() as stream,
+    ):
+        await stream.send(bytes(1024 * KIB))
+        await stream.send_eof()
+        assert len(await read_all(stream)) == 1024 * KIB
+        path_mtu = pair.dialer._link.peer._stack._association._transmitter.path_mtu
+        assert path_mtu.size == packet
+        assert path_mtu.timer is None
 
 
 @pytest.mark.anyio

@@ -1,10 +1,11 @@
 """An SCTP association for data channels, without I/O (RFC 9260, over DTLS as RFC 8261 has it).
 
 In come packets, messages to send, and the time; out go packets, events, and when to come again. One rule for every
-driver: after each call that changes something, send what :meth:`Association.transmit` returns, act on
+driver: after calls that change something, send what :meth:`Association.transmit` returns, then act on
 :attr:`Association.events` and empty it, and call :meth:`Association.handle_timer` when :attr:`Association.timer`
 says so. A driver that drains a socket calls ``receive`` for each packet and ``transmit`` once: that makes one
-acknowledgement for all of them.
+acknowledgement for all of them. What :meth:`Association.receive` brought is among the events at once; all else that
+happened is by the next ``transmit``.
 
 Both ends of a data-channel association send INIT, so the set-up knows no client and no server. The states, and what
 leads from one to the next, are in :mod:`.states`.
@@ -19,10 +20,10 @@ from .events import BytesSent, Event, InboundStreamsReset, OutboundStreamsReset
 from .inbound import Inbound
 from .lifecycle import Lifecycle
 from .packet import CauseCode
-from .receiver import Receiver
 from .sender import MAX_TIMEOUTS, Sender
 from .settings import AssociationSettings
 from .states import SENDING, SETTING_UP, State
+from .stream_reset import StreamResetter
 from .transmitter import Transmitter
 
 
@@ -34,6 +35,8 @@ class Association:
 
     def __init__(self, settings: AssociationSettings, *, random: Callable[[int], bytes] = os.urandom) -> None:
         self.events: list[Event] = []
+        """What has happened. The owner takes it away."""
+        self._has_reported_end = False
         tsn = int.from_bytes(random(4))
         self._sender = Sender(tsn, settings.congestion(settings.packet_size))
         self._transmitter = Transmitter(settings, self._sender, random)
@@ -74,13 +77,11 @@ class Association:
             self._inbound.shutdown.begin(now)
         elif not self.is_ended:
             self._lifecycle.end("closed before it was established", is_orderly=True)
-            self._report_end()
 
     def abort(self, reason: str = "") -> None:
         """End the association at once; what is under way may be lost."""
         if not self.is_ended:
             self._lifecycle.abort(reason)
-            self._report_end()
 
     # --- what is known --------------------------------------------------------------------------------------------
 
@@ -147,40 +148,9 @@ class Association:
 
     def receive(self, packet: bytes, now: float) -> None:
         """Take a packet. One that is malformed, or isn't for this association, is ignored."""
-        if self.is_ended:
-            return
-        inbound = self._inbound
-        inbound.receive(packet, now)
-        if inbound.established is not None:
-            self.events.append(inbound.established)
-            inbound.established = None
-        receiver = inbound.receiver
-        if receiver is not None:
-            if receiver.messages:
-                self.events += receiver.messages
-                receiver.messages.clear()
-            # After the messages, which precede the end of their stream.
-            self._report_resets(receiver)
-        self._report_end()
-
-    def _report_resets(self, receiver: Receiver) -> None:
-        resetter = self._inbound.resetter
-        assert resetter is not None
-        resetter.check_deferred()
-        if resetter.inbound_reset:
-            for stream_id in resetter.inbound_reset:
-                receiver.reset_stream(stream_id)
-            self.events.append(InboundStreamsReset(tuple(resetter.inbound_reset)))
-            resetter.inbound_reset.clear()
-        if resetter.outbound_reset:
-            for stream_id in resetter.outbound_reset:
-                self._sender.queue.restart(stream_id)
-            self.events.append(OutboundStreamsReset(tuple(resetter.outbound_reset)))
-            resetter.outbound_reset.clear()
-
-    def _report_end(self) -> None:
-        if self._lifecycle.ended is not None:
-            self.events.append(self._lifecycle.ended)
+        if self._lifecycle.ended is None:
+            self._inbound.receive(packet, now)
+            self._report()
 
     # --- time, and packets out ------------------------------------------------------------------------------------
 
@@ -198,7 +168,6 @@ class Association:
             self._transmitter.bundle(liveness.handle_timer(now))
             self._transmitter.probe_path(now)
         self._give_up()
-        self._report_end()
 
     def _give_up(self) -> None:
         """End if something was tried for long enough."""
@@ -215,13 +184,15 @@ class Association:
 
     def transmit(self, now: float) -> list[bytes]:
         """The packets to be sent now."""
-        receiver, transmitter, queue = self._inbound.receiver, self._transmitter, self._sender.queue
+        receiver, transmitter = self._inbound.receiver, self._transmitter
+        self._report()
         if receiver is None or self.is_ended:
             return transmitter.take_packets()
         is_sending = self.state in SENDING
         if is_sending:
             self._request_resets(now)
         packets = transmitter.transmit(receiver, now, is_sending=is_sending)
+        queue = self._sender.queue
         if queue.taken:
             taken, queue.taken = queue.taken, {}
             self.events += [BytesSent(stream_id, count) for stream_id, count in taken.items()]
@@ -234,3 +205,37 @@ class Association:
             resetter.request(queue.ended)
             queue.ended = []
         self._transmitter.bundle(resetter.output(self._sender.last_tsn, now))
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        """Turn what the parts have to tell into events."""
+        inbound, lifecycle = self._inbound, self._lifecycle
+        if inbound.established is not None:
+            self.events.append(inbound.established)
+            inbound.established = None
+        if inbound.receiver is not None and inbound.receiver.messages:
+            self.events += inbound.receiver.messages
+            inbound.receiver.messages.clear()
+        resetter = inbound.resetter
+        if resetter is not None and (resetter.deferred or resetter.inbound_reset or resetter.outbound_reset):
+            # After the messages, which precede the end of their stream.
+            self._report_resets(resetter)
+        if lifecycle.ended is not None and not self._has_reported_end:
+            self.events.append(lifecycle.ended)
+            self._has_reported_end = True
+
+    def _report_resets(self, resetter: StreamResetter) -> None:
+        receiver = self._inbound.receiver
+        assert receiver is not None
+        resetter.check_deferred()
+        if resetter.inbound_reset:
+            for stream_id in resetter.inbound_reset:
+                receiver.reset_stream(stream_id)
+            self.events.append(InboundStreamsReset(tuple(resetter.inbound_reset)))
+            resetter.inbound_reset.clear()
+        if resetter.outbound_reset:
+            for stream_id in resetter.outbound_reset:
+                self._sender.queue.restart(stream_id)
+            self.events.append(OutboundStreamsReset(tuple(resetter.outbound_reset)))
+            resetter.outbound_reset.clear()

@@ -17,6 +17,7 @@ from .packet import (
     TAG_REFLECTED,
     CauseCode,
     ChunkType,
+    DataFlag,
     Init,
     PacketError,
     PacketReader,
@@ -36,6 +37,7 @@ from .transmitter import Transmitter
 
 _DATA: Final = int(ChunkType.DATA)
 _DATA_SIZE: Final = DATA_HEADER.size
+_WHOLE: Final = DataFlag.BEGIN | DataFlag.END
 _HEADER_SIZE: Final = COMMON_HEADER.size
 _SKIP_UNKNOWN: Final = 0x80
 """A chunk of unknown type with this bit is skipped; without, the rest of its packet is too (RFC 9260, section 3.2)."""
@@ -88,15 +90,21 @@ class Inbound:
             pass
         except ReassemblyError as exc:
             self._lifecycle.fail(CauseCode.PROTOCOL_VIOLATION, f"the peer broke the protocol: {exc}")
-        if self.receiver is not None:
-            self._end_packet(self.receiver, now)
+        receiver = self.receiver
+        if receiver is not None and receiver.has_data:
+            receiver.end_packet(now)
+            self._follow_data(receiver, now)
 
     def _receive_own(self, packet: bytes, now: float) -> None:
         size = len(packet)
         position = _HEADER_SIZE
+        if size == position:
+            return
         if self.liveness is not None:
             self.liveness.heard(now)
         receiver = self.receiver
+        if receiver is not None and self.liveness is not None and packet[position + 1] == _WHOLE:
+            position = receiver.receive_messages(packet, position)
         while position + CHUNK_HEADER.size <= size:
             if packet[position] == _DATA and receiver is not None and size - position > _DATA_SIZE:
                 if self.liveness is None:
@@ -154,10 +162,10 @@ class Inbound:
             self._transmitter.answer(encode_cause(ChunkType.ERROR, CauseCode.UNRECOGNIZED_CHUNK, unknown))
         return bool(kind & _SKIP_UNKNOWN)
 
-    def _end_packet(self, receiver: Receiver, now: float) -> None:
-        """A packet was read: decide on its acknowledgement."""
-        if receiver.end_packet(now) and self.shutdown is not None:
-            self.shutdown.heard_data(now)
+    def _follow_data(self, receiver: Receiver, now: float) -> None:
+        if self._lifecycle.state is State.SHUTDOWN_SENT:
+            # The peer has more to say first (section 9.2).
+            self._lifecycle.restart_repeating(now)
         if receiver.invalid_stream is not None:
             information = struct.pack("!HH", receiver.invalid_stream, 0)
             self._transmitter.answer(encode_cause(ChunkType.ERROR, CauseCode.INVALID_STREAM, information))

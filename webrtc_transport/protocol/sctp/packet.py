@@ -126,6 +126,18 @@ def encode_chunk(kind: int, value: bytes = b"", *, flags: int = 0) -> bytes:
     return CHUNK_HEADER.pack(kind, flags, length) + value + bytes(-length % 4)
 
 
+def split_chunks(chunks: bytes, room: int) -> tuple[bytes, bytes]:
+    """Those of several well-formed chunks that fit into ``room`` bytes, but one at least; and the others."""
+    position = 0
+    while position < len(chunks):
+        _, _, length = CHUNK_HEADER.unpack_from(chunks, position)
+        end = position + length + -length % 4
+        if position and end > room:
+            break
+        position = end
+    return chunks[:position], chunks[position:]
+
+
 class PacketReader:
     """Knows the packets that are for one association: their headers are all alike."""
 

@@ -53,11 +53,6 @@ class Shutdown:
         self._lifecycle.move(State.SHUTDOWN_ACK_SENT)
         self._lifecycle.repeat(encode_chunk(ChunkType.SHUTDOWN_ACK), MAX_SHUTDOWN_TRIES, now)
 
-    def heard_data(self, now: float) -> None:
-        """The peer has more to say first."""
-        if self._lifecycle.state is State.SHUTDOWN_SENT:
-            self._lifecycle.restart_repeating(now)
-
     def receive(self, value: memoryview, now: float) -> None:
         """The peer wants to go; its SHUTDOWN acknowledges data, too."""
         if len(value) < _TSN.size:

@@ -147,11 +147,13 @@ class Transmitter:
         if batch and sack_size > space:
             packets.append(build(batch))
             batch, space = [], room
-        data = self._sender.fill(space - sack_size, now, is_alone=False) if is_sending else []
+        data = self._sender.fill(space - sack_size, now, is_alone=False) if is_sending else b""
         if receiver.timer is not None and (chunks or data or now >= receiver.timer):
             batch.append(receiver.sack())
-        if batch or data:
-            packets.append(build(batch + data))
+        if data:
+            batch.append(data)
+        if batch:
+            packets.append(build(batch))
 
     def _transmit_data(self, packets: list[bytes], room: int, now: float) -> None:
         """Fill packets with data, as many as windows, pace and :data:`BURST` allow."""
@@ -162,7 +164,7 @@ class Transmitter:
             data = sender.fill(room, now, is_alone=True)
             if not data:
                 return
-            packet = build(data)
+            packet = build((data,))
             pacer.tokens -= len(packet)
             packets.append(packet)
         if sender.has_more:

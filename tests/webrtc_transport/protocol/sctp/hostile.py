@@ -72,13 +72,13 @@ class Adversary:
             )
             return struct.pack("!IIHHI", *numbers, self.number(0)) + rng.randbytes(rng.choice([0, 4, 20]))
         if kind == 3:
-            acked = self.number(victim._sender._acked)
+            acked = self.number(victim._sender._flight.acked)
             gaps = [(rng.randint(0, 20), rng.randint(0, 20)) for _ in range(rng.choice([0, 1, 3, 200]))]
             blocks = b"".join(struct.pack("!HH", *gap) for gap in gaps)
             window = rng.choice([0, 1, 1000, 2**20, 2**32 - 1])
             return struct.pack("!IIHH", acked, window, rng.choice([len(gaps), 0, 65535]), 0) + blocks
         if kind == 7:
-            return struct.pack("!I", self.number(victim._sender._acked))
+            return struct.pack("!I", self.number(victim._sender._flight.acked))
         if kind == 130:
             parameter = rng.choice([13, 13, 14, 15, 16, 17, 18, 99])
             resetter = victim._inbound.resetter
@@ -120,8 +120,8 @@ class Adversary:
             + len(receiver._duplicates)
             + len(receiver._streams)
             + receiver._held // 64
-            + len(sender._scoreboard)
-            + len(resetter._deferred)
+            + len(sender._flight._scoreboard)
+            + len(resetter.deferred)
             + len(association._transmitter._packets)
             + len(association._transmitter._chunks)
             + len(association.events)

@@ -7,7 +7,7 @@ import pytest
 from tests.links import Pair, Path, blobs, chunk_types
 from webrtc_transport.protocol.sctp.events import InboundStreamsReset, MessageReceived
 from webrtc_transport.protocol.sctp.packet import ChunkType
-from webrtc_transport.protocol.sctp.receiver import OVERRUN
+from webrtc_transport.protocol.sctp.receiver import COST_LIMIT, FREE_SHARE, MESSAGE_COST, OVERRUN
 from webrtc_transport.protocol.sctp.settings import AssociationSettings
 
 KIB = 1024
@@ -164,10 +164,33 @@ class TestWindow:
         pair = Pair(Path(loss=loss), settings=(settings, settings)).connect()
         pair.send(pair.a, 1, blobs(50, 32 * KIB))
 
+    @pytest.mark.parametrize("size", [1, 100, 2 * KIB])
+    @pytest.mark.parametrize("loss", [0.0, 0.05])
+    def test_a_window_of_a_few_packets_too(self, loss, size):
+        settings = AssociationSettings(window=4 * KIB, max_message_size=2 * KIB)
+        pair = Pair(Path(loss=loss), Path(loss=loss), settings=(settings, settings)).connect()
+        pair.send(pair.a, 1, blobs(200, size))
+
     def test_small_messages_out_of_order_do_not_shut_it(self):
         settings = AssociationSettings(window=64 * KIB, max_message_size=32 * KIB)
         pair = Pair(Path(loss=0.05, jitter=0.01), settings=(settings, settings)).connect()
         pair.send(pair.a, 1, blobs(5000, 40))
+
+    @pytest.mark.parametrize("size", [1, 30, 300])
+    def test_a_slow_reader_of_small_messages(self, size):
+        settings = AssociationSettings(window=64 * KIB, max_message_size=16 * KIB)
+        pair = Pair(settings=(settings, settings)).connect()
+        pair.b.reads = False
+        messages = blobs(4000, size)
+        for message in messages:
+            pair.a.association.send(1, 53, message)
+        pair.run_for(10.0)
+        most = max(64 * KIB * COST_LIMIT // MESSAGE_COST, 64 * KIB // FREE_SHARE // size)
+        assert len(pair.b.received[1]) <= most + 1
+        for _ in range(600):
+            pair.run_for(0.1)
+            pair.b.association.consume(min(200 * size, pair.b.unread), pair.now)
+        assert pair.b.received[1] == messages
 
     def test_a_slow_reader(self):
         settings = AssociationSettings(window=64 * KIB, max_message_size=16 * KIB)
@@ -233,6 +256,32 @@ class TestReset:
         pair.run(lambda: [sorted(end.confirmed) for end in pair.ends] == list(streams))
         assert {key: [[b"last words"]] for key in streams[0]} == pair.b.finished
         assert {key: [[b"last words"]] for key in streams[1]} == pair.a.finished
+
+    @pytest.mark.parametrize("path", [{}, {"loss": 0.1}, {"jitter": 0.02, "duplication": 0.1}], ids=str)
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    def test_both_use_the_same_ids_again_and_again(self, path, seed):
+        pair = Pair(Path(**path), Path(**path), seed=seed).connect()
+        lives = [[b"%d of %d" % (life, stream_id)] * 3 for stream_id in (0, 1) for life in range(8)]
+        for end in pair.ends:
+            for number, messages in enumerate(lives):
+                for message in messages:
+                    end.association.send(number // 8, 53, message)
+                end.association.reset_stream(number // 8)
+                if number % 3:
+                    pair.flush()
+                pair.run(lambda end=end, number=number: len(end.confirmed) > number)
+        for end in pair.ends:
+            assert end.finished == {0: lives[:8], 1: lives[8:]}
+
+    def test_both_end_and_reuse_a_stream_in_the_same_moment(self):
+        pair = Pair(Path(loss=0.1), Path(loss=0.1)).connect()
+        for life in range(20):
+            for end in pair.ends:
+                end.association.send(5, 53, b"%d" % life)
+                end.association.reset_stream(5)
+            pair.run(lambda life=life: all(len(end.confirmed) == life + 1 for end in pair.ends))
+        for end in pair.ends:
+            assert end.finished == {5: [[b"%d" % life] for life in range(20)]}
 
     def test_a_request_that_overtakes_data_is_deferred(self):
         def drops(packet, number):
