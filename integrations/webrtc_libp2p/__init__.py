@@ -1,6 +1,21 @@
-"""What py-libp2p applications need of the WebRTC transport: its addresses, and their identity for it."""
+"""WebRTC for py-libp2p: a transport for its hosts, with ways to signal."""
 
+from webrtc_signaling.manager import WebRTCSignalingManager, WebSocketSignalingChannel
+
+from .connection import WebRTCConnection
 from .identity import identity_from_key_pair
+from .listener import WebRTCListener
 from .multiaddrs import create_webrtc_multiaddr
+from .stream import WebRTCStream
+from .transport import WebRTCTransport
 
-__all__ = ["create_webrtc_multiaddr", "identity_from_key_pair"]
+__all__ = [
+    "WebRTCConnection",
+    "WebRTCListener",
+    "WebRTCSignalingManager",
+    "WebRTCStream",
+    "WebRTCTransport",
+    "WebSocketSignalingChannel",
+    "create_webrtc_multiaddr",
+    "identity_from_key_pair",
+]
