@@ -64,6 +64,11 @@ class SignalingSession(ABC):
     def authenticated(self) -> bool:
         """Whether the channel itself proves :attr:`remote_peer`, so that descriptions need no signature."""
 
+    @property
+    def uses_init_channel(self) -> bool:
+        """Whether the offerer opens and closes a channel ``init`` first (libp2p specs, webrtc/webrtc.md, step 4)."""
+        return False
+
     @abstractmethod
     async def send(self, signal: Signal) -> None:
         """Send one signal, in order.

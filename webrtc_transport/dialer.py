@@ -77,6 +77,8 @@ class Dialer:
                 remote = await self._receive_answer(session)
                 await link.start(remote)
                 connection = await trickle(link, session, remote)
+                if session.uses_init_channel:
+                    await link.pass_init_channel()
                 # Here, because whoever is cancelled in it must not leave the connection behind.
                 await session.aclose()
                 return connection

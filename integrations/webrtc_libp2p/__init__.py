@@ -1,15 +1,15 @@
 """WebRTC for py-libp2p: a transport for its hosts, with ways to signal."""
 
-from webrtc_signaling.manager import WebRTCSignalingManager, WebSocketSignalingChannel
-
 from .connection import WebRTCConnection
 from .identity import identity_from_key_pair
 from .listener import WebRTCListener
 from .multiaddrs import create_webrtc_multiaddr
+from .signaling import CircuitRelaySignalingChannel, WebRTCSignalingManager, WebSocketSignalingChannel
 from .stream import WebRTCStream
 from .transport import WebRTCTransport
 
 __all__ = [
+    "CircuitRelaySignalingChannel",
     "WebRTCConnection",
     "WebRTCListener",
     "WebRTCSignalingManager",

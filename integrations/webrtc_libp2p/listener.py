@@ -13,6 +13,7 @@ from webrtc_transport.errors import WebRTCError
 
 from .connection import WebRTCConnection
 from .errors import opening_connections
+from .multiaddrs import parse_listen_relay
 from .running import RunningTransport
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class WebRTCListener(IListener):
         self._transport = transport
         self._handler: Callable[[WebRTCConnection], Awaitable[None]] = handler
         self._running: RunningTransport | None = None
-        self._addresses: tuple[Multiaddr, ...] = ()
+        self._relay: Multiaddr | None = None
 
     async def listen(self, maddr: Multiaddr) -> None:
         """Begin to accept connections. Returns once peers can reach us.
@@ -38,25 +39,36 @@ class WebRTCListener(IListener):
             manager.connecting()
         with opening_connections():
             try:
+                relay = parse_listen_relay(maddr)
                 running = await self._transport.wait_running()
-                await running.start_listening(self)
+                await running.start_listening(self, relay)
             except WebRTCError as exc:
                 if manager is not None:
                     manager.failed(exc)
                 raise
-        self._running, self._addresses = running, (maddr,)
+        self._running, self._relay = running, relay
         if manager is not None:
             manager.connected(listening=True)
 
     def get_addrs(self) -> tuple[Multiaddr, ...]:
-        """Where peers reach us now, without our peer id: the host puts that behind them."""
-        return self._addresses
+        """Where peers reach us now, without our peer id: the host puts that behind them.
+
+        ``/webrtc`` if that is over a rendezvous server, and an address for each relay that has a place for us. Of a
+        listener on one relay it is that relay's alone.
+        """
+        if self._running is None:
+            return ()
+        relayed = () if self._running.circuit is None else self._running.circuit.addresses()
+        if self._relay is not None:
+            end = f"/p2p/{self._relay.get_peer_id()}/p2p-circuit/webrtc"
+            return tuple(address for address in relayed if str(address).endswith(end))
+        return (*self._transport.rendezvous_addresses(), *relayed)
 
     async def close(self) -> None:
         """Accept no more connections. Those that stand go on."""
-        self._addresses = ()
-        if self._running is not None:
-            await self._running.stop_listening(self)
+        running, self._running = self._running, None
+        if running is not None:
+            await running.stop_listening(self)
 
     async def handle(self, connection: WebRTCConnection) -> None:
         """Hand ``connection`` to the host."""

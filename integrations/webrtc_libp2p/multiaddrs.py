@@ -8,6 +8,8 @@ from typing import Final
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
+from multiaddr.exceptions import ProtocolLookupError
+from multiaddr.protocols import P_P2P, protocol_with_code
 
 from webrtc_transport.addresses import parse_dial_address, webrtc_address
 from webrtc_transport.errors import AddressError
@@ -24,6 +26,22 @@ class DialTarget:
     peer: PeerId
     relay: Multiaddr | None
     """The address of the relay, with its peer id at the end; ``None`` leaves the way to the transport."""
+
+
+class RelayedAddress(Multiaddr):
+    """``<relay>/p2p/<relay id>/p2p-circuit/webrtc``, an address that a host announces with its own peer id behind it.
+
+    Before it does that, py-libp2p cuts off the peer id that an address ends with, and takes the first one in it for
+    that, which is the relay's. So this one says that it has none: it ends with none.
+    """
+
+    def value_for_protocol(self, proto: str | int) -> str | None:
+        if proto in ("p2p", P_P2P):
+            raise ProtocolLookupError(protocol_with_code(P_P2P), str(self))
+        return super().value_for_protocol(proto)
+
+    def encapsulate(self, other: Multiaddr | str) -> Multiaddr:
+        return Multiaddr(self.to_bytes()).encapsulate(other)
 
 
 def create_webrtc_multiaddr(peer_id: ID | str | None = None) -> Multiaddr:

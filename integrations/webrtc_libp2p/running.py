@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import anyio
 import trio
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.transport.exceptions import OpenConnectionError
+from multiaddr import Multiaddr
 
 import webrtc_transport as core
 from webrtc_transport.addresses import webrtc_address
-from webrtc_transport.errors import SignalingError
+from webrtc_transport.errors import ConfigurationError, SignalingError
 
 from .admission import admit
+from .circuit import CircuitSignaling
 from .connection import WebRTCConnection
 from .multiaddrs import DialTarget
 
@@ -31,8 +35,15 @@ class RunningTransport:
     :param nursery: where the tasks run that accept connections
     """
 
-    def __init__(self, swarm: Swarm, transport: core.WebRTCTransport, nursery: trio.Nursery) -> None:
+    def __init__(
+        self,
+        swarm: Swarm,
+        transport: core.WebRTCTransport,
+        nursery: trio.Nursery,
+        circuit: CircuitSignaling | None,
+    ) -> None:
         self.swarm = swarm
+        self.circuit = circuit
         self._transport = transport
         self._nursery = nursery
         self._accepting: core.Listener | None = None
@@ -45,19 +56,25 @@ class RunningTransport:
         :raises ConnectError: if that can't be
         :raises OpenConnectionError: if the host refuses the connection
         """
-        connection = await self._transport.dial(webrtc_address(target.peer))
+        through = nullcontext() if self.circuit is None else self.circuit.through(target.relay, target.peer)
+        with through:
+            connection = await self._transport.dial(webrtc_address(target.peer))
         dialed = WebRTCConnection(connection, _id_of(connection), is_initiator=True)
         await admit(self.swarm, dialed, "outbound")
         return dialed
 
-    async def start_listening(self, listener: WebRTCListener) -> None:
-        """Hand what comes in to ``listener``. Returns once peers can reach us.
+    async def start_listening(self, listener: WebRTCListener, relay: Multiaddr | None) -> None:
+        """Hand what comes in to ``listener``. Returns once peers can reach us, through ``relay`` too if it is given.
 
         Several listeners share what comes in, and the first gets it: they belong to one host.
 
         :raises SignalingError: if no signaling backend can be reached, or all refuse us
         """
         async with self._starting:
+            if relay is not None:
+                if self.circuit is None:
+                    raise ConfigurationError("relays need a host; this swarm belongs to none")
+                await self.circuit.listen_through(info_from_p2p_addr(relay))
             if self._accepting is None:
                 self._accepting = await self._transport.listen("/webrtc")
                 self._nursery.start_soon(self._accept, self._accepting)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import trio
-from libp2p.abc import ITransport
+from libp2p.abc import IHost, ITransport
 from libp2p.crypto.keys import KeyPair
 from libp2p.custom_types import THandler
 from libp2p.network.swarm import Swarm
@@ -16,9 +16,11 @@ from multiaddr import Multiaddr
 import webrtc_transport as core
 from webrtc_signaling.manager import WebRTCSignalingManager
 from webrtc_transport import IceServer, TransportConfig
+from webrtc_transport.addresses import webrtc_address
 from webrtc_transport.errors import AddressError, ConfigurationError, ConnectError, WebRTCError
 from webrtc_transport.transport import BackendSource
 
+from .circuit import CircuitSignaling
 from .connection import WebRTCConnection
 from .errors import opening_connections
 from .ice_servers import IceServerLike, RTCConfigurationLike, ice_servers_of
@@ -27,6 +29,7 @@ from .installation import check_installation
 from .listener import WebRTCListener
 from .multiaddrs import parse_dial_target, parse_listen_relay
 from .running import RunningTransport
+from .signaling import CircuitRelaySignalingChannel
 
 _logger = logging.getLogger("libp2p.transport.webrtc")
 
@@ -156,19 +159,22 @@ class WebRTCTransport(ITransport):
         self._nursery.start_soon(self._run, swarm)
 
     async def _run(self, swarm: Swarm) -> None:
+        circuit = self._circuit_of(swarm)
         try:
-            async with core.WebRTCTransport(
-                identity_from_key_pair(_key_pair_of(swarm)),
-                signaling=self._backends(),
-                config=self._config.model_copy(update={"ice_servers": self._current_ice_servers}),
-            ) as transport:
-                async with trio.open_nursery() as nursery:
-                    self._running = RunningTransport(swarm, transport, nursery)
-                    self._notify()
-                    if self.signaling_manager is not None:
-                        self.signaling_manager.connected()
-                    await self._closing.wait()
-                    nursery.cancel_scope.cancel()
+            async with (
+                core.WebRTCTransport(
+                    identity_from_key_pair(_key_pair_of(swarm)),
+                    signaling=[*(() if circuit is None else (circuit.backend,)), *self._rendezvous()],
+                    config=self._config.model_copy(update={"ice_servers": self._current_ice_servers}),
+                ) as transport,
+                trio.open_nursery() as nursery,
+            ):
+                self._running = RunningTransport(swarm, transport, nursery, circuit)
+                self._notify()
+                if self.signaling_manager is not None:
+                    self.signaling_manager.connected()
+                await self._closing.wait()
+                nursery.cancel_scope.cancel()
         except WebRTCError as exc:
             # One transport that can't run is no reason to end the host, which may have others.
             _logger.warning("the WebRTC transport doesn't run: %s", exc)
@@ -180,11 +186,25 @@ class WebRTCTransport(ITransport):
             if self.signaling_manager is not None:
                 self.signaling_manager.detached()
 
-    def _backends(self) -> Sequence[BackendSource]:
-        managed: Sequence[BackendSource] = (
-            () if self.signaling_manager is None else self.signaling_manager.backends
-        )
+    def _rendezvous(self) -> Sequence[BackendSource]:
+        """The ways to signal but for relays, which come first: they know at once whether they lead to a peer."""
+        managed: Sequence[BackendSource] = ()
+        if self.signaling_manager is not None:
+            managed = self.signaling_manager.backends(but=CircuitRelaySignalingChannel)
         return [*managed, *self._signaling]
+
+    def _circuit_of(self, swarm: Swarm) -> CircuitSignaling | None:
+        channels = () if self.signaling_manager is None else self.signaling_manager.channels
+        for channel in channels:
+            if isinstance(channel, CircuitRelaySignalingChannel):
+                return channel.circuit
+        # The host is what the swarm hands its streams to.
+        host = getattr(swarm.common_stream_handler, "__self__", None)
+        return CircuitSignaling(host) if isinstance(host, IHost) else None
+
+    def rendezvous_addresses(self) -> Sequence[Multiaddr]:
+        """``/webrtc``, if peers can reach us without a relay in the address."""
+        return [webrtc_address()] if self._rendezvous() else []
 
     async def wait_running(self) -> RunningTransport:
         """Wait until the host runs.

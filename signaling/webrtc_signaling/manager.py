@@ -74,10 +74,15 @@ class WebRTCSignalingManager:
         """Listeners that aren't ready yet."""
         self._failure: Exception | None = None
 
-    @property
-    def backends(self) -> Sequence[Callable[[SignalingContext], SignalingBackend]]:
-        """For a transport: functions that make a backend of each channel."""
-        return [self._backend_of(channel) for channel in self.channels]
+    def backends(
+        self, *, but: type[SignalingChannel] | None = None
+    ) -> Sequence[Callable[[SignalingContext], SignalingBackend]]:
+        """For a transport: functions that make a backend of each channel, but for those of one class."""
+        return [
+            self._backend_of(channel)
+            for channel in self.channels
+            if but is None or not isinstance(channel, but)
+        ]
 
     async def setup(self) -> None:
         """Wait until peers can reach us over the channels, or, if nobody listens, until they can be used.

@@ -10,6 +10,10 @@ from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.identity.identify.identify import identify_handler_for
 from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.relay.circuit_v2.protocol import CircuitV2Protocol
+from libp2p.relay.circuit_v2.resources import RelayLimits
+from libp2p.tools.anyio_service import background_trio_service
+from libp2p.transport.tcp.tcp import TCP
 from multiaddr import Multiaddr
 
 from webrtc_libp2p import WebRTCTransport, create_webrtc_multiaddr
@@ -18,6 +22,9 @@ from webrtc_transport import TransportConfig
 ECHO = "/echo/1.0.0"
 SHORT = 30
 """Seconds that a test takes at most."""
+
+
+RELAY_LIMITS = RelayLimits(duration=120, data=2**17, max_circuit_conns=64, max_reservations=64)
 
 
 def settings(**changes):
@@ -34,6 +41,17 @@ def make_host(*signaling, config=None, key_pair=None, transports=None, **options
     host.set_stream_handler("/ipfs/ping/1.0.0", handle_ping)
     host.set_stream_handler(ECHO, echo)
     return host
+
+
+@contextlib.asynccontextmanager
+async def running(host, *addresses):
+    """Run ``host`` on these addresses, and close it: it leaves its TCP sockets open without."""
+    async with host.run([Multiaddr(address) for address in addresses]):
+        try:
+            yield host
+        finally:
+            with trio.CancelScope(shield=True):
+                await host.close()
 
 
 async def echo(stream):
@@ -83,6 +101,30 @@ def direct(host):
 async def two_hosts(url, **options):
     """A dialer and a listener that are connected over the signaling server at ``url``."""
     listener, dialer = make_host(url, **options), make_host(url, **options)
-    async with listener.run([Multiaddr("/webrtc")]), dialer.run([]):
+    async with running(listener, "/webrtc"), running(dialer):
         await dialer.connect(direct(listener))
         yield dialer, listener
+
+
+@contextlib.asynccontextmanager
+async def relay_host():
+    """A py-libp2p host on TCP that is a relay; yields it and its address."""
+    host = make_host(transports=[TCP()])
+    protocol = CircuitV2Protocol(host, limits=RELAY_LIMITS, allow_hop=True)
+    async with running(host, "/ip4/127.0.0.1/tcp/0"), background_trio_service(protocol):
+        await protocol.event_started.wait()
+        yield host, host.get_addrs()[0]
+
+
+def relayed_host(**options):
+    """A host on TCP, to reach relays, and WebRTC."""
+    transport = WebRTCTransport(config=options.pop("config", None) or settings())
+    return make_host(transports=[TCP(), transport], **options)
+
+
+async def until(condition, timeout=10):
+    """Wait until ``condition()`` holds, and return what it returned."""
+    with trio.fail_after(timeout):
+        while not (result := condition()):
+            await trio.sleep(0.01)
+    return result
