@@ -152,7 +152,10 @@ async def _exchange(stream: INetStream, request: HopMessage) -> HopMessage:
 
 
 def _circuit(stream: INetStream, relay: ID, peer: ID, is_initiator: bool) -> RawConnection:
-    address = Multiaddr(f"/p2p/{relay}/p2p-circuit/p2p/{peer}")
+    # With the relay's own address in front: peers are told of it as the one that we see them at, and js-libp2p gives
+    # identify up when that begins with a peer id.
+    before = "".join(map(str, stream.muxed_conn.get_transport_addresses()[:1])).partition("/p2p/")[0]
+    address = Multiaddr(f"{before}/p2p/{relay}/p2p-circuit/p2p/{peer}")
     return RawConnection(stream, is_initiator, connection_type=ConnectionType.RELAYED, addresses=[address])
 
 

@@ -165,7 +165,7 @@ class WebRTCTransport(ITransport):
                 core.WebRTCTransport(
                     identity_from_key_pair(_key_pair_of(swarm)),
                     signaling=[*(() if circuit is None else (circuit.backend,)), *self._rendezvous()],
-                    config=self._config.model_copy(update={"ice_servers": self._current_ice_servers}),
+                    config=self._running_config(),
                 ) as transport,
                 trio.open_nursery() as nursery,
             ):
@@ -185,6 +185,14 @@ class WebRTCTransport(ITransport):
             self._notify()
             if self.signaling_manager is not None:
                 self.signaling_manager.detached()
+
+    def _running_config(self) -> TransportConfig:
+        # The host takes streams out of the backlog at once, and has limits of its own; but a peer that opens many at
+        # a time must not lose those that come in one turn of the loop.
+        backlog = max(self._config.accept_backlog, self._config.max_inbound_streams)
+        return self._config.model_copy(
+            update={"ice_servers": self._current_ice_servers, "accept_backlog": backlog}
+        )
 
     def _rendezvous(self) -> Sequence[BackendSource]:
         """The ways to signal but for relays, which come first: they know at once whether they lead to a peer."""

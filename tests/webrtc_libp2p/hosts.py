@@ -20,6 +20,8 @@ from webrtc_libp2p import WebRTCTransport, create_webrtc_multiaddr
 from webrtc_transport import TransportConfig
 
 ECHO = "/echo/1.0.0"
+COUNT = "/count/1.0.0"
+RESET = "/reset/1.0.0"
 SHORT = 30
 """Seconds that a test takes at most."""
 
@@ -40,6 +42,8 @@ def make_host(*signaling, config=None, key_pair=None, transports=None, **options
     host.set_stream_handler(IDENTIFY, identify_handler_for(host))
     host.set_stream_handler("/ipfs/ping/1.0.0", handle_ping)
     host.set_stream_handler(ECHO, echo)
+    host.set_stream_handler(COUNT, count)
+    host.set_stream_handler(RESET, reset)
     return host
 
 
@@ -60,6 +64,18 @@ async def echo(stream):
         while data := await stream.read(65536):
             await stream.write(data)
     await stream.close()
+
+
+async def count(stream):
+    """Answer how many bytes came, after the last of them."""
+    await stream.write(str(len(await read_all(stream))).encode())
+    await stream.close()
+
+
+async def reset(stream):
+    """Reset the stream when the first byte comes."""
+    await stream.read(1)
+    await stream.reset()
 
 
 async def read_all(stream):

@@ -2,7 +2,6 @@ import pytest
 import trio
 from libp2p.connection_types import ConnectionType
 from libp2p.peer.peerinfo import info_from_p2p_addr
-from multiaddr import Multiaddr
 
 from tests.webrtc_libp2p.hosts import relay_host, relayed_host, round_trip, running, until
 
