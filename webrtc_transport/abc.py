@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -154,6 +154,9 @@ class CandidatePair:
 
     local: IceCandidate
     remote: IceCandidate
+    remote_ip: str | None = field(default=None, repr=False, compare=False)
+    """The IP address that packets go to, if the engine tells it. If ``remote`` has an mDNS name, it is what the name
+    hides: for access control, and not to be passed on."""
 
     @property
     def kind(self) -> str:

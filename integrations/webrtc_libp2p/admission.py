@@ -8,6 +8,7 @@ from typing import Literal
 from libp2p.network.swarm import Swarm
 from libp2p.rcmgr.manager import ResourceManager
 from libp2p.transport.exceptions import OpenConnectionError
+from multiaddr import Multiaddr
 
 from .connection import WebRTCConnection
 
@@ -36,8 +37,8 @@ async def _ask(swarm: Swarm, connection: WebRTCConnection, direction: Literal["i
     remote = connection.get_remote_address()
     # Of inbound connections the swarm asks its gate itself.
     if direction == "outbound" and remote is not None:
-        (address,) = connection.get_transport_addresses()
-        if not await swarm.connection_gate.is_allowed(address):
+        protocol = "ip6" if ":" in remote[0] else "ip4"
+        if not await swarm.connection_gate.is_allowed(Multiaddr(f"/{protocol}/{remote[0]}/udp/{remote[1]}")):
             raise OpenConnectionError(f"the connection gate refuses {connection.peer_id} at {remote[0]}")
     manager: ResourceManager | None = getattr(swarm, "_resource_manager", None)
     if manager is None:

@@ -125,10 +125,10 @@ class WebRTCConnection(IRawConnection, IMuxedConn):
     # --- IRawConnection -----------------------------------------------------------------------------------------------
 
     def get_remote_address(self) -> tuple[str, int] | None:
-        """The peer's IP address and UDP port, or its TURN server's; ``None`` while only its mDNS name is known."""
-        remote = self._connection.candidate_pair.remote
+        """The peer's IP address and UDP port, or its TURN server's; ``None`` if the engine tells an mDNS name only."""
+        pair = self._connection.candidate_pair
         try:
-            return str(ipaddress.ip_address(remote.address)), remote.port
+            return str(ipaddress.ip_address(pair.remote_ip or pair.remote.address)), pair.remote.port
         except ValueError:
             return None
 

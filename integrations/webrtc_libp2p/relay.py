@@ -73,15 +73,15 @@ async def reserve(host: IHost, relay: PeerInfo) -> Reservation:
     """
     with _at(relay.peer_id, "gives no reservation", SignalingUnavailable):
         answer = await _ask(host, relay, HopMessage(type=HopMessage.RESERVE))
-        if answer.status != Status.OK:
-            raise SignalingUnavailable(
-                f"the relay {relay.peer_id} refuses a reservation: {_name_of(answer.status)}"
-            )
         told = [Multiaddr(raw) for raw in answer.reservation.addrs]
-        expires = float(answer.reservation.expire) or time.time() + FALLBACK_DURATION
-        return Reservation(
-            relay.peer_id, _with_peer(told or _known_addresses(host, relay), relay.peer_id), expires
+    if answer.status != Status.OK:
+        raise SignalingUnavailable(
+            f"the relay {relay.peer_id} refuses a reservation: {_name_of(answer.status)}"
         )
+    expires = float(answer.reservation.expire) or time.time() + FALLBACK_DURATION
+    return Reservation(
+        relay.peer_id, _with_peer(told or _known_addresses(host, relay), relay.peer_id), expires
+    )
 
 
 async def connect(host: IHost, relay: PeerInfo, peer: ID) -> INetConn:

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_hosts_meet_over_a_relay():
     with trio.fail_after(30):
-        async with relay_host() as (relay, address):
+        async with relay_host() as (_, address):
             listener, dialer = relayed_host(), relayed_host()
             async with running(listener, "/webrtc"), running(dialer):
                 await listener.connect(info_from_p2p_addr(address))
