@@ -4,6 +4,7 @@ from .connection import WebRTCConnection
 from .identity import identity_from_key_pair
 from .listener import WebRTCListener
 from .multiaddrs import create_webrtc_multiaddr
+from .registry import create_transport_for_multiaddr, register_transport
 from .signaling import CircuitRelaySignalingChannel, WebRTCSignalingManager, WebSocketSignalingChannel
 from .stream import WebRTCStream
 from .transport import WebRTCTransport
@@ -16,6 +17,8 @@ __all__ = [
     "WebRTCStream",
     "WebRTCTransport",
     "WebSocketSignalingChannel",
+    "create_transport_for_multiaddr",
     "create_webrtc_multiaddr",
     "identity_from_key_pair",
+    "register_transport",
 ]

@@ -58,11 +58,10 @@ class WebRTCListener(IListener):
         """
         if self._running is None:
             return ()
-        relayed = () if self._running.circuit is None else self._running.circuit.addresses()
-        if self._relay is not None:
-            end = f"/p2p/{self._relay.get_peer_id()}/p2p-circuit/webrtc"
-            return tuple(address for address in relayed if str(address).endswith(end))
-        return (*self._transport.rendezvous_addresses(), *relayed)
+        if self._relay is None:
+            return tuple(self._running.addresses())
+        end = f"/p2p/{self._relay.get_peer_id()}/p2p-circuit/webrtc"
+        return tuple(a for a in self._running.relayed_addresses() if str(a).endswith(end))
 
     async def close(self) -> None:
         """Accept no more connections. Those that stand go on."""

@@ -40,7 +40,7 @@ class RelayedAddress(Multiaddr):
             raise ProtocolLookupError(protocol_with_code(P_P2P), str(self))
         return super().value_for_protocol(proto)
 
-    def encapsulate(self, other: Multiaddr | str) -> Multiaddr:
+    def encapsulate(self, other: str | bytes | Multiaddr) -> Multiaddr:
         return Multiaddr(self.to_bytes()).encapsulate(other)
 
 

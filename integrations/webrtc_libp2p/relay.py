@@ -97,7 +97,7 @@ async def connect(host: IHost, relay: PeerInfo, peer: ID) -> INetConn:
                 stream, HopMessage(type=HopMessage.CONNECT, peer=PeerId(id=peer.to_bytes()))
             )
             if answer.status != Status.OK:
-                raise PeerUnreachable(
+                raise PeerUnreachable(  # noqa: TRY301 - the stream is reset by the one clause for all
                     f"the relay {relay.peer_id} doesn't reach {peer}: {_name_of(answer.status)}"
                 )
             return await host.upgrade_outbound_connection(_circuit(stream, relay.peer_id, peer, True), peer)

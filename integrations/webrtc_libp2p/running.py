@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from .admission import admit
 from .circuit import CircuitSignaling
 from .connection import WebRTCConnection
 from .multiaddrs import DialTarget
+from .rendezvous import Rendezvous
 
 if TYPE_CHECKING:
     from .listener import WebRTCListener
@@ -41,9 +43,11 @@ class RunningTransport:
         transport: core.WebRTCTransport,
         nursery: trio.Nursery,
         circuit: CircuitSignaling | None,
+        rendezvous: Rendezvous,
     ) -> None:
         self.swarm = swarm
-        self.circuit = circuit
+        self._circuit = circuit
+        self._rendezvous = rendezvous
         self._transport = transport
         self._nursery = nursery
         self._accepting: core.Listener | None = None
@@ -56,12 +60,20 @@ class RunningTransport:
         :raises ConnectError: if that can't be
         :raises OpenConnectionError: if the host refuses the connection
         """
-        through = nullcontext() if self.circuit is None else self.circuit.through(target.relay, target.peer)
+        through = nullcontext() if self._circuit is None else self._circuit.through(target.relay, target.peer)
         with through:
             connection = await self._transport.dial(webrtc_address(target.peer))
         dialed = WebRTCConnection(connection, _id_of(connection), is_initiator=True)
         await admit(self.swarm, dialed, "outbound")
         return dialed
+
+    def relayed_addresses(self) -> Sequence[Multiaddr]:
+        """Where peers reach us through relays, now."""
+        return () if self._circuit is None else self._circuit.addresses()
+
+    def addresses(self) -> Sequence[Multiaddr]:
+        """Where peers reach us, now: ``/webrtc`` stands for the rendezvous servers."""
+        return [*([webrtc_address()] if self._rendezvous.is_reachable else []), *self.relayed_addresses()]
 
     async def start_listening(self, listener: WebRTCListener, relay: Multiaddr | None) -> None:
         """Hand what comes in to ``listener``. Returns once peers can reach us, through ``relay`` too if it is given.
@@ -72,11 +84,16 @@ class RunningTransport:
         """
         async with self._starting:
             if relay is not None:
-                if self.circuit is None:
+                if self._circuit is None:
                     raise ConfigurationError("relays need a host; this swarm belongs to none")
-                await self.circuit.listen_through(info_from_p2p_addr(relay))
+                await self._circuit.listen_through(info_from_p2p_addr(relay))
             if self._accepting is None:
-                self._accepting = await self._transport.listen("/webrtc")
+                accepting = await self._transport.listen("/webrtc")
+                # Relays that the host may meet some day don't make up for servers that it was given.
+                if self._rendezvous.failure is not None and not self.relayed_addresses():
+                    await accepting.aclose()
+                    raise self._rendezvous.failure
+                self._accepting = accepting
                 self._nursery.start_soon(self._accept, self._accepting)
             self._listeners.append(listener)
 

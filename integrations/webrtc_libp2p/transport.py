@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from typing import Final
+from weakref import WeakSet
 
 import trio
 from libp2p.abc import IHost, ITransport
@@ -16,7 +17,6 @@ from multiaddr import Multiaddr
 import webrtc_transport as core
 from webrtc_signaling.manager import WebRTCSignalingManager
 from webrtc_transport import IceServer, TransportConfig
-from webrtc_transport.addresses import webrtc_address
 from webrtc_transport.errors import AddressError, ConfigurationError, ConnectError, WebRTCError
 from webrtc_transport.transport import BackendSource
 
@@ -28,12 +28,16 @@ from .identity import identity_from_key_pair
 from .installation import check_installation
 from .listener import WebRTCListener
 from .multiaddrs import parse_dial_target, parse_listen_relay
+from .rendezvous import Rendezvous
 from .running import RunningTransport
 from .signaling import CircuitRelaySignalingChannel
 
 _logger = logging.getLogger("libp2p.transport.webrtc")
 
 _NO_HOST: Final = "this transport belongs to no running host; pass it to new_host(transports=[…])"
+
+_waiting: Final[WeakSet[WebRTCTransport]] = WeakSet()
+"""Transports that were made, and put into no host."""
 
 
 class WebRTCTransport(ITransport):
@@ -71,6 +75,7 @@ class WebRTCTransport(ITransport):
         self._failure: WebRTCError | None = None
         self._changed = trio.Event()
         self._closing = trio.Event()
+        _waiting.add(self)
 
     # --- settings -----------------------------------------------------------------------------------------------------
 
@@ -142,6 +147,10 @@ class WebRTCTransport(ITransport):
 
     # --- for the host -------------------------------------------------------------------------------------------------
 
+    def joins_host(self) -> None:
+        """It has a host now."""
+        _waiting.discard(self)
+
     def set_background_nursery(self, nursery: trio.Nursery) -> None:
         """Called by the host when it starts, with where tasks may run."""
         self._nursery = nursery
@@ -153,23 +162,24 @@ class WebRTCTransport(ITransport):
                 "a WebRTCTransport belongs to one host, and is run once; make another one"
             )
         assert self._nursery is not None
+        self.joins_host()
         self._swarm = swarm
         if self.signaling_manager is not None:
             self.signaling_manager.attached()
         self._nursery.start_soon(self._run, swarm)
 
     async def _run(self, swarm: Swarm) -> None:
-        circuit = self._circuit_of(swarm)
+        circuit, rendezvous = self._circuit_of(swarm), Rendezvous(self._rendezvous())
         try:
             async with (
                 core.WebRTCTransport(
                     identity_from_key_pair(_key_pair_of(swarm)),
-                    signaling=[*(() if circuit is None else (circuit.backend,)), *self._rendezvous()],
+                    signaling=[*(() if circuit is None else (circuit.backend,)), *rendezvous.sources],
                     config=self._running_config(),
                 ) as transport,
                 trio.open_nursery() as nursery,
             ):
-                self._running = RunningTransport(swarm, transport, nursery, circuit)
+                self._running = RunningTransport(swarm, transport, nursery, circuit, rendezvous)
                 self._notify()
                 if self.signaling_manager is not None:
                     self.signaling_manager.connected()
@@ -210,10 +220,6 @@ class WebRTCTransport(ITransport):
         host = getattr(swarm.common_stream_handler, "__self__", None)
         return CircuitSignaling(host) if isinstance(host, IHost) else None
 
-    def rendezvous_addresses(self) -> Sequence[Multiaddr]:
-        """``/webrtc``, if peers can reach us without a relay in the address."""
-        return [webrtc_address()] if self._rendezvous() else []
-
     async def wait_running(self) -> RunningTransport:
         """Wait until the host runs.
 
@@ -236,6 +242,11 @@ class WebRTCTransport(ITransport):
         self._failure = reason
         if self.signaling_manager is not None:
             self.signaling_manager.failed(reason)
+
+
+def waiting_transports() -> Sequence[WebRTCTransport]:
+    """Transports that were made, and put into no host."""
+    return list(_waiting)
 
 
 def _key_pair_of(swarm: Swarm) -> KeyPair:
