@@ -12,6 +12,7 @@ import trio
 from libp2p.abc import IHost, INetConn, INetStream, INetwork, INotifee
 from libp2p.connection_types import ConnectionType
 from libp2p.custom_types import TProtocol
+from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
@@ -184,12 +185,12 @@ class CircuitSignaling:
 
     async def _handle_stream(self, stream: INetStream) -> None:
         try:
-            signaling = _proven(stream)
+            _check_proven(stream.swarm_conn if isinstance(stream, NetStream) else None)
         except SignalingError as exc:
             _logger.warning("%s", exc)
             await stream.reset()
             return
-        await self.backend.handle(signaling)
+        await self.backend.handle(HostStream(stream))
 
     # --- outbound -----------------------------------------------------------------------------------------------------
 
@@ -208,6 +209,7 @@ class CircuitSignaling:
     async def _open_stream(self, peer: PeerId) -> SignalingStream:
         peer_id = ID.from_string(str(peer))
         connection = self._existing(peer_id) or await self._connect(peer, peer_id)
+        _check_proven(connection)
         try:
             stream = await connection.new_stream()
             try:
@@ -215,7 +217,7 @@ class CircuitSignaling:
                     [TProtocol(PROTOCOL)], MultiselectCommunicator(stream)
                 )
                 stream.set_protocol(protocol)
-                return _proven(stream)
+                return HostStream(stream)
             except BaseException:
                 with trio.CancelScope(shield=True):
                     await stream.reset()
@@ -297,13 +299,14 @@ class _Observer(INotifee):
         """Of no interest."""
 
 
-def _proven(stream: INetStream) -> SignalingStream:
-    """:raises SignalingRejected: if the stream's connection doesn't prove who is at its other end"""
-    connection = stream.swarm_conn if isinstance(stream, NetStream) else None
-    security = None if connection is None else connection.get_negotiated_security_protocol()
+def _check_proven(connection: INetConn | None) -> None:
+    """:raises SignalingRejected: if the connection doesn't prove who is at its other end"""
+    if not isinstance(connection, SwarmConn):
+        return
+    security = connection.get_negotiated_security_protocol()
     if security in _UNPROVEN:
         raise SignalingRejected(
-            f"the connection with {stream.muxed_conn.peer_id} was negotiated down to {security}, which proves nothing",
+            f"the connection with {connection.muxed_conn.peer_id} was negotiated down to {security}, "
+            "which proves nothing",
             code="unproven",
         )
-    return HostStream(stream)

@@ -1,3 +1,4 @@
+import gc
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,10 @@ def anyio_backend():
 async def server():
     async with signaling_server() as server:
         yield server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected():
+    """Find what is left behind before the module ends, where it can be ignored."""
+    yield
+    gc.collect()

@@ -26,7 +26,7 @@ SHORT = 30
 """Seconds that a test takes at most."""
 
 
-RELAY_LIMITS = RelayLimits(duration=120, data=2**17, max_circuit_conns=64, max_reservations=64)
+RELAY_LIMITS = RelayLimits(duration=120, data=2**22, max_circuit_conns=64, max_reservations=64)
 
 
 def settings(**changes):
