@@ -83,11 +83,17 @@ class CircuitSignaling:
 
         :raises SignalingUnavailable: if it gives none
         """
-        if self._nursery is not None:
-            reservation = await relays.reserve(self._host, relay)
-            await self._reserved(reservation)
-            self._nursery.start_soon(self._keep_reserved, relay, reservation)
+        # First, so that nobody else reserves there when the connection stands.
         self._relays.append(relay)
+        if self._nursery is None:
+            return
+        try:
+            reservation = await relays.reserve(self._host, relay)
+        except SignalingError:
+            self._relays.remove(relay)
+            raise
+        await self._reserved(reservation)
+        self._nursery.start_soon(self._keep_reserved, relay, reservation)
 
     @asynccontextmanager
     async def _reachable(self) -> AsyncIterator[None]:
@@ -150,7 +156,7 @@ class CircuitSignaling:
         with trio.move_on_after(max(1.0, (reservation.expires - time.time()) / 2)):
             while self._host.get_network().get_connections(reservation.relay):
                 await self._changed.wait()
-            del self._reservations[reservation.relay]
+            self._reservations.pop(reservation.relay, None)
 
     async def _reserved(self, reservation: Reservation) -> None:
         is_new = reservation.relay not in self._reservations

@@ -16,7 +16,7 @@ from webrtc_signaling.manager import (
     check_peer,
 )
 from webrtc_transport.abc import SignalingBackend, SignalingContext
-from webrtc_transport.errors import AddressError
+from webrtc_transport.errors import AddressError, IdentityError
 from webrtc_transport.identity import PeerId
 
 from .circuit import CircuitSignaling
@@ -55,6 +55,7 @@ def _relay_info(text: str) -> PeerInfo:
     try:
         if text.startswith("/"):
             return info_from_p2p_addr(Multiaddr(text))
-        return PeerInfo(ID.from_string(text), [])
-    except (ValueError, TypeError, ArithmeticError, MultiaddrError, BaseLibp2pError) as exc:
+        # py-libp2p takes any base58 for an id.
+        return PeerInfo(ID.from_string(str(PeerId.from_string(text))), [])
+    except (ValueError, TypeError, ArithmeticError, MultiaddrError, BaseLibp2pError, IdentityError) as exc:
         raise AddressError(f"{text!r} is neither the peer id of a relay nor its address: {exc}") from exc
