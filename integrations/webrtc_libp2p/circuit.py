@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
+import anyio
 import trio
 from libp2p.abc import IHost, INetConn, INetStream, INetwork, INotifee
 from libp2p.connection_types import ConnectionType
@@ -225,7 +226,7 @@ class CircuitSignaling:
                 stream.set_protocol(protocol)
                 return HostStream(stream)
             except BaseException:
-                with trio.CancelScope(shield=True):
+                with anyio.CancelScope(shield=True):
                     await stream.reset()
                 raise
         except LIBP2P_ERRORS as exc:

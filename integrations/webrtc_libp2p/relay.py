@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import anyio
 import trio
 from google.protobuf.message import DecodeError
 from libp2p.abc import IHost, INetConn, INetStream
@@ -102,7 +103,7 @@ async def connect(host: IHost, relay: PeerInfo, peer: ID) -> INetConn:
                 )
             return await host.upgrade_outbound_connection(_circuit(stream, relay.peer_id, peer, True), peer)
         except BaseException:
-            with trio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True):
                 await stream.reset()
             raise
 
@@ -139,7 +140,7 @@ async def _ask(host: IHost, relay: PeerInfo, request: HopMessage) -> HopMessage:
         answer = await _exchange(stream, request)
         await stream.close()
     except BaseException:
-        with trio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=True):
             await stream.reset()
         raise
     return answer

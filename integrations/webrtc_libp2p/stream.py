@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import anyio
 import trio
-from libp2p.abc import IMuxedStream
+from libp2p.abc import IMuxedConn, IMuxedStream
 from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamError
 
 from webrtc_transport import Stream
@@ -29,10 +29,10 @@ class WebRTCStream(IMuxedStream):
     Tasks that read, or write, at the same time take turns.
     """
 
-    muxed_conn: WebRTCConnection
+    muxed_conn: IMuxedConn
 
     def __init__(self, stream: Stream, muxed_conn: WebRTCConnection) -> None:
-        self.muxed_conn = muxed_conn
+        self.muxed_conn = self._connection = muxed_conn
         self._stream = stream
         self._reading = trio.Lock()
         self._writing = trio.Lock()
@@ -93,7 +93,7 @@ class WebRTCStream(IMuxedStream):
         peer is told that nobody reads it any more.
         """
         await self.close_write()
-        self.muxed_conn.let_go(self)
+        self._connection.let_go(self)
 
     async def reset(self) -> None:
         """Give the stream up at once, in both directions."""
@@ -111,7 +111,7 @@ class WebRTCStream(IMuxedStream):
 
     def get_remote_address(self) -> tuple[str, int] | None:
         """The peer's IP address and UDP port."""
-        return self.muxed_conn.get_remote_address()
+        return self._connection.get_remote_address()
 
     async def __aenter__(self) -> Self:
         return self

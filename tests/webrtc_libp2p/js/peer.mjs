@@ -139,11 +139,9 @@ export async function start({ relay = null, transports = [], rtcConfiguration = 
       stream.send(new Uint8Array([1]));
       return await ended;
     },
+    /** Gives the connection up; the relayed one stays. */
     async close() {
-      await connection.close();
-    },
-    async hangUp() {
-      await node.hangUp(connection.remotePeer);
+      connection.abort(new Error("as asked for"));
     },
     async stop() {
       await node.stop();
