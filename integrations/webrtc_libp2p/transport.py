@@ -27,7 +27,7 @@ from .ice_servers import IceServerLike, RTCConfigurationLike, ice_servers_of
 from .identity import identity_from_key_pair
 from .installation import check_installation
 from .listener import WebRTCListener
-from .multiaddrs import parse_dial_target, parse_listen_relay
+from .multiaddrs import parse_dial_target, parse_listen_relay, protocol_names
 from .rendezvous import Rendezvous
 from .running import RunningTransport
 from .signaling import CircuitRelaySignalingChannel
@@ -111,7 +111,12 @@ class WebRTCTransport(ITransport):
         return -1
 
     def can_dial(self, maddr: Multiaddr) -> bool:
-        """Whether it is ``/webrtc/p2p/<id>``, or the same behind a relay's ``…/p2p-circuit``."""
+        """Whether it is ``/webrtc/p2p/<id>``, or the same behind a relay's ``…/p2p-circuit``.
+
+        ``/webrtc`` alone too: py-libp2p keeps addresses without the peer id, which it puts behind them for a dial.
+        """
+        if protocol_names(maddr) == ["webrtc"]:
+            return True
         try:
             parse_dial_target(maddr)
         except AddressError:

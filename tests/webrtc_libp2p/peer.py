@@ -50,11 +50,10 @@ class Peer:
 
     async def dial(self, address):
         maddr = Multiaddr(address)
+        self._peer = ID.from_string(maddr.get_peer_id())
         started = time.perf_counter()
-        connection = await self._host.get_network().dial_addr(maddr, ID.from_string(maddr.get_peer_id()))
-        elapsed = time.perf_counter() - started
-        self._peer = connection.muxed_conn.peer_id
-        return elapsed * 1000
+        await self._host.get_network().dial_addr(maddr, self._peer)
+        return (time.perf_counter() - started) * 1000
 
     async def adopt(self):
         connection = await until(lambda: next(self._direct(), None))
@@ -103,14 +102,9 @@ class Peer:
         for connection in self._direct():
             await connection.close()
 
-    async def hang_up(self):
-        await self._host.disconnect(self._peer)
-
-    async def relayed(self):
-        return sum(
-            connection.get_connection_type() is ConnectionType.RELAYED
-            for connection in self._host.get_network().get_connections()
-        )
+    async def kinds(self):
+        found = self._host.get_network().get_connections(self._peer)
+        return sorted(connection.get_connection_type().value for connection in found)
 
 
 class Relay:
@@ -132,6 +126,7 @@ async def main(arguments):
             config=TransportConfig(engine=arguments.engine, dial_timeout=10, inbound_timeout=10)
         )
         host, listen = make_host(transports=[TCP(), transport]), ["/webrtc"]
+        host.get_network().retry_config.max_retries = 0
         commands = Peer(host, Multiaddr(arguments.relay))
     async with host.run([Multiaddr(address) for address in listen]), trio.open_nursery() as nursery:
         if arguments.relay is None:

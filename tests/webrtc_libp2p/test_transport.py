@@ -3,6 +3,7 @@ import os
 
 import pytest
 import trio
+from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.transport.exceptions import OpenConnectionError
 from libp2p.transport.tcp.tcp import TCP
 from multiaddr import Multiaddr
@@ -83,9 +84,9 @@ def test_what_it_dials():
     assert transport.protocols() == ["webrtc"]
     peer = make_host().get_id()
     relay = f"/ip4/192.0.2.1/tcp/4001/p2p/{peer}"
-    for address in (f"/webrtc/p2p/{peer}", f"{relay}/p2p-circuit/webrtc/p2p/{peer}"):
+    for address in ("/webrtc", f"/webrtc/p2p/{peer}", f"{relay}/p2p-circuit/webrtc/p2p/{peer}"):
         assert transport.can_dial(Multiaddr(address))
-    for address in ("/webrtc", f"{relay}/p2p-circuit/p2p/{peer}", relay, f"{relay}/p2p-circuit/webrtc"):
+    for address in (f"{relay}/p2p-circuit/p2p/{peer}", relay, f"{relay}/p2p-circuit/webrtc"):
         assert not transport.can_dial(Multiaddr(address))
     for address in ("/webrtc", f"{relay}/p2p-circuit/webrtc"):
         assert transport.can_listen(Multiaddr(address))
@@ -129,3 +130,14 @@ async def test_an_application_s_function_for_ice_servers():
     assert asked
     transport._rtc_config = None
     assert transport._rtc_config is None
+
+
+async def test_an_address_whose_peer_id_is_taken_off(server):
+    """As ``info_from_p2p_addr`` does it."""
+    with trio.fail_after(20):
+        async with (
+            running(make_host(server.url), "/webrtc") as listener,
+            running(make_host(server.url)) as dialer,
+        ):
+            await dialer.connect(info_from_p2p_addr(listener.get_addrs()[0]))
+            assert await round_trip(dialer, listener.get_id(), b"x") == b"x"
