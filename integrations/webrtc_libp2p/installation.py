@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import version
 from typing import Final
 
 from webrtc_transport.errors import ConfigurationError
@@ -21,14 +21,6 @@ def check_installation() -> None:
     found = version("aioice")
     if _numbers(found) < _OLDEST_AIOICE:
         raise ConfigurationError(f"aioice {found} is installed, and webrtc-transport needs 0.13: {_CURE}")
-
-
-def libp2p_pins_aioice() -> bool:
-    """Whether the extra ``webrtc`` of the installed libp2p would bring an aioice of its own."""
-    try:
-        return any(line.startswith("aioice") and "extra" in line for line in requires("libp2p") or ())
-    except PackageNotFoundError:
-        return False
 
 
 def _numbers(text: str) -> tuple[int, ...]:
