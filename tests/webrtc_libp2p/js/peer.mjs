@@ -54,6 +54,8 @@ export async function start({ relay = null, transports = [], rtcConfiguration = 
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     services: { identify: identify(), ping: ping() },
+    // It closes what comes in at more than 5 a second by default.
+    connectionManager: { inboundConnectionThreshold: 1000 },
     // Browsers refuse addresses of private networks by default.
     connectionGater: { denyDialMultiaddr: () => false },
   });
