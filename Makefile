@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo install test test-all lint types contracts pytest soak bench coverage docs serve-docs format clean
+.PHONY: help demo install test test-all lint types contracts pytest soak bench bench-floors coverage docs serve-docs format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,9 +43,11 @@ pytest: $(STAMP) ## all tests
 soak: $(STAMP) ## the tests that take minutes, at their full sizes
 	$(BIN)/python -m pytest -m soak
 
-bench: $(STAMP) ## throughput beside aiortc, and what a dial takes
-	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/dialing.py
+bench: $(STAMP) ## all measures, beside aiortc, libp2p, libdatachannel and libwebrtc
+	$(BIN)/python -m benchmarks --rounds 5
+
+bench-floors: $(STAMP) ## a shorter run, which fails when a ratio is under its floor
+	$(BIN)/python -m benchmarks --floors --rounds 3
 
 coverage: $(STAMP) ## all tests, and which lines they leave out
 	$(BIN)/coverage run -m pytest

@@ -10,13 +10,10 @@ import time
 from dataclasses import dataclass
 
 from webrtc_transport.protocol.sctp.association import Association
-from webrtc_transport.protocol.sctp.congestion import Cubic, NewReno
-from webrtc_transport.protocol.sctp.congestion_model import Model
 from webrtc_transport.protocol.sctp.events import Ended, Established, MessageReceived
-from webrtc_transport.protocol.sctp.settings import AssociationSettings
+from webrtc_transport.protocol.sctp.settings import CONGESTION_CONTROLS, AssociationSettings
 
 KIB, MIB = 1024, 1024 * 1024
-CONGESTION = {"cubic": Cubic, "model": Model, "reno": NewReno}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +83,12 @@ def run(case: Case, settings: AssociationSettings) -> str:  # noqa: C901 - one l
 def main() -> None:
     """Run all cases several times, the best counts."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--congestion", choices=sorted(CONGESTION), default="cubic")
+    parser.add_argument("--congestion", choices=sorted(CONGESTION_CONTROLS), default="cubic")
     parser.add_argument("--packet-size", type=int, default=1160)
     arguments = parser.parse_args()
     size = arguments.packet_size
     settings = AssociationSettings(
-        congestion=CONGESTION[arguments.congestion], packet_size=size, max_packet_size=size
+        congestion=CONGESTION_CONTROLS[arguments.congestion], packet_size=size, max_packet_size=size
     )
     for case in CASES:
         print(run(case, settings), flush=True)

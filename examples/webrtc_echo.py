@@ -22,14 +22,19 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-import anyio
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+INTERRUPTED = 130  # The exit status of a program that Ctrl-C has ended.
 
-from webrtc_signaling.server.app import running_server
-from webrtc_signaling.server.settings import ServerSettings
-from webrtc_transport import Connection, Identity, Stream, WebRTCTransport
-from webrtc_transport.errors import WebRTCError
+try:
+    import anyio
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from webrtc_signaling.server.app import running_server
+    from webrtc_signaling.server.settings import ServerSettings
+    from webrtc_transport import Connection, Identity, Stream, WebRTCTransport
+    from webrtc_transport.errors import WebRTCError
+except KeyboardInterrupt:
+    sys.exit(INTERRUPTED)
 
 MIB = 1024 * 1024
 DEMO_SIZE = 16 * MIB
@@ -118,12 +123,13 @@ def report_setup(connection: Connection, first_byte: float) -> None:
 async def send_content(connection: Connection, content: bytes) -> bool:
     """Send it in as many parts as streams, at once; put what comes back together."""
     share = -(-len(content) // STREAMS) or 1
-    parts = [content[start : start + share] for start in range(0, len(content), share)]
+    parts = [content[start : start + share] for start in range(0, len(content) or 1, share)]
     echoes = [b""] * len(parts)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     started = time.perf_counter()
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task(f"{len(parts)} streams", total=len(content))
+        name = "1 stream" if len(parts) == 1 else f"{len(parts)} streams"
+        bar = progress.add_task(name, total=len(content))
 
         async def echo_part(number: int) -> None:
             async with await connection.open_stream() as stream, anyio.create_task_group() as task_group:
@@ -141,10 +147,19 @@ async def send_content(connection: Connection, content: bytes) -> bool:
     sent, received = hashlib.sha256(content).hexdigest(), hashlib.sha256(b"".join(echoes)).hexdigest()
     console.print(f"sent      SHA-256 {sent}\nreceived  SHA-256 {received}", soft_wrap=True)
     console.print(
-        f"{len(content) / MIB:.0f} MiB there and back in {elapsed:.1f} s: "
-        f"{len(content) / MIB / elapsed:.1f} MiB/s each way"
+        f"{in_words(len(content))} there and back in {elapsed:.1f} s: "
+        f"{in_words(len(content) / elapsed)}/s each way"
     )
     return sent == received
+
+
+def in_words(size: float) -> str:
+    """A number of bytes, in a unit that suits it."""
+    for unit in ("bytes", "KiB"):
+        if size < 1024:
+            return f"{size:.4g} {unit}"
+        size /= 1024
+    return f"{size:.4g} MiB"
 
 
 async def send_part(stream: Stream, part: bytes) -> None:
@@ -225,7 +240,7 @@ def main() -> int:
         for error in flatten(group):
             console.print(f"[red]{type(error).__name__}:[/] {error}", soft_wrap=True)
     except* KeyboardInterrupt:
-        status = 130
+        status = INTERRUPTED
     return status
 
 

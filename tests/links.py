@@ -2,6 +2,7 @@
 
 import heapq
 import random
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,6 +18,22 @@ from webrtc_transport.protocol.sctp.events import (
 from webrtc_transport.protocol.sctp.settings import AssociationSettings
 
 NO_LIMIT = float("inf")
+
+
+def blobs(count: int, size: int, seed: int = 3) -> list[bytes]:
+    """So many messages of so many random bytes."""
+    rng = random.Random(seed)
+    return [rng.randbytes(size) for _ in range(count)]
+
+
+def chunk_types(packet: bytes) -> list[int]:
+    """The types of the chunks of a packet."""
+    found, position = [], 12
+    while position < len(packet):
+        kind, _, length = struct.unpack_from("!BBH", packet, position)
+        found.append(kind)
+        position += length + -length % 4
+    return found
 
 
 @dataclass

@@ -57,6 +57,11 @@ class Process:
         self._popen.stdin.write(json.dumps(value) + "\n")
         self._popen.stdin.flush()
 
+    @property
+    def is_running(self):
+        """Whether it hasn't ended yet."""
+        return self._popen.poll() is None
+
     def errors(self):
         """What it has written to its standard error."""
         self._errors.seek(0)

@@ -141,6 +141,7 @@ class SignalingBackend(AbstractAsyncContextManager["SignalingBackend"]):
         ``task_status.started()`` is called once peers can reach us. While nobody serves, inbound sessions are
         refused with the error ``not-listening``. The handler closes the session.
 
+        :raises AlreadyListening: if it serves already
         :raises SignalingError: if the service refuses us or is gone for good
         """
 

@@ -90,6 +90,9 @@ def parse_listen_address(address: str | Multiaddr, own: PeerId) -> ListenAddress
 
 
 def _text_of(address: str | Multiaddr, *, expected: str) -> str:
+    # Typed programs can't; others do, and would get an AttributeError.
+    if not isinstance(address, str | Multiaddr):
+        raise TypeError(f"an address is text like {expected}, or a Multiaddr, not {address!r:.100}")
     raw = address if isinstance(address, str) else address.to_bytes()
     if len(raw) > _MAX_LENGTH:
         raise AddressError(

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from .errors import IdentityError
-from .files import write_private
+from .files import read_private, write_private
 from .protocol.certificate import Certificate
 
 
 def load_certificate(path: str | os.PathLike[str]) -> Certificate:
     """Read a PEM file with a certificate and its unencrypted private key.
 
-    An expired one is read too: :meth:`~webrtc_transport.protocol.certificate.Certificate.is_expired` tells.
+    An expired one is read too: :meth:`~webrtc_transport.protocol.certificate.Certificate.is_expired` tells. A warning
+    is logged if others than its owner can read the file.
 
     :raises IdentityError: if a part is missing or malformed, the curve isn't P-256, or the two don't belong together
     :raises OSError: if the file can't be read
     """
     try:
-        return Certificate.from_pem(Path(path).read_bytes())
+        return Certificate.from_pem(read_private(path))
     except IdentityError as exc:
         raise IdentityError(f"{os.fspath(path)}: {exc}") from None
 

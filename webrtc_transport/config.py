@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, S
 
 from .protocol.certificate import Certificate
 from .protocol.ice_url import IceUrl, parse_ice_url
+from .protocol.sctp.settings import BASE_DATAGRAM_SIZE, MAX_DATAGRAM_SIZE, CongestionName
 
 
 def _as_tuple(value: str | Sequence[str]) -> tuple[str, ...]:
@@ -83,10 +84,10 @@ class TransportConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    engine: str = "aiortc"
-    """Name of the protocol stack, an entry point of the group ``webrtc_transport.engines``. ``aiortc`` is the
-    reference; ``native``, with SCTP of our own, is several times faster but not tried against browsers yet; ``memory``
-    is for tests."""
+    engine: str = "native"
+    """Name of the protocol stack, an entry point of the group ``webrtc_transport.engines``. ``native`` has SCTP of our
+    own, keeps what is unread within its bounds, and is several times faster than ``aiortc``, which is the reference
+    and the fallback; ``memory`` is for tests."""
 
     ice_servers: Annotated[Sequence[IceServer] | IceServerSource, AfterValidator(_frozen)] = ()
     """STUN and TURN servers, all asked in parallel; or an async function that returns them."""
@@ -118,8 +119,23 @@ class TransportConfig(BaseModel):
     proof_max_age: float = Field(default=300.0, gt=0)
     """How old, or how far ahead, a signed description may be: clocks differ. Replays inside it are refused."""
 
+    stalled_stream_timeout: float | None = Field(default=None, gt=0)
+    """How long received bytes of a stream may lie unread while nothing of it is read; then that stream is reset, and
+    its bytes are thrown away. All streams of a connection share its ``receive_buffer``, so one that is never read can
+    stop the others. ``None`` waits for ever: a slow reader loses nothing."""
+
     receive_buffer: int = Field(default=1024 * 1024, ge=64 * 1024)
-    """Unread bytes that a connection holds before it takes no more from the network."""
+    """Unread bytes that a connection holds before it takes no more from the network. Frames that have not arrived whole
+    count too."""
+
+    congestion_control: CongestionName = "cubic"
+    """How the engine ``native`` finds its rate. ``cubic`` (RFC 9438) and ``newreno`` (RFC 9260) share a path fairly,
+    and slow down for each lost packet; ``model`` estimates the path's rate and round trip instead, which is many times
+    faster where packets get lost at random, and takes more than its share beside others where queues are short."""
+
+    max_packet_size: int = Field(default=MAX_DATAGRAM_SIZE, ge=BASE_DATAGRAM_SIZE, le=65_507)
+    """The largest UDP payload that the engine ``native`` tries on the path. It begins with 1200 bytes, and raises that
+    by probes (RFC 8899), which put nothing else at risk; 1200 leaves it at that."""
 
     send_buffer: int = Field(default=256 * 1024, ge=32 * 1024)
     """Unsent bytes that a stream holds before ``send()`` waits."""
@@ -128,7 +144,9 @@ class TransportConfig(BaseModel):
     """Streams that the peer may hold open at once, on one connection; further ones are reset."""
 
     max_inbound_handshakes: int = Field(default=64, ge=1)
-    """Inbound peers whose handshake is under way at once; further ones are told ``busy``."""
+    """Inbound peers whose handshake is under way at once; further ones are told ``busy``. One peer gets an eighth of
+    them at most, but two at least."""
 
     accept_backlog: int = Field(default=64, ge=1)
-    """Connections, and streams of one connection, that wait to be accepted."""
+    """Connections, and streams of one connection, that wait to be accepted. A connection takes its place when its
+    handshake begins."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
@@ -16,13 +15,13 @@ from multiaddr import Multiaddr
 
 from .abc import Attributes, CandidatePair, PeerStatistics
 from .addresses import candidate_address, webrtc_address
-from .errors import ConnectionAborted, ConnectionClosed, ConnectionEnded, StreamError, describe
+from .errors import ConnectionAborted, ConnectionClosed, ConnectionEnded
 from .identity import PeerId
 from .link import PeerLink, ended
 from .protocol.sdp import Fingerprint
+from .serving import check_handler, log_failure, run_handler
 from .stream import Stream
-
-_logger = logging.getLogger("libp2p.transport.webrtc.connection")
+from .task_group import bare_task_group
 
 
 class ConnectionState(Enum):
@@ -46,7 +45,8 @@ class WebRTCAttribute(TypedAttributeSet):
     candidate_pair: CandidatePair = typed_attribute()
     """What ICE settled on."""
     remote_fingerprint: Fingerprint = typed_attribute()
-    """Of the peer's certificate."""
+    """Of the peer's certificate. It is missing when the peer announced several by the same hash function, as if it had
+    several certificates: any of them may be the one that it has shown."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class ConnectionStatistics:
 class Connection(AsyncResource, TypedAttributeProvider):
     """A connection whose peer is proven. Leaving ``async with`` closes it in an orderly way."""
 
-    def __init__(self, link: PeerLink, remote_peer: PeerId, remote_fingerprint: Fingerprint) -> None:
+    def __init__(self, link: PeerLink, remote_peer: PeerId, remote_fingerprint: Fingerprint | None) -> None:
         assert link.candidate_pair is not None, "a connection is made of a link that is connected"
         self._link = link
         self._pair = link.candidate_pair
@@ -115,13 +115,15 @@ class Connection(AsyncResource, TypedAttributeProvider):
 
     @property
     def extra_attributes(self) -> Attributes:
-        return {
+        attributes: dict[object, Callable[[], object]] = {
             WebRTCAttribute.remote_peer: lambda: self._remote_peer,
             WebRTCAttribute.local_address: lambda: self.local_address,
             WebRTCAttribute.remote_address: lambda: self.remote_address,
             WebRTCAttribute.candidate_pair: lambda: self._pair,
-            WebRTCAttribute.remote_fingerprint: lambda: self._fingerprint,
         }
+        if self._fingerprint is not None:
+            attributes[WebRTCAttribute.remote_fingerprint] = lambda: self._fingerprint
+        return attributes
 
     @property
     def setup_times(self) -> SetupTimes:
@@ -184,20 +186,33 @@ class Connection(AsyncResource, TypedAttributeProvider):
         """
         return await self._link.accept_stream()
 
-    async def serve(self, handler: Callable[[Stream], Coroutine[object, object, None]]) -> None:
+    async def serve(
+        self,
+        handler: Callable[[Stream], Coroutine[object, object, None]],
+        *,
+        on_error: Callable[[Stream, Exception], object] | None = None,
+    ) -> None:
         """Call ``handler`` in a task of its own for each stream of the peer, and close the stream when it returns.
 
         Returns when the connection is over and the handlers have returned. A stream that breaks, or that the
-        peer ends where the handler expects more, ends this handler and no other; any other exception of a handler
-        ends all.
+        peer ends where the handler expects more, ends this handler and no other. Any other ``Exception`` of a
+        handler resets its stream and is told ``on_error``.
+
+        :param on_error: what to do with an exception of a handler; it is logged at level ``ERROR`` by default. What
+            this function raises in turn ends the serving.
+        :raises TypeError: if the handler isn't async
         """
-        async with anyio.create_task_group() as task_group:
+        check_handler(handler)
+        async with bare_task_group() as task_group:
             while True:
                 try:
                     stream = await self.accept_stream()
                 except ConnectionEnded:
                     break
-                task_group.start_soon(_handle, handler, stream)
+                task_group.start_soon(run_handler, handler, stream, on_error or self._log_failure)
+
+    def _log_failure(self, stream: Stream, error: Exception) -> None:
+        log_failure(f"stream {stream.id} of {self._remote_peer}", error)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -226,12 +241,3 @@ class Connection(AsyncResource, TypedAttributeProvider):
         exc_tb: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-
-async def _handle(handler: Callable[[Stream], Coroutine[object, object, None]], stream: Stream) -> None:
-    # In groups too: a handler may have tasks.
-    try:
-        async with stream:
-            await handler(stream)
-    except* (StreamError, ConnectionEnded, anyio.EndOfStream) as group:
-        _logger.info("the handler of %r ended: %s", stream, describe(group))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -25,7 +26,7 @@ from .errors import (
     SignalingRejected,
     WebRTCError,
 )
-from .identity import Identity
+from .identity import Identity, PeerId
 from .link import PeerLink
 from .portal import Portal
 from .protocol.certificate import Certificate
@@ -43,6 +44,8 @@ from .protocol.signals import (
     Proof,
     describe_validation_error,
 )
+from .stall_watch import LOOKS_PER_TIMEOUT
+from .task_group import bare_task_group
 
 _logger = logging.getLogger("libp2p.transport.webrtc.connector")
 
@@ -88,8 +91,8 @@ class Connector:
         self._past = TransportStatistics()
 
     @asynccontextmanager
-    async def link(self, *, offerer: bool) -> AsyncIterator[PeerLink]:
-        """A new link, which is closed if the block doesn't end well.
+    async def link(self, remote_peer: PeerId, *, offerer: bool) -> AsyncIterator[PeerLink]:
+        """A new link to ``remote_peer``, which is closed if the block doesn't end well.
 
         :raises ConnectError: if there can be none
         """
@@ -102,7 +105,7 @@ class Connector:
         if self._is_closed:
             # While the ICE servers were asked for: nobody would close it any more.
             raise ConnectError("the transport was closed")
-        link = PeerLink(self._portal, settings, on_end=self._link_ended)
+        link = PeerLink(self._portal, settings, remote_peer, on_end=self._link_ended)
         self._links.add(link)
         try:
             await link.open(self._engine, settings)
@@ -139,9 +142,16 @@ class Connector:
         """End every peer connection, side by side, and make no more. Not cancellable, but bounded."""
         self._is_closed = True
         with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as task_group:
+            async with bare_task_group() as task_group:
                 for link in list(self._links):
                     task_group.start_soon(link.close, reason)
+
+    async def reset_stalled_streams(self, stalled_after: float) -> None:
+        """Give up the streams of which nothing was read for so many seconds, until cancelled."""
+        while True:
+            await anyio.sleep(stalled_after / LOOKS_PER_TIMEOUT)
+            for link in list(self._links):
+                link.reset_stalled_streams(anyio.current_time())
 
     def sign_offer(self, session: SignalingSession, sdp: str) -> Offer:
         """Our offer, signed unless the session itself proves who we are."""
@@ -167,7 +177,17 @@ class Connector:
                 sdp=signal.data.sdp,
                 now_ms=_now_ms(),
             )
-        return SessionDescription.parse(signal.data.sdp)
+        description = SessionDescription.parse(signal.data.sdp)
+        # RFC 8122, section 5: only those of the preferred hash function count.
+        preferred = max(len(fingerprint.digest) for fingerprint in description.fingerprints)
+        return replace(
+            description,
+            fingerprints=tuple(
+                fingerprint
+                for fingerprint in description.fingerprints
+                if len(fingerprint.digest) == preferred
+            ),
+        )
 
     def _sign(self, session: SignalingSession, kind: Kind, sdp: str) -> Proof | None:
         if session.authenticated:
@@ -186,11 +206,14 @@ class Connector:
         if not callable(servers):
             return servers
         try:
-            returned = await servers()
+            awaitable: object = servers()
+            returned = await awaitable if inspect.isawaitable(awaitable) else awaitable
         except Exception as exc:
             # The application's function: whatever it raises costs this connection, and no other. Its text is left to
             # the cause, for the peer is told this one.
             raise ConnectError(f"the function ice_servers raised {type(exc).__name__}") from exc
+        if not inspect.isawaitable(awaitable):
+            raise ConfigurationError("the function ice_servers isn't async; write it with `async def`")
         try:
             return _ice_servers.validate_python(returned)
         except ValidationError as exc:
@@ -252,7 +275,7 @@ async def trickle(link: PeerLink, session: SignalingSession, remote: SessionDesc
                 await link.wait_ended()
             task_group.cancel_scope.cancel()
 
-    async with anyio.create_task_group() as task_group:
+    async with bare_task_group() as task_group:
         task_group.start_soon(_send_candidates, link, session, remote.mid)
         task_group.start_soon(receive_candidates)
         try:
@@ -262,7 +285,16 @@ async def trickle(link: PeerLink, session: SignalingSession, remote: SessionDesc
         task_group.cancel_scope.cancel()
     if failure is not None:
         raise failure
-    return Connection(link, session.remote_peer, remote.fingerprints[0])
+    # Of several, one is the certificate's, and the engine has seen to it; but not said which.
+    fingerprint = remote.fingerprints[0] if len(set(remote.fingerprints)) == 1 else None
+    return Connection(link, session.remote_peer, fingerprint)
+
+
+def all_failed(failures: Sequence[SignalingError]) -> SignalingError:
+    """The error for a set-up that no signaling backend could do: the first one, with the texts of all."""
+    if len(failures) > 1:
+        failures[0].args = ("; ".join(str(failure) for failure in failures),)
+    return failures[0]
 
 
 async def tell_failure(session: SignalingSession, reason: str, code: str) -> None:
@@ -310,12 +342,13 @@ async def _receive_candidates(link: PeerLink, session: SignalingSession) -> None
             _logger.info("no more candidates of %s: %s", session.remote_peer, exc)
             return
         if isinstance(signal, Candidate):
-            _add_candidate(link, signal.data)
+            add_candidate(link, signal.data)
         else:
             _logger.info("%s sent %r where candidates are due", session.remote_peer, signal.type)
 
 
-def _add_candidate(link: PeerLink, data: CandidateData | None) -> None:
+def add_candidate(link: PeerLink, data: CandidateData | None) -> None:
+    """Tell the link of a candidate of the peer, if it is usable."""
     candidate: IceCandidate | None = None
     if data is not None and data.candidate:
         try:

@@ -9,7 +9,7 @@ import anyio
 
 from .abc import SignalingBackend, SignalingSession
 from .connection import Connection
-from .connector import Attempt, Connector, tell_failure, trickle
+from .connector import Attempt, Connector, add_candidate, all_failed, tell_failure, trickle
 from .errors import (
     ConfigurationError,
     ConnectError,
@@ -19,8 +19,9 @@ from .errors import (
     SignalingUnavailable,
 )
 from .identity import PeerId
+from .protocol.limits import MAX_REMOTE_CANDIDATES
 from .protocol.sdp import DtlsSetup, SessionDescription
-from .protocol.signals import Answer
+from .protocol.signals import Answer, Candidate, Signal
 
 _logger = logging.getLogger("libp2p.transport.webrtc.dialer")
 
@@ -64,18 +65,18 @@ class Dialer:
                 except (SignalingUnavailable, PeerUnreachable) as exc:
                     failures.append(exc)
             _logger.info("%s is not reachable by %s: %s", peer, type(backend).__name__, failures[-1])
-        if len(failures) > 1:
-            failures[0].args = ("; ".join(str(failure) for failure in failures),)
-        raise failures[0]
+        raise all_failed(failures)
 
     async def _dial_over(self, session: SignalingSession, attempt: Attempt) -> Connection:
         try:
-            async with self._connector.link(offerer=True) as link:
+            async with self._connector.link(session.remote_peer, offerer=True) as link:
                 attempt.begin(link)
                 local = await link.local_description()
                 await session.send(self._connector.sign_offer(session, local.to_sdp()))
-                remote = await self._receive_answer(session)
+                remote, early = await self._receive_answer(session)
                 await link.start(remote)
+                for candidate in early:
+                    add_candidate(link, candidate.data)
                 connection = await trickle(link, session, remote)
                 if session.uses_init_channel:
                     await link.pass_init_channel()
@@ -89,12 +90,17 @@ class Dialer:
             await tell_failure(session, "the dial was given up", "cancelled")
             raise
 
-    async def _receive_answer(self, session: SignalingSession) -> SessionDescription:
-        try:
-            signal = await session.receive()
-        except anyio.EndOfStream:
-            msg = "the peer ended the session without an answer"
-            raise PeerUnreachable(msg) from None
+    async def _receive_answer(
+        self, session: SignalingSession
+    ) -> tuple[SessionDescription, Sequence[Candidate]]:
+        """The answer, and the candidates that came before it: a backend of many hops may let them overtake it."""
+        early: list[Candidate] = []
+        while isinstance(signal := await self._receive(session), Candidate):
+            if len(early) >= MAX_REMOTE_CANDIDATES:
+                raise InvalidSignal(
+                    f"the peer sent more than {MAX_REMOTE_CANDIDATES} candidates, and no answer"
+                )
+            early.append(signal)
         if not isinstance(signal, Answer):
             msg = f"the peer answered the offer with {signal.type!r}"
             raise InvalidSignal(msg)
@@ -102,4 +108,11 @@ class Dialer:
         if remote.setup is DtlsSetup.ACTPASS:
             msg = "the answer leaves the DTLS role open (RFC 8842, section 5.3: active or passive)"
             raise InvalidSignal(msg)
-        return remote
+        return remote, early
+
+    async def _receive(self, session: SignalingSession) -> Signal:
+        try:
+            return await session.receive()
+        except anyio.EndOfStream:
+            msg = "the peer ended the session without an answer"
+            raise PeerUnreachable(msg) from None

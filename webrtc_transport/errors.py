@@ -7,6 +7,7 @@
     │       ├── PluginNotFound
     │       ├── PluginBroken
     │       └── PluginConflict
+    ├── AlreadyListening                    the transport listens already; also ``anyio.BusyResourceError``
     ├── IdentityError                       a key, a peer id or a certificate is malformed or doesn't match
     ├── ConnectError                        a connection could not be made; ``phase`` says where it stopped
     │   ├── ConnectTimeout
@@ -19,7 +20,8 @@
     │   │   └── InvalidProof
     │   ├── IceFailed
     │   ├── DtlsFailed
-    │   └── SctpFailed
+    │   ├── SctpFailed
+    │   └── NoiseFailed
     ├── ConnectionEnded                     a connection that stood is over; also ``anyio.BrokenResourceError``
     │   ├── ConnectionClosed
     │   ├── ConnectionAborted
@@ -27,6 +29,7 @@
     │   └── EngineError
     └── StreamError                         one stream is over; also ``anyio.BrokenResourceError``
         ├── StreamReset
+        ├── StreamStalled
         ├── StreamStopped
         ├── StreamTimeout
         ├── FramingError
@@ -70,6 +73,14 @@ class PluginBroken(PluginError):
 
 class PluginConflict(PluginError):
     """Two installed packages provide a plugin of the same name."""
+
+
+class AlreadyListening(WebRTCError, anyio.BusyResourceError):
+    """A transport listens once at a time."""
+
+    def __init__(self, message: str) -> None:
+        # anyio's own makes a sentence of a verb.
+        Exception.__init__(self, message)
 
 
 class IdentityError(WebRTCError, ValueError):
@@ -140,6 +151,12 @@ class SctpFailed(ConnectError):
     phase = "sctp"
 
 
+class NoiseFailed(ConnectError):
+    """The Noise handshake failed, or the peer isn't the one that was dialed."""
+
+    phase = "noise"
+
+
 class ConnectionEnded(WebRTCError, anyio.BrokenResourceError):
     """A connection that stood is over. Its streams raise the same error."""
 
@@ -166,6 +183,10 @@ class StreamError(WebRTCError, anyio.BrokenResourceError):
 
 class StreamReset(StreamError):
     """The stream was reset: data in flight may be lost."""
+
+
+class StreamStalled(StreamError):
+    """This end didn't read the stream in time (``stalled_stream_timeout``): it was reset, so that others can go on."""
 
 
 class StreamStopped(StreamError):

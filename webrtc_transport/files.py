@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
 import tempfile
 from pathlib import Path
+from typing import Final
+
+_logger = logging.getLogger("libp2p.transport.webrtc")
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+def read_private(path: str | os.PathLike[str]) -> bytes:
+    """Read a file that nobody but its owner should be able to read.
+
+    If others can, a warning is logged. It is read all the same: where secrets are mounted into containers, their modes
+    are often wide and can't be changed. On Windows, modes say nothing, and nothing is checked.
+
+    :raises OSError: if the file can't be read
+    """
+    with Path(path).open("rb") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        if os.name == "posix" and mode & _OTHERS:
+            _logger.warning(
+                "%s holds a private key and has mode %04o, so others can use it; run: chmod 600 %s",
+                os.fspath(path),
+                mode,
+                os.fspath(path),
+            )
+        return file.read()
 
 
 def write_private(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) -> None:
@@ -17,7 +44,12 @@ def write_private(path: str | os.PathLike[str], data: bytes, *, overwrite: bool 
     :raises OSError: if the file can't be written
     """
     path = Path(path)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # of mode 0600
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # of mode 0600
+    except OSError as exc:
+        # It names the temporary file, which says nothing to anybody.
+        cure = f"{exc.strerror}; the directory {path.parent} has to exist and be writable"
+        raise OSError(exc.errno, cure, os.fspath(path)) from None
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:

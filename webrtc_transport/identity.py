@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from .errors import IdentityError
-from .files import write_private
+from .files import read_private, write_private
 from .protocol.keys import (
     KeyType,
     RawPrivateKey,
@@ -214,15 +214,20 @@ class Identity:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a private key from a file: unencrypted PEM, or libp2p's ``PrivateKey`` message.
 
+        A warning is logged if others than its owner can read the file.
+
         :raises IdentityError: if it holds neither
         :raises OSError: if it can't be read
         """
-        content = Path(path).read_bytes()
+        content = read_private(path)
         decode = decode_private_pem if b"-----BEGIN " in content else decode_private_key
         try:
             return cls(decode(content))
         except IdentityError as exc:
-            raise IdentityError(f"{os.fspath(path)}: {exc}") from None
+            raise IdentityError(
+                f"{os.fspath(path)}: {exc} (restore the file; or move it away, and Identity.load_or_create() makes a "
+                "new one, with another peer id)"
+            ) from None
 
     @classmethod
     def load_or_create(cls, path: str | os.PathLike[str]) -> Self:

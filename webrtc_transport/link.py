@@ -6,9 +6,11 @@ connected to a proven peer.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import anyio
 
@@ -32,11 +34,16 @@ from .errors import (
     EngineError,
     WebRTCError,
 )
+from .identity import PeerId
 from .portal import Portal
 from .protocol.limits import FRAME_OVERHEAD, MAX_FRAME_LENGTH
 from .protocol.sdp import IceCandidate, SessionDescription
-from .stream import Stream, StreamOwner
+from .stall_watch import StallWatch
+from .stream import Stream
+from .stream_owner import StreamOwner
 from .wakeup import Wakeup
+
+_logger = logging.getLogger("libp2p.transport.webrtc.connection")
 
 INIT_LABEL = "init"
 """A channel that only makes a browser's offer contain a data channel (libp2p specs, webrtc/webrtc.md, step 4)."""
@@ -50,13 +57,22 @@ GRANTS_PER_BUFFER = 8
 
 
 class PeerLink(PeerEvents, StreamOwner):
-    """The caller's end of an :class:`~webrtc_transport.abc.EnginePeer`."""
+    """The caller's end of an :class:`~webrtc_transport.abc.EnginePeer`.
+
+    :param remote_peer: who the other end says it is; proven before a connection is made of the link
+    """
 
     def __init__(
-        self, portal: Portal, settings: PeerSettings, *, on_end: Callable[[PeerLink], object]
+        self,
+        portal: Portal,
+        settings: PeerSettings,
+        remote_peer: PeerId,
+        *,
+        on_end: Callable[[PeerLink], object],
     ) -> None:
         config = settings.config
         self.portal = portal
+        self.remote_peer = remote_peer
         self.send_window = config.send_buffer
         self.payload_limit = MAX_FRAME_LENGTH - FRAME_OVERHEAD
         self.fin_ack_timeout = config.fin_ack_timeout
@@ -76,8 +92,13 @@ class PeerLink(PeerEvents, StreamOwner):
         self._config = config
         self._inbound: deque[Stream] = deque()
         self._inbound_open = 0
+        self._has_refused = False
+        """Whether a stream was refused because of a limit."""
         self._draining: set[Stream] = set()
         self._consumed = 0
+        self._stalls = (
+            None if config.stalled_stream_timeout is None else StallWatch(config.stalled_stream_timeout)
+        )
 
     async def open(self, engine: Engine, settings: PeerSettings) -> None:
         """Build the engine's peer, and begin to gather candidates.
@@ -165,7 +186,9 @@ class PeerLink(PeerEvents, StreamOwner):
         What follows can use its id: js-libp2p waits likewise.
         """
         channel = _InitChannel(self)
-        await self.portal.call(channel.open)
+        # Of a connection that has ended meanwhile its streams tell.
+        with suppress(ConnectionEnded):
+            await self.portal.call(channel.open)
         while self.end_reason is None and not channel.is_closed:
             await self.changed.wait()
 
@@ -185,6 +208,11 @@ class PeerLink(PeerEvents, StreamOwner):
         """:raises ConnectionEnded: if the connection is over"""
         if self.end_reason is not None:
             raise ended(self.end_reason)
+
+    def reset_stalled_streams(self, now: float) -> None:
+        """Look for streams that nobody reads, if that is configured."""
+        if self._stalls is not None:
+            self._stalls.look(self.streams, now)
 
     async def statistics(self) -> PeerStatistics:
         return await self.portal.call(self.peer.statistics)
@@ -209,7 +237,11 @@ class PeerLink(PeerEvents, StreamOwner):
             self._closed(reason)
             return
         with anyio.CancelScope(shield=True):
-            self.portal.post(self._peer.close, reason)
+            try:
+                await self.portal.call(self._peer.close, reason)
+            except anyio.ClosedResourceError:
+                # The engine's thread is gone, and everything in it.
+                self._closed(reason)
             await self.wait_ended()
 
     # --- what the engine tells, on its loop -----------------------------------------------------------------
@@ -247,12 +279,21 @@ class PeerLink(PeerEvents, StreamOwner):
     def _stream_arrived(self, stream: Stream, port: ChannelPort) -> None:
         self.streams[stream] = port
         self._inbound_open += 1
-        too_many = self._inbound_open > self._config.max_inbound_streams
-        if too_many or len(self._inbound) >= self._config.accept_backlog:
-            stream.reset()
+        config = self._config
+        if self._inbound_open > config.max_inbound_streams:
+            self._refuse(stream, f"it has {config.max_inbound_streams} open (max_inbound_streams)")
+        elif len(self._inbound) >= config.accept_backlog:
+            self._refuse(stream, f"{config.accept_backlog} wait to be accepted (accept_backlog)")
         else:
             self._inbound.append(stream)
             self.changed.notify()
+
+    def _refuse(self, stream: Stream, why: str) -> None:
+        # The first is said aloud; a peer that goes on fills no log.
+        level = logging.DEBUG if self._has_refused else logging.WARNING
+        self._has_refused = True
+        _logger.log(level, "a stream of %s is reset: %s", self.remote_peer, why)
+        stream.reset()
 
     def _closed(self, reason: Exception) -> None:
         if self.end_reason is not None:
@@ -282,6 +323,8 @@ class PeerLink(PeerEvents, StreamOwner):
     def stream_closed(self, stream: Stream) -> None:
         if self.streams.pop(stream, None) is not None:
             self._inbound_open -= stream.is_inbound
+            if self._stalls is not None:
+                self._stalls.closed(stream)
         self._draining.discard(stream)
         self.changed.notify()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
 
 import anyio
@@ -19,18 +19,19 @@ from .connection import Connection
 from .connector import Attempt, Connector, tell_failure, trickle
 from .errors import (
     ConnectError,
-    ConnectionEnded,
     InvalidProof,
     InvalidSignal,
     LimitExceeded,
     SignalingError,
-    StreamError,
     WebRTCError,
     describe,
 )
 from .identity import PeerId
+from .protocol.limits import HANDSHAKE_SHARES, MIN_HANDSHAKE_SHARE
 from .protocol.sdp import SessionDescription
 from .protocol.signals import Offer
+from .serving import check_handler, log_failure, run_handler
+from .task_group import bare_task_group
 from .wakeup import Wakeup
 
 _logger = logging.getLogger("libp2p.transport.webrtc.listener")
@@ -45,7 +46,8 @@ class Listener(anyio.abc.Listener[Connection]):
     def __init__(self, connector: Connector, own: PeerId) -> None:
         self._connector = connector
         self._own = own
-        self._under_way = 0
+        self._under_way: Counter[PeerId] = Counter()
+        """Handshakes, by who the other end says it is."""
         self._accepted: deque[Connection] = deque()
         self._changed = Wakeup()
         self._failure: SignalingError | None = None
@@ -69,7 +71,7 @@ class Listener(anyio.abc.Listener[Connection]):
         """
         while not self._accepted:
             if self._is_closed:
-                raise anyio.ClosedResourceError
+                raise anyio.ClosedResourceError("the listener is closed")
             if self._failure is not None:
                 raise copy.copy(self._failure)
             await self._changed.wait()
@@ -79,32 +81,39 @@ class Listener(anyio.abc.Listener[Connection]):
         self,
         handler: Callable[[Connection], Coroutine[object, object, None]],
         task_group: TaskGroup | None = None,
+        *,
+        on_error: Callable[[Connection, Exception], object] | None = None,
     ) -> None:
         """Call ``handler`` in a task of its own for each connection, until closed.
 
         The handler's connection is closed when it returns. A connection or stream that breaks, or that the peer ends
-        where the handler expects more, ends this handler and no other.
+        where the handler expects more, ends this handler and no other. So does any other ``Exception`` of a handler,
+        which is told ``on_error``: strangers connect here, and what they send may be what it stumbles over.
 
-        :param task_group: where the handlers run; by default in one of their own, which an exception ends
+        An interrupt leaves as a bare ``KeyboardInterrupt``, on trio too.
+
+        :param task_group: where the handlers run; by default in one of their own
+        :param on_error: what to do with an exception of a handler; it is logged at level ``ERROR`` by default. What
+            this function raises in turn ends the serving.
         :raises SignalingError: when every signaling backend has failed for good
+        :raises TypeError: if the handler isn't async
         """
+        check_handler(handler)
         failure: SignalingError | None = None
-        async with anyio.create_task_group() as own_group:
-            failure = await self._accept_all(handler, task_group or own_group)
+        async with bare_task_group() as own_group:
+            try:
+                while True:
+                    connection = await self.accept()
+                    (task_group or own_group).start_soon(
+                        run_handler, handler, connection, on_error or _log_failure
+                    )
+            except anyio.ClosedResourceError:
+                pass
+            except SignalingError as exc:
+                # Kept, lest it cancels the handlers.
+                failure = exc
         if failure is not None:
             raise failure
-
-    async def _accept_all(
-        self, handler: Callable[[Connection], Coroutine[object, object, None]], task_group: TaskGroup
-    ) -> SignalingError | None:
-        while True:
-            try:
-                connection = await self.accept()
-            except anyio.ClosedResourceError:
-                return None
-            except SignalingError as exc:
-                return exc
-            task_group.start_soon(_handle, handler, connection)
 
     async def aclose(self) -> None:
         """Stop listening. Connections that nobody has accepted are closed."""
@@ -113,7 +122,7 @@ class Listener(anyio.abc.Listener[Connection]):
             scope.cancel()
         self._changed.notify()
         with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as task_group:
+            async with bare_task_group() as task_group:
                 while self._accepted:
                     task_group.start_soon(self._accepted.popleft().aclose)
         # Until then the signaling backends would refuse another listener.
@@ -151,16 +160,15 @@ class Listener(anyio.abc.Listener[Connection]):
             self._failure = failure
             self._changed.notify()
 
+    # --- answering ------------------------------------------------------------------------------------------------
+
     async def _handle_session(self, session: SignalingSession) -> None:
+        """Make a connection of a session. Whatever goes wrong in it ends with it: a peer's offer ends nothing else."""
         async with session:
             try:
                 connection = await self._answer(session)
-            except ConnectError as exc:
-                _logger.info("no connection with %s: %s", session.remote_peer, exc)
-                return
-            except WebRTCError as exc:
-                # Not the peer's fault, and no peer's offer may end what the application does beside.
-                _logger.warning("no connection with %s: %s", session.remote_peer, exc)
+            except Exception as exc:  # noqa: BLE001 - an engine or a backend may be anybody's
+                await _refuse(session, exc)
                 return
             if self._is_closed:
                 await connection.aclose()
@@ -168,37 +176,34 @@ class Listener(anyio.abc.Listener[Connection]):
                 self._accepted.append(connection)
                 self._changed.notify()
 
-    # --- answering ------------------------------------------------------------------------------------------------
-
     async def _answer(self, session: SignalingSession) -> Connection:
-        self._under_way += 1
+        peer = session.remote_peer
+        self._check_limits(peer)
+        self._under_way[peer] += 1
         try:
-            self._check_limits()
             attempt = Attempt(self._connector.config.inbound_timeout)
             with anyio.move_on_after(attempt.timeout):
                 return await self._answer_over(session, attempt)
             raise attempt.timed_out("the peer opened a session and sent no offer")
-        except ConnectError as exc:
-            await tell_failure(session, str(exc), _error_code(exc))
-            raise
-        except WebRTCError:
-            await tell_failure(session, "the peer can't make connections at the moment", "connect-failed")
-            raise
         finally:
-            self._under_way -= 1
+            self._under_way[peer] -= 1
+            if not self._under_way[peer]:
+                del self._under_way[peer]
 
-    def _check_limits(self) -> None:
+    def _check_limits(self, peer: PeerId) -> None:
         config = self._connector.config
-        if self._under_way > config.max_inbound_handshakes:
-            msg = f"{config.max_inbound_handshakes} handshakes are under way; try again later"
-            raise LimitExceeded(msg)
-        if len(self._accepted) >= config.accept_backlog:
-            msg = f"{config.accept_backlog} connections wait to be accepted; try again later"
-            raise LimitExceeded(msg)
+        under_way, allowed = self._under_way.total(), config.max_inbound_handshakes
+        if under_way >= allowed:
+            raise LimitExceeded(f"{allowed} handshakes are under way; try again later")
+        share = min(allowed, max(MIN_HANDSHAKE_SHARE, allowed // HANDSHAKE_SHARES))
+        if self._under_way[peer] >= share:
+            raise LimitExceeded(f"{share} handshakes with you are under way; try again later")
+        if len(self._accepted) + under_way >= config.accept_backlog:
+            raise LimitExceeded(f"{config.accept_backlog} connections wait to be accepted; try again later")
 
     async def _answer_over(self, session: SignalingSession, attempt: Attempt) -> Connection:
         remote = await self._receive_offer(session)
-        async with self._connector.link(offerer=False) as link:
+        async with self._connector.link(session.remote_peer, offerer=False) as link:
             attempt.begin(link)
             await link.start(remote)
             local = await link.local_description()
@@ -229,18 +234,26 @@ class _Started(TaskStatus[None]):
         self._inner.started(value)
 
 
-async def _handle(
-    handler: Callable[[Connection], Coroutine[object, object, None]], connection: Connection
-) -> None:
-    # In groups too: a handler may have tasks.
-    try:
-        async with connection:
-            await handler(connection)
-    except* (StreamError, ConnectionEnded, anyio.EndOfStream) as group:
-        _logger.info("the handler of %r ended: %s", connection, describe(group))
+def _log_failure(connection: Connection, error: Exception) -> None:
+    log_failure(connection.remote_peer, error)
 
 
-def _error_code(failure: ConnectError) -> str:
+async def _refuse(session: SignalingSession, failure: Exception) -> None:
+    """Say that there is no connection, here and to the peer."""
+    level, reason = logging.INFO, str(failure)
+    if not isinstance(failure, ConnectError):
+        # Not the peer's fault, and none of its business.
+        is_foreseen = isinstance(failure, WebRTCError | anyio.ClosedResourceError)
+        level = logging.WARNING if is_foreseen else logging.ERROR
+        reason = "the peer can't make connections at the moment"
+    unforeseen = failure if level == logging.ERROR else None
+    _logger.log(
+        level, "no connection with %s: %s", session.remote_peer, describe(failure), exc_info=unforeseen
+    )
+    await tell_failure(session, reason, _error_code(failure))
+
+
+def _error_code(failure: Exception) -> str:
     """The machine-readable reason for the peer; ``peer-busy`` and the like are documented with the wire protocol."""
     if isinstance(failure, LimitExceeded):
         return "busy"

@@ -37,6 +37,9 @@ _SHUTDOWN_TIMEOUT = 5.0
 """Seconds that leftover engine tasks get to end after they were cancelled. They need milliseconds."""
 
 
+_CLOSED = "the transport is closed, or its engine's thread has died"
+
+
 class Portal(ABC):
     """Runs functions on the engine's loop and in the caller's loop."""
 
@@ -53,6 +56,8 @@ class Portal(ABC):
         """Run a plain function on the engine's loop and return its result, or raise its exception.
 
         Not cancellable: such functions don't block.
+
+        :raises anyio.ClosedResourceError: if the portal is closed, or its thread has died
         """
 
     @abstractmethod
@@ -118,8 +123,16 @@ class _Mailbox:
         self._items.append(item)
         # A stale True is harmless: drain() clears the flag before it looks at the items.
         if not self._awake:
-            self._awake = True
+            self._call_drain()
+
+    def _call_drain(self) -> None:
+        self._awake = True
+        try:
             self._wake(self.drain)
+        except BaseException:
+            # Else nobody would try again.
+            self._awake = False
+            raise
 
     def drain(self) -> None:
         self._awake = False
@@ -127,8 +140,7 @@ class _Mailbox:
         for _ in range(len(self._items)):
             self._run(self._items.popleft())
         if self._items and not self._awake:
-            self._awake = True
-            self._wake(self.drain)
+            self._call_drain()
 
     def _run(self, item: Callable[[], object]) -> None:
         try:
@@ -147,6 +159,8 @@ class _TrioPortal(Portal):
         self._pid = os.getpid()
         self._stopped = anyio.Event()
         self._closed = False
+        self._waiting: set[anyio.Event] = set()
+        """Of the calls that wait for the engine's loop."""
         self._to_engine = _Mailbox(self._loop.call_soon_threadsafe)
         self._to_caller = _Mailbox(_TrioCaller().run_soon)
 
@@ -159,7 +173,9 @@ class _TrioPortal(Portal):
 
     async def stop(self) -> None:
         self._closed = True
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        # The loop is closed if its thread has died before.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._loop.stop)
         await self._stopped.wait()
         # The thread has said its last word: this doesn't wait.
         self._thread.join()
@@ -168,7 +184,8 @@ class _TrioPortal(Portal):
         self._check_process()
         # After the loop's end there is nothing left that a function could act on.
         if not self._closed:
-            self._to_engine.put(lambda: func(*args))
+            with contextlib.suppress(RuntimeError):
+                self._to_engine.put(lambda: func(*args))
 
     def deliver(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
         self._to_caller.put(lambda: func(*args))
@@ -187,8 +204,8 @@ class _TrioPortal(Portal):
 
         self.post(execute)
         with anyio.CancelScope(shield=True):
-            await done.wait()
-        return outcome.result()
+            await self._wait(done)
+        return _result(outcome)
 
     async def run(self, func: Callable[[*_Ts], Coroutine[object, object, _T]], *args: *_Ts) -> _T:
         self._check_usable()
@@ -200,7 +217,7 @@ class _TrioPortal(Portal):
             try:
                 outcome.set_result(await func(*args))
             except asyncio.CancelledError:
-                outcome.set_exception(anyio.ClosedResourceError())
+                outcome.set_exception(anyio.ClosedResourceError(_CLOSED))
             except BaseException as exc:  # noqa: BLE001 - it is the caller's; SystemExit would end the loop
                 outcome.set_exception(exc)
 
@@ -215,18 +232,34 @@ class _TrioPortal(Portal):
 
         self.post(start)
         try:
-            await done.wait()
+            await self._wait(done)
         except anyio.get_cancelled_exc_class():
             self.post(cancel)
             with anyio.move_on_after(_SHUTDOWN_TIMEOUT, shield=True):
-                await done.wait()
+                await self._wait(done)
             raise
-        return outcome.result()
+        return _result(outcome)
+
+    async def _wait(self, done: anyio.Event) -> None:
+        """Wait until the engine's loop says ``done``, or can't any more."""
+        if self._stopped.is_set():
+            return
+        self._waiting.add(done)
+        try:
+            await done.wait()
+        finally:
+            self._waiting.discard(done)
+
+    def _has_stopped(self) -> None:
+        self._closed = True
+        self._stopped.set()
+        for done in self._waiting:
+            done.set()
 
     def _check_usable(self) -> None:
         self._check_process()
         if self._closed:
-            raise anyio.ClosedResourceError
+            raise anyio.ClosedResourceError(_CLOSED)
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
@@ -242,7 +275,7 @@ class _TrioPortal(Portal):
             _logger.exception("the engine's loop ended")
         finally:
             self._loop.close()
-            self.deliver(self._stopped.set)
+            self.deliver(self._has_stopped)
 
     def _cancel_leftovers(self) -> None:
         tasks = asyncio.all_tasks(self._loop)
@@ -251,6 +284,12 @@ class _TrioPortal(Portal):
         if tasks:
             self._loop.run_until_complete(asyncio.wait(tasks, timeout=_SHUTDOWN_TIMEOUT))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+
+
+def _result(outcome: Future[_T]) -> _T:
+    if not outcome.done():
+        raise anyio.ClosedResourceError(_CLOSED)
+    return outcome.result()
 
 
 def _in_trio() -> bool:

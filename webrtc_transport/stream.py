@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import deque
 from types import TracebackType
-from typing import Final
+from typing import Final, NoReturn
 
 import anyio
 import anyio.lowlevel
@@ -13,10 +12,18 @@ from anyio.abc import ByteStream
 
 from .abc import Attributes
 from .channel_port import ChannelPort
-from .errors import ConnectionEnded, FramingError, StreamError, StreamReset, StreamStopped, StreamTimeout
-from .portal import Portal
+from .errors import (
+    ConnectionEnded,
+    FramingError,
+    StreamError,
+    StreamReset,
+    StreamStalled,
+    StreamStopped,
+    StreamTimeout,
+)
 from .protocol.framing import Flag, Frame, FrameDecoder, encode_frame
 from .protocol.stream_state import ReceiveHalf, SendHalf, StreamInput, StreamState
+from .stream_owner import StreamOwner
 from .wakeup import Wakeup
 
 CHANNEL_LINGER: Final = 1.0
@@ -28,38 +35,8 @@ SMALL_CHUNK: Final = 4096
 fifty times the receive buffer for their objects."""
 
 
-class StreamOwner(ABC):
-    """What a stream needs of its connection, in the caller's loop."""
-
-    portal: Portal
-    send_window: int
-    """Bytes that may be sent but not taken by the engine yet."""
-    payload_limit: int
-    """Payload bytes of a frame that the peer takes."""
-    fin_ack_timeout: float
-    payload_sent: int
-    payload_received: int
-    """Payload bytes of all streams so far: sent, and taken by the application."""
-
-    @abstractmethod
-    def stream_consumed(self, size: int) -> None:
-        """``size`` bytes of messages were read or discarded."""
-
-    @abstractmethod
-    def stream_draining(self, stream: Stream) -> None:
-        """FIN was sent, and the peer is to acknowledge it."""
-
-    @abstractmethod
-    def stream_drained(self, stream: Stream) -> None:
-        """The peer has acknowledged all that was sent, or never will."""
-
-    @abstractmethod
-    def stream_closed(self, stream: Stream) -> None:
-        """The channel is closed in both directions: its id is free."""
-
-    @abstractmethod
-    def stream_attributes(self) -> Attributes:
-        """The typed attributes of the connection."""
+_LIMIT_HINT: Final = " before it sent anything: it gave up, or has too many streams"
+"""Which of them it was can't be known: a reset has no text."""
 
 
 class Stream(ByteStream):
@@ -69,7 +46,8 @@ class Stream(ByteStream):
 
     Beside what each method names, sending raises :exc:`~webrtc_transport.errors.StreamStopped` when the peer
     doesn't read any more, both directions raise :exc:`~webrtc_transport.errors.StreamReset` after a reset by
-    either end, the connection's end reason (a :exc:`~webrtc_transport.errors.ConnectionEnded`) when it is over,
+    either end, :exc:`~webrtc_transport.errors.StreamStalled` after a reset because this end didn't read, the
+    connection's end reason (a :exc:`~webrtc_transport.errors.ConnectionEnded`) when it is over,
     ``anyio.ClosedResourceError`` after :meth:`aclose`, and ``anyio.BusyResourceError`` when another task is
     sending or receiving.
     """
@@ -83,13 +61,19 @@ class Stream(ByteStream):
         self._state = StreamState()
         self._decoder = FrameDecoder()
         self._chunks: deque[bytes] = deque()
+        self._partial = 0
+        """Bytes of a frame that isn't whole which count as unread."""
+        self._reads = 0
+        """How often something was read."""
         self._credit = owner.send_window
-        self._error: StreamError | ConnectionEnded | None = None
-        self._error_is_known = False
-        """Whether the user was told of the error, or made it."""
+        self._send_end: Exception | None = None
+        """What sending raises, once it has ended."""
+        self._receive_end: Exception | None = None
+        """What receiving raises once the chunks are read; nothing is kept any more."""
+        self._untold: StreamError | ConnectionEnded | None = None
+        """What may have cost sent bytes, until the user is told of it."""
         self._has_sent = False
-        self._has_discarded = False
-        self._is_closing = False
+        """Whether there is something that the peer should acknowledge."""
         self._readable = Wakeup()
         self._writable = Wakeup()
         self._send_guard = anyio.ResourceGuard("sending to")
@@ -121,13 +105,15 @@ class Stream(ByteStream):
         """
         with self._send_guard:
             await anyio.lowlevel.checkpoint()
-            self._check_sendable()
+            if self._send_end is not None:
+                self._raise(self._send_end)
             limit = self._owner.payload_limit
             view = memoryview(item)
             for start in range(0, len(view), limit):
                 while self._credit <= 0:
                     await self._writable.wait()
-                    self._check_sendable()
+                    if self._send_end is not None:
+                        self._raise(self._send_end)
                 self._state.apply(StreamInput.SEND_DATA)
                 self._has_sent = True
                 payload = view[start : start + limit]
@@ -137,29 +123,15 @@ class Stream(ByteStream):
     async def send_eof(self) -> None:
         """Send FIN: the peer reads the end of the stream, and can still answer. Does nothing the second time."""
         await anyio.lowlevel.checkpoint()
-        if self._is_closing:
-            raise anyio.ClosedResourceError
-        self._check_error()
+        if self._send_end is not None and (self._is_closing or self._state.send is SendHalf.RESET):
+            self._raise(self._send_end)
+        self._send_end = anyio.ClosedResourceError("nothing can be sent after send_eof()")
         self._send_fin()
-
-    def _check_sendable(self) -> None:
-        if self._is_closing:
-            raise anyio.ClosedResourceError
-        self._check_error()
-        if self._state.send is SendHalf.STOPPED:
-            msg = "the peer does not read this stream any more"
-            raise StreamStopped(msg)
-        if not self._state.may_send:
-            raise anyio.ClosedResourceError
-
-    def _check_error(self) -> None:
-        if self._error is not None:
-            self._error_is_known = True
-            raise _again(self._error)
 
     def _send_fin(self) -> None:
         if self._state.send in (SendHalf.OPEN, SendHalf.STOPPED):
             self._state.apply(StreamInput.SEND_FIN)
+            self._has_sent = True
             self._send_frame(encode_frame(flag=Flag.FIN))
             self._owner.stream_draining(self)
 
@@ -180,11 +152,11 @@ class Stream(ByteStream):
         with self._receive_guard:
             await anyio.lowlevel.checkpoint()
             while not self._chunks:
-                self._check_receivable()
+                if self._receive_end is not None:
+                    self._raise(self._receive_end)
                 await self._readable.wait()
-            if self._is_closing:
-                raise anyio.ClosedResourceError
             data = self._chunks.popleft()
+            self._reads += 1
             if len(data) > max_bytes:
                 self._chunks.appendleft(data[max_bytes:])
                 data = data[:max_bytes]
@@ -192,13 +164,10 @@ class Stream(ByteStream):
             self._owner.stream_consumed(len(data))
             return data
 
-    def _check_receivable(self) -> None:
-        if self._is_closing:
-            raise anyio.ClosedResourceError
-        # What a reset of ours threw away must not look like the end of what the peer sent.
-        if self._state.receive is ReceiveHalf.FIN_RECEIVED and not self._has_discarded:
-            raise anyio.EndOfStream
-        self._check_error()
+    @property
+    def unread(self) -> tuple[int, int]:
+        """Bytes that wait to be read, and how often something was read so far."""
+        return sum(map(len, self._chunks)), self._reads
 
     # --- closing --------------------------------------------------------------------------------------------------
 
@@ -212,14 +181,12 @@ class Stream(ByteStream):
         :raises StreamError: if the peer has reset the stream, and nothing has told so before
         :raises ConnectionEnded: if the connection has ended, likewise
         """
-        was_closing, self._is_closing = self._is_closing, True
-        self._discard_unread()
-        if was_closing or self._error is not None:
+        if self._is_closing or self._state.is_reset:
+            self._close_ends()
             await anyio.lowlevel.checkpoint()
-            if self._has_sent and self._state.send is SendHalf.RESET and not self._error_is_known:
-                self._check_error()
+            self._tell()
             return
-        self._wake()
+        self._close_ends()
         self._send_fin()
         if self._state.receive is ReceiveHalf.OPEN:
             self._state.apply(StreamInput.SEND_STOP)
@@ -232,6 +199,15 @@ class Stream(ByteStream):
         if self._state.receive is ReceiveHalf.STOPPED:
             # The peer has been told, but needn't be quick about ending its half.
             self._portal.post(self._channel.close, self._owner.fin_ack_timeout)
+
+    @property
+    def _is_closing(self) -> bool:
+        return isinstance(self._receive_end, anyio.ClosedResourceError)
+
+    def _close_ends(self) -> None:
+        self._send_end = self._receive_end = anyio.ClosedResourceError("the stream was closed by aclose()")
+        self._discard_unread()
+        self._wake()
 
     async def __aexit__(
         self,
@@ -253,39 +229,73 @@ class Stream(ByteStream):
             self._fail(
                 StreamTimeout(f"no FIN_ACK within {self._owner.fin_ack_timeout:g} s; sent bytes may be lost")
             )
-        if self._state.send is SendHalf.RESET:
-            self._check_error()
+        self._tell()
 
     def reset(self) -> None:
         """Give the stream up at once, in both directions. The peer gets ``StreamReset``; so does who waits here."""
-        self._error_is_known = True
-        error = StreamReset("this end reset the stream")
-        if self._error is None:
-            self._fail(error)
-        self._has_discarded = self._has_discarded or bool(self._chunks)
+        self._give_up(StreamReset("this end reset the stream"))
+        # Who makes an error knows of it.
+        self._untold = None
+
+    def stalled(self, timeout: float) -> None:
+        """Give the stream up because nothing of it was read for ``timeout`` seconds."""
+        self._give_up(
+            StreamStalled(
+                f"received bytes lay unread for {timeout:g} s (stalled_stream_timeout); they are lost"
+            )
+        )
+
+    def _give_up(self, error: StreamError) -> None:
+        # What is thrown away here must not look like the end of what the peer sent.
+        if self._chunks:
+            self._receive_end = error
         self._discard_unread()
-        self._error = self._error or error
+        self._fail(error)
 
     def _fail(self, error: StreamError) -> None:
         """End the stream with ``error``, and tell the peer by a reset."""
-        if self._state.is_finished:
-            return
-        self._error = error
-        self._state.apply(StreamInput.SEND_RESET)
-        self._owner.stream_drained(self)
-        self._send_frame(encode_frame(flag=Flag.RESET))
-        self._portal.post(self._channel.close, CHANNEL_LINGER)
-        self._discard_incomplete()
+        if not self._state.is_finished:
+            self._state.apply(StreamInput.SEND_RESET)
+            self._send_frame(encode_frame(flag=Flag.RESET))
+            self._portal.post(self._channel.close, CHANNEL_LINGER)
+            self._discard_incomplete()
+            self._end(error)
         self._wake()
+
+    def _end(self, error: StreamError | ConnectionEnded) -> None:
+        """Both directions are over. What ended well before stays as it is."""
+        if not self._is_closing:
+            self._send_end = error
+        self._receive_end = self._receive_end or error
+        if self._has_sent and self._state.send is SendHalf.RESET:
+            self._untold = error
+        self._owner.stream_drained(self)
+        self._wake()
+
+    def _tell(self) -> None:
+        """Raise what the user doesn't know of yet."""
+        if self._untold is not None:
+            self._raise(self._untold)
+
+    def _raise(self, end: Exception) -> NoReturn:
+        if end is self._untold:
+            self._untold = None
+        # A fresh one: each raise has its own traceback.
+        raise type(end)(*end.args)
 
     def _discard_incomplete(self) -> None:
         # After the peer's FIN nothing is missing: what it sent can still be read.
         if self._state.receive is not ReceiveHalf.FIN_RECEIVED:
             self._discard_unread()
+        self._discard_partial()
 
     def _discard_unread(self) -> None:
         self._owner.stream_consumed(sum(map(len, self._chunks)))
         self._chunks.clear()
+
+    def _discard_partial(self) -> None:
+        self._owner.stream_consumed(self._partial)
+        self._partial = 0
 
     def _wake(self) -> None:
         self._readable.notify()
@@ -301,14 +311,18 @@ class Stream(ByteStream):
         except FramingError as exc:
             self._fail(exc)
             # A reset that discards what had been kept counts it too.
-        self._owner.stream_consumed(len(data) - kept)
+        consumed = len(data) - kept
+        if self._decoder.buffered != self._partial:
+            before, self._partial = self._partial, 0 if self._state.is_reset else self._decoder.buffered
+            consumed += before - self._partial
+        self._owner.stream_consumed(consumed)
 
     def _take(self, frame: Frame) -> int:
         """Act on one frame; return how many of its bytes wait to be read."""
         kept = 0
         if frame.payload:
             self._state.apply(StreamInput.RECEIVE_DATA)
-            if self._state.may_read and not self._is_closing:
+            if self._receive_end is None:
                 self._keep(frame.payload)
                 kept = len(frame.payload)
                 self._readable.notify()
@@ -328,6 +342,7 @@ class Stream(ByteStream):
             self._state.apply(StreamInput.RECEIVE_FIN)
             if not self._state.is_reset:
                 self._send_frame(encode_frame(flag=Flag.FIN_ACK))
+            self._receive_end = self._receive_end or anyio.EndOfStream()
             self._readable.notify()
         elif flag is Flag.FIN_ACK:
             self._state.apply(StreamInput.RECEIVE_FIN_ACK)
@@ -335,13 +350,14 @@ class Stream(ByteStream):
             self._owner.stream_drained(self)
         elif flag is Flag.STOP_SENDING:
             self._state.apply(StreamInput.RECEIVE_STOP)
+            self._send_end = self._send_end or StreamStopped("the peer does not read this stream any more")
             self._writable.notify()
         elif not was_finished:
             self._state.apply(StreamInput.RECEIVE_RESET)
-            self._error = self._error or StreamReset("the peer reset the stream")
-            self._owner.stream_drained(self)
+            has_arrived = self._reads or self._chunks
+            hint = "" if self.is_inbound or has_arrived else _LIMIT_HINT
             self._discard_incomplete()
-            self._wake()
+            self._end(StreamReset(f"the peer reset the stream{hint}"))
         if self._state.is_finished:
             self._portal.post(self._channel.close, CHANNEL_LINGER if flag is Flag.FIN else 0.0)
 
@@ -351,9 +367,11 @@ class Stream(ByteStream):
             self._writable.notify()
 
     def _channel_closed(self) -> None:
+        was_reset = self._state.is_reset
         self._state.apply(StreamInput.CHANNEL_CLOSED)
-        if self._state.is_reset and self._error is None:
-            self._error = StreamReset("the peer closed the channel before the end of the stream")
+        self._discard_partial()
+        if self._state.is_reset and not was_reset:
+            self._end(StreamReset("the peer closed the channel before the end of the stream"))
         self._wake()
         self._owner.stream_closed(self)
 
@@ -361,10 +379,5 @@ class Stream(ByteStream):
         # What has arrived can still be read.
         if not self._state.is_finished:
             self._state.apply(StreamInput.SEND_RESET)
-            self._error = self._error or reason
+            self._end(reason)
         self._wake()
-
-
-def _again(error: StreamError | ConnectionEnded) -> StreamError | ConnectionEnded:
-    """A fresh exception like ``error``: each raise has its own traceback."""
-    return type(error)(*error.args)

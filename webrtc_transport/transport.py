@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from types import TracebackType
+from types import TracebackType, UnionType
 from typing import Self
 
 import anyio
@@ -17,12 +17,13 @@ from .abc import Engine, SignalingBackend, SignalingContext
 from .addresses import parse_dial_address, parse_listen_address
 from .config import TransportConfig
 from .connection import Connection
-from .connector import Connector, TransportStatistics
+from .connector import Connector, TransportStatistics, all_failed
 from .dialer import Dialer
 from .errors import AddressError, ConfigurationError, ConnectionClosed, SignalingError
 from .identity import Identity, PeerId
 from .listener import Listener
 from .portal import open_portal
+from .task_group import bare_task_group
 
 _logger = logging.getLogger("libp2p.transport.webrtc")
 
@@ -54,6 +55,9 @@ class WebRTCTransport:
         if isinstance(signaling, str):
             msg = f"signaling is a list of URLs or backends: pass signaling=[{signaling!r}]"
             raise ConfigurationError(msg)
+        _check_type("identity", identity, Identity, "Identity.load_or_create(path) makes one")
+        _check_type("config", config, TransportConfig | None, "pass TransportConfig(dial_timeout=…)")
+        _check_type("engine", engine, Engine | None, "its name is a field: TransportConfig(engine='native')")
         self._identity = identity
         self._signaling = signaling
         self._config = config or TransportConfig()
@@ -87,6 +91,7 @@ class WebRTCTransport:
 
         :raises AddressError: if the address is none that can be dialed
         :raises ConnectError: if no connection can be made; the error names the phase and the cure
+        :raises TypeError: if it is neither text nor a ``Multiaddr``
         """
         connector = self._entered()
         target = parse_dial_address(address)
@@ -100,7 +105,8 @@ class WebRTCTransport:
 
         :raises AddressError: if the address is none that can be listened on
         :raises SignalingError: if no signaling backend can be reached, or all refuse us
-        :raises anyio.BusyResourceError: if this transport listens already
+        :raises AlreadyListening: if this transport listens already
+        :raises TypeError: if the address is neither text nor a ``Multiaddr``
         """
         connector = self._entered()
         parse_listen_address(address, self.peer_id)
@@ -109,21 +115,22 @@ class WebRTCTransport:
             raise ConfigurationError(msg)
         assert self._tasks is not None
         listener = Listener(connector, self.peer_id)
-        failures: list[SignalingError] = []
+        failures: list[tuple[str, SignalingError]] = []
         try:
             for backend in self._backends:
                 try:
                     await self._tasks.start(listener.serve_backend, backend)
                 except SignalingError as exc:
-                    _logger.warning("not listening over %s: %s", type(backend).__name__, exc)
-                    failures.append(exc)
+                    failures.append((type(backend).__name__, exc))
         except BaseException:
             # Nobody has the listener, so nobody else can end what it has begun.
             with anyio.CancelScope(shield=True):
                 await listener.aclose()
             raise
         if len(failures) == len(self._backends):
-            raise failures[0]
+            raise all_failed([failure for _, failure in failures])
+        for name, failure in failures:
+            _logger.warning("not listening over %s: %s", name, failure)
         return listener
 
     async def __aenter__(self) -> Self:
@@ -139,7 +146,11 @@ class WebRTCTransport:
             self._connector = Connector(self._identity, portal, self._engine, self._config)
             reason = ConnectionClosed("the transport was closed")
             stack.push_async_callback(self._connector.close_links, reason)
-            self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            self._tasks = await stack.enter_async_context(bare_task_group())
+            if self._config.stalled_stream_timeout is not None:
+                self._tasks.start_soon(
+                    self._connector.reset_stalled_streams, self._config.stalled_stream_timeout
+                )
             self._stack = stack.pop_all()
         return self
 
@@ -163,15 +174,27 @@ class WebRTCTransport:
         return self._connector
 
 
+def _check_type(name: str, value: object, expected: type | UnionType, cure: str) -> None:
+    if not isinstance(value, expected):
+        wanted = getattr(expected, "__name__", str(expected))
+        raise TypeError(f"{name} has to be {wanted.partition(' |')[0]}, not {type(value).__name__}; {cure}")
+
+
 def make_backend(source: BackendSource, context: SignalingContext) -> SignalingBackend:
     """The backend that ``source`` stands for.
 
     :raises ConfigurationError: if it is a URL without scheme, or no plugin has its scheme
+    :raises TypeError: if it is nothing of that kind, or a function that makes something else
     """
     if isinstance(source, SignalingBackend):
         return source
     if not isinstance(source, str):
-        return source(context)
+        if not callable(source):
+            raise TypeError(f"signaling takes URLs, backends and functions that make one, not {source!r}")
+        backend = source(context)
+        if not isinstance(backend, SignalingBackend):
+            raise TypeError(f"{source!r} in signaling has to return a SignalingBackend, not {backend!r}")
+        return backend
     scheme, separator, _ = source.partition("://")
     if not separator:
         msg = f"{source!r} is no signaling URL; it begins with a scheme, such as ws://"

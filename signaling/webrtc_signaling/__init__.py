@@ -1,25 +1,25 @@
 """Signaling backends for :mod:`webrtc_transport`: ways for two peers to exchange their descriptions.
 
-``WebSocketBackend`` needs the extra ``websocket`` and is imported when it is asked for; the rendezvous server for it is
-in :mod:`webrtc_signaling.server` and needs the extra ``server``.
+Backends are imported when they are asked for: ``WebSocketBackend`` needs the extra ``websocket``, which users of others
+needn't have. The rendezvous server for it is in :mod:`webrtc_signaling.server` and needs the extra ``server``; its
+command has to be ready for an interrupt before anything large is imported.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .memory import MemoryBackend
-
 if TYPE_CHECKING:
+    from .memory import MemoryBackend
     from .websocket import WebSocketBackend
 
 __all__ = ["MemoryBackend", "WebSocketBackend"]
 
+_MODULES = {"MemoryBackend": "memory", "WebSocketBackend": "websocket"}
+
 
 def __getattr__(name: str) -> object:
-    if name != "WebSocketBackend":
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Needs aiohttp, which users of other backends needn't have.
-    from .websocket import WebSocketBackend  # noqa: PLC0415
-
-    return WebSocketBackend
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

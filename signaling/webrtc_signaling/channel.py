@@ -27,6 +27,13 @@ class BufferFull(Exception):
     """As much is unacknowledged as may be."""
 
 
+@dataclass(slots=True)
+class Total:
+    """Bytes that are kept in several channels together."""
+
+    size: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept(Generic[_T]):
     message: _T
@@ -38,11 +45,13 @@ class ReliableChannel(Generic[_T]):
 
     :param max_messages: messages that may be unacknowledged
     :param max_bytes: their size in bytes
+    :param total: counts what is kept here among other things, until :meth:`leave_total`
     """
 
-    def __init__(self, *, max_messages: int, max_bytes: int) -> None:
+    def __init__(self, *, max_messages: int, max_bytes: int, total: Total | None = None) -> None:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
+        self._total = Total() if total is None else total
         self._kept: deque[_Kept[_T]] = deque()
         """The unacknowledged messages, numbered ``_acked + 1`` to ``sent``."""
         self._kept_bytes = 0
@@ -69,6 +78,16 @@ class ReliableChannel(Generic[_T]):
         return [kept.message for kept in self._kept]
 
     @property
+    def kept_bytes(self) -> int:
+        """The size of the messages out that the other end may not have."""
+        return self._kept_bytes
+
+    def leave_total(self) -> None:
+        """Count no more in the total: this channel goes away."""
+        self._total.size -= self._kept_bytes
+        self._total = Total(self._kept_bytes)
+
+    @property
     def ack_at(self) -> float | None:
         """When an acknowledgement is due, if one is owed."""
         return self._ack_at
@@ -82,6 +101,7 @@ class ReliableChannel(Generic[_T]):
             raise BufferFull
         self._kept.append(_Kept(message, size))
         self._kept_bytes += size
+        self._total.size += size
 
     def accept(self, seq: int, now: float) -> bool:
         """Take note of the number of an inbound message; false means that it was here before.
@@ -105,7 +125,9 @@ class ReliableChannel(Generic[_T]):
         if ack > self._transmitted:
             raise InvalidSignal(f"ack: {ack} was never sent; the last number is {self._transmitted}")
         while self._acked < ack:
-            self._kept_bytes -= self._kept.popleft().size
+            size = self._kept.popleft().size
+            self._kept_bytes -= size
+            self._total.size -= size
             self._acked += 1
 
     def resume(self, received: int) -> None:

@@ -8,7 +8,7 @@ import logging
 import random
 import secrets
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -43,6 +43,9 @@ _logger = logging.getLogger("libp2p.transport.webrtc.signaling")
 
 _FATAL_CODES: Final = frozenset({"unsupported-version", "invalid-proof", "replaced"})
 """What the service won't take back, however often it is asked."""
+
+_CURES: Final[Mapping[str, str]] = {"replaced": "; one identity is for one process at a time"}
+"""What helps, by code."""
 
 _M = TypeVar("_M", bound=ServerMessage)
 
@@ -88,6 +91,8 @@ class RendezvousClient:
         self._instance = secrets.token_urlsafe(16)
         self._channel = _new_channel()
         self._was_registered = False
+        self._has_lost = False
+        """Whether it was told that the connection is lost, and not yet that there is another."""
         self._registered_at: float | None = None
         """When the current connection was registered, if it is."""
         self._wire: Wire[ServerMessage] | None = None
@@ -183,6 +188,10 @@ class RendezvousClient:
             reason = f"no answer within {self._options.connect_timeout:g} s"
         except InvalidSignal as exc:
             reason = f"it doesn't speak the rendezvous protocol: {exc}"
+        except aiohttp.ClientConnectorError as exc:
+            # Its own text is about aiohttp's settings.
+            is_refused = isinstance(exc.os_error, ConnectionRefusedError)
+            reason = "connection refused; is the server running there?" if is_refused else str(exc.os_error)
         except (Disconnected, aiohttp.ClientError, OSError) as exc:
             reason = str(exc)
         else:
@@ -246,7 +255,12 @@ class RendezvousClient:
         self._grace = registered.grace
         if self._expiry is not None:
             self._expiry.cancel()
-        _logger.info("registered with %s as %s", self._url, self._peer)
+        # As loud as the loss was, or the log ends with that.
+        level = logging.WARNING if self._has_lost else logging.INFO
+        _logger.log(
+            level, "registered with %s as %s%s", self._url, self._peer, " again" if self._has_lost else ""
+        )
+        self._has_lost = False
         if registered.notice is not None:
             _logger.warning("%s says: %r", self._url, registered.notice)
 
@@ -275,7 +289,7 @@ class RendezvousClient:
     def _failure(self, failure: Failure) -> SignalingError:
         """What the service says about the connection, as an error."""
         code = failure.data.code
-        message = f"{self._url} refuses us: {failure.data.message or code!r} ({code})"
+        message = f"{self._url} refuses us: {failure.data.message or code!r} ({code}){_CURES.get(code, '')}"
         if code in _FATAL_CODES:
             return SignalingRejected(message, code=code)
         return SignalingUnavailable(message)
@@ -306,6 +320,7 @@ class RendezvousClient:
             _logger.debug("%s", error)
         else:
             _logger.warning("%s; reconnecting", error)
+            self._has_lost = True
             self._expiry = loop.call_later(self._grace, self.sessions.fail_all, error)
             # A service that takes us and drops us again and again is a failing one.
             if loop.time() - self._registered_at > self._options.retry_max:

@@ -18,6 +18,10 @@ from .session import BufferedSession
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling")
 
+ALREADY_SERVING: Final = (
+    "this transport listens already: use the listener that it has, or close that before you listen again"
+)
+
 MAX_BACKLOG: Final = 64
 """Inbound sessions that wait for the caller's loop to start their handlers; further ones are told ``busy``."""
 

@@ -13,12 +13,17 @@ from anyio.abc import TaskStatus
 from anyio.lowlevel import RunVar
 
 from webrtc_transport.abc import SignalingBackend, SignalingContext, SignalingSession
-from webrtc_transport.errors import ConfigurationError, PeerUnreachable, SignalingRejected
+from webrtc_transport.errors import (
+    AlreadyListening,
+    ConfigurationError,
+    PeerUnreachable,
+    SignalingRejected,
+)
 from webrtc_transport.identity import Identity, PeerId
 from webrtc_transport.protocol.proof import new_session_id
 from webrtc_transport.protocol.signals import Bye, Error, Signal
 
-from .inbound import Backlog
+from .inbound import ALREADY_SERVING, Backlog
 from .limits import MAX_SESSION_SIGNALS
 from .session import BufferedSession
 
@@ -105,11 +110,12 @@ class MemoryBackend(SignalingBackend):
             _serving.set(serving := {})
         member = self._member
         if member.backlog is not None:
-            raise anyio.BusyResourceError("serving with")
+            raise AlreadyListening(ALREADY_SERVING)
         key = (member.rendezvous, member.peer)
         former = serving.get(key)
         if former is not None and former.backlog is not None:
-            former.backlog.fail(SignalingRejected(f"another {member.peer} serves now", code="replaced"))
+            reason = f"another {member.peer} listens now; one identity is for one process at a time"
+            former.backlog.fail(SignalingRejected(reason, code="replaced"))
         backlog = member.backlog = Backlog()
         serving[key] = member
         try:

@@ -15,6 +15,7 @@ from webrtc_transport.identity import PeerId
 from webrtc_transport.protocol.signals import Bye, Error, ErrorData, Signal
 from webrtc_transport.wakeup import Wakeup
 
+_CLOSED: Final = "the signaling session was closed by aclose()"
 _UNREACHABLE_CODES: Final = frozenset({"peer-not-found", "peer-gone", "not-listening"})
 
 
@@ -66,7 +67,7 @@ class BufferedSession(SignalingSession):
     async def send(self, signal: Signal) -> None:
         await anyio.lowlevel.checkpoint()
         if self._closed:
-            raise anyio.ClosedResourceError
+            raise anyio.ClosedResourceError(_CLOSED)
         if isinstance(self._end, SignalingError):
             raise self._end
         if self._end is not None:
@@ -83,7 +84,7 @@ class BufferedSession(SignalingSession):
             if self._end is not None:
                 raise self._end
             await self._changed.wait()
-        raise anyio.ClosedResourceError
+        raise anyio.ClosedResourceError(_CLOSED)
 
     async def aclose(self) -> None:
         if self._closed:

@@ -10,13 +10,19 @@ import anyio
 from anyio.abc import TaskStatus
 
 from webrtc_transport.abc import SignalingBackend, SignalingContext, SignalingSession
-from webrtc_transport.errors import ConfigurationError, PeerUnreachable, SignalingError, SignalingRejected
+from webrtc_transport.errors import (
+    AlreadyListening,
+    ConfigurationError,
+    PeerUnreachable,
+    SignalingError,
+    SignalingRejected,
+)
 from webrtc_transport.identity import PeerId
 from webrtc_transport.protocol.proof import new_session_id
 from webrtc_transport.protocol.signals import Bye, Error, Signal
 
 from .client import ClientEvents, ClientOptions, RendezvousClient
-from .inbound import Backlog, Handler
+from .inbound import ALREADY_SERVING, Backlog, Handler
 from .session import BufferedSession
 from .session_book import SessionKey
 
@@ -68,7 +74,7 @@ class WebSocketBackend(SignalingBackend):
         self, handler: Handler, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
         if self._caller.backlog is not None:
-            raise anyio.BusyResourceError("serving with")
+            raise AlreadyListening(ALREADY_SERVING)
         backlog = self._caller.backlog = Backlog()
         try:
             # First, because offers may come as soon as we are registered.

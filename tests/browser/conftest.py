@@ -11,6 +11,8 @@ from tests.browser.driver import running_browser
 from tests.namespaces import network_namespace
 from tests.processes import Process, running
 
+ENGINES = ["native", "aiortc"]
+
 PEERS = Path(__file__).parents[1] / "peers"
 
 
@@ -68,9 +70,10 @@ class Network:
             server.stop()
 
     @contextlib.contextmanager
-    def peer(self, server, backend, *options):
+    def peer(self, server, backend, *options, engine="native"):
         """An echo peer, as a process."""
-        command = [sys.executable, PEERS / "echo_peer.py", "--backend", backend, "--signaling", server.url]
+        command = [sys.executable, PEERS / "echo_peer.py", "--backend", backend, "--engine", engine]
+        command += ["--signaling", server.url]
         with running(self.namespace.command(*command, *options)) as process:
             told = process.wait_for_event("listening")
             yield Peer(process, told["peer"], told["address"])
@@ -94,13 +97,19 @@ def browser(request, network):
         yield browser
 
 
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request):
+    """The tests that need no other peer than their own run with each engine."""
+    return request.param
+
+
 @pytest.fixture(scope="session", params=["asyncio", "trio"])
-def peer(request, network, server):
-    with network.peer(server, request.param) as peer:
+def peer(request, network, server, engine):
+    with network.peer(server, request.param, engine=engine) as peer:
         yield peer
 
 
 @pytest.fixture(scope="session")
-def asyncio_peer(network, server):
-    with network.peer(server, "asyncio") as peer:
+def asyncio_peer(network, server, engine):
+    with network.peer(server, "asyncio", engine=engine) as peer:
         yield peer

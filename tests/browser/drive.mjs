@@ -66,6 +66,20 @@ function look() {
   };
 }
 
+/** Wait until something on the page changes, but not longer than so many milliseconds. Runs in the page. */
+function change(milliseconds) {
+  return new Promise((resolve) => {
+    const observer = new MutationObserver(end);
+    const timer = setTimeout(end, milliseconds);
+    function end() {
+      observer.disconnect();
+      clearTimeout(timer);
+      resolve();
+    }
+    observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+  });
+}
+
 const browser = await launch({
   browser: kind === "firefox" ? "firefox" : "chrome",
   executablePath,
@@ -98,6 +112,9 @@ const commands = {
   },
   async look({ page }) {
     return pages.get(page).page.evaluate(look);
+  },
+  async change({ page, milliseconds }) {
+    await pages.get(page).page.evaluate(change, milliseconds);
   },
   async log({ page }) {
     return pages.get(page).log;

@@ -16,7 +16,8 @@ SCREENSHOTS = os.environ.get("WEBRTC_TEST_SCREENSHOTS")
 _PROGRAMS = {"chromium": ("chromium",), "firefox": ("firefox-esr", "firefox")}
 _START_TIMEOUT = 60
 _COMMAND_TIMEOUT = 30
-_POLL = 0.05
+_LONGEST_PAUSE = 250
+"""Milliseconds until the page is looked at again if nothing on it changes: what is typed is no change of it."""
 
 
 class Browser:
@@ -67,7 +68,7 @@ class Page:
             if condition(seen):
                 return seen
             assert time.monotonic() < deadline, f"not within {timeout} s; seen: {seen}; log: {self.log()}"
-            time.sleep(_POLL)
+            self.browser.command("change", page=self.number, milliseconds=_LONGEST_PAUSE)
 
     def log(self):
         """What is in the console."""

@@ -1,4 +1,4 @@
-"""Node.js and the npm packages that drive the browsers, installed outside of the checkout."""
+"""Node.js and its packages, that drive the browsers and are peers themselves, installed outside of the checkout."""
 
 import contextlib
 import fcntl
@@ -49,7 +49,7 @@ def _install(folder, manifests):
         [*npm, "ci", *options], cwd=unfinished, capture_output=True, text=True, check=False, timeout=300
     )
     if done.returncode != 0:
-        missing(f"npm could not install the packages: {done.stderr.strip()[-500:]}")
+        missing(f"npm could not install the packages of the tests: {done.stderr.strip()[-500:]}")
     unfinished.rename(folder)
 
 

@@ -105,8 +105,8 @@ class TestConnection:
             page.connect(asyncio_peer.peer_id)
             page.wait(connected)
 
-    def test_the_peer_closes(self, browser, network, server):
-        with network.peer(server, "trio") as peer, browser.page(server.page_url) as page:
+    def test_the_peer_closes(self, browser, network, server, engine):
+        with network.peer(server, "trio", engine=engine) as peer, browser.page(server.page_url) as page:
             page.connect(peer.peer_id)
             page.wait(lambda seen: connected(seen) and seen["pings"]["count"] >= 1)
             peer.process.send_signal(signal.SIGINT)
@@ -114,8 +114,8 @@ class TestConnection:
             assert seen["problem"]["code"] == "peer-closed"
             assert seen["connection"] == "closed"
 
-    def test_the_peer_is_killed(self, browser, network, server):
-        with network.peer(server, "asyncio") as peer, browser.page(server.page_url) as page:
+    def test_the_peer_is_killed(self, browser, network, server, engine):
+        with network.peer(server, "asyncio", engine=engine) as peer, browser.page(server.page_url) as page:
             page.connect(peer.peer_id)
             page.wait(lambda seen: connected(seen) and seen["pings"]["count"] >= 1)
             peer.process.send_signal(signal.SIGKILL)
@@ -186,8 +186,8 @@ class TestProblems:
 
 
 class TestServer:
-    def test_restart_amid_a_connection(self, browser, network):
-        with network.server() as server, network.peer(server, "asyncio") as peer:
+    def test_restart_amid_a_connection(self, browser, network, engine):
+        with network.server() as server, network.peer(server, "asyncio", engine=engine) as peer:
             with browser.page(server.page_url) as page:
                 page.connect(peer.peer_id)
                 pings = page.wait(lambda seen: connected(seen) and seen["pings"]["count"] >= 2)["pings"]

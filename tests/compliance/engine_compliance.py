@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import random
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 import pytest
@@ -30,19 +31,19 @@ def message(number, size=MESSAGE):
     return hashlib.sha256(str(number).encode()).digest() * (size // 32)
 
 
-class EngineCompliance:
+class EngineCompliance(ABC):
     pytestmark = pytest.mark.anyio
 
     unfinished = 0
     """Bytes of the window that a message which isn't whole may take, where the window counts fragments."""
 
+    @abstractmethod
     def engine(self):
         """A new engine. Its peers reach each other."""
-        raise NotImplementedError
 
+    @abstractmethod
     def silence(self, end):
         """Let nothing of this end get out any more, and nothing in, as if its process had been killed."""
-        raise NotImplementedError
 
     @pytest.fixture(autouse=True)
     async def _leaves_nothing(self):

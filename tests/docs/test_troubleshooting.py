@@ -370,8 +370,27 @@ async def both_ends(pair):
 async def a_reset():
     async with connected() as pair:
         ours, theirs = await both_ends(pair)
+        await theirs.send(b"x")
+        assert await ours.receive() == b"x"
         theirs.reset()
         await ours.receive()
+
+
+@scenario
+async def a_reset_at_once():
+    async with connected(listener_settings=config(max_inbound_streams=1)) as pair:
+        await both_ends(pair)
+        await (await pair.dialer.open_stream()).receive()
+
+
+@scenario
+async def a_stream_that_nobody_reads():
+    async with connected(listener_settings=config(stalled_stream_timeout=0.1)) as pair:
+        ours, theirs = await both_ends(pair)
+        await ours.send(b"unread")
+        while not theirs._state.is_reset:
+            await anyio.sleep(0.01)
+        await theirs.receive()
 
 
 @scenario
@@ -428,6 +447,22 @@ async def sending_after_the_end():
         ours, _ = await both_ends(pair)
         await ours.send_eof()
         await ours.send(b"more")
+
+
+@scenario
+async def using_what_is_closed():
+    async with connected() as pair:
+        ours, _ = await both_ends(pair)
+        ours.reset()
+        await ours.aclose()
+        await ours.send(b"more")
+
+
+@scenario
+async def listening_twice():
+    async with transport() as server:
+        await server.listen("/webrtc")
+        await server.listen("/webrtc")
 
 
 # --- the end ------------------------------------------------------------------------------------------------------

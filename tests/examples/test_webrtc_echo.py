@@ -56,6 +56,13 @@ def test_three_terminals(tmp_path):
         result = run("--connect", address, "--signaling", url, "--file", str(path))
         assert result.returncode == 0, result.stdout + result.stderr
         assert "connected to" in result.stdout
+        assert "293 KiB there and back" in result.stdout
+        for content, words in ((b"", "0 bytes there and back"), (bytes(10_000), "9.766 KiB there and back")):
+            path.write_bytes(content)
+            result = run("--connect", address, "--signaling", url, "--file", str(path))
+            assert result.returncode == 0, result.stdout + result.stderr
+            assert words in result.stdout
+            assert "0 streams" not in result.stdout
 
 
 def test_a_server_that_isnt_there_is_said_in_one_line():
@@ -105,3 +112,45 @@ def test_an_interrupted_demo_ends_quietly():
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("module", ["anyio", "webrtc_transport"])
+def test_an_interrupt_during_the_imports_is_quiet(tmp_path, module):
+    # Found before the real one, and slow enough for somebody to lose patience.
+    (tmp_path / f"{module}.py").write_text("raise KeyboardInterrupt")
+    program = f"import runpy, sys; sys.path.insert(0, {str(tmp_path)!r}); runpy.run_path({str(EXAMPLE)!r})"
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 130
+    assert result.stdout + result.stderr == ""
+
+
+def test_an_identity_in_a_directory_that_isnt_there_says_what_to_do():
+    result = run("--listen", "--identity", "/nonexistent/key")
+    assert "the directory /nonexistent has to exist and be writable" in result.stdout
+    assert "'/nonexistent/key'" in result.stdout
+
+
+def test_the_address_of_a_page_says_which_scheme_to_use():
+    result = run("--listen", "--signaling", "http://127.0.0.1:9")
+    assert result.returncode == 1
+    assert "write ws:// in place of http://" in result.stdout
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_interrupted_server_ends_quietly(backend):
+    with (
+        running("--signaling-server", "--port", "0") as url,
+        subprocess.Popen(
+            [sys.executable, EXAMPLE, "--listen", "--signaling", url, "--backend", backend],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert output + errors == ""

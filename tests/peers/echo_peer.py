@@ -8,7 +8,7 @@ import time
 
 import anyio
 
-from webrtc_transport import Identity, WebRTCTransport
+from webrtc_transport import Identity, TransportConfig, WebRTCTransport
 from webrtc_transport.connector import Connector
 from webrtc_transport.errors import WebRTCError
 
@@ -36,8 +36,9 @@ async def serve_connection(connection):
     tell("closed", peer=str(connection.remote_peer), error=type(reason).__name__, reason=str(reason))
 
 
-async def main(signaling):
-    async with WebRTCTransport(Identity.generate(), signaling=[signaling]) as transport:
+async def main(signaling, engine):
+    config = TransportConfig(engine=engine)
+    async with WebRTCTransport(Identity.generate(), signaling=[signaling], config=config) as transport:
         listener = await transport.listen("/webrtc")
         tell("listening", peer=str(transport.peer_id), address=str(listener.addresses[0]))
         await listener.serve(serve_connection)
@@ -59,11 +60,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("asyncio", "trio"), required=True)
     parser.add_argument("--signaling", required=True)
+    parser.add_argument("--engine", default=TransportConfig().engine)
     parser.add_argument("--forge-answers", action="store_true")
     arguments = parser.parse_args()
     if arguments.forge_answers:
         forge_answers()
     try:
-        anyio.run(main, arguments.signaling, backend=arguments.backend)
+        anyio.run(main, arguments.signaling, arguments.engine, backend=arguments.backend)
     except KeyboardInterrupt:
         sys.exit(0)

@@ -107,7 +107,7 @@ class Network:
                 peer.command("start", relay=relay.ws)
                 yield peer
         else:
-            engine = kind.partition("-")[2] or "aiortc"
+            engine = kind.partition("-")[2] or "native"
             command = [
                 sys.executable,
                 "-m",

@@ -165,5 +165,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--relay", help="the relay to use; without one, be a relay")
     parser.add_argument("--listen", nargs="*", default=[], help="where a relay listens")
-    parser.add_argument("--engine", default="aiortc")
+    parser.add_argument("--engine", default="native")
     trio.run(main, parser.parse_args())

@@ -23,8 +23,8 @@ def relay(net):
 
 PAIRS = [
     ("python", "python"),
-    *[(python, other) for python in ("python", "python-native") for other in ("node", "chromium", "firefox")],
-    *[(other, python) for python in ("python", "python-native") for other in ("node", "chromium", "firefox")],
+    *[(python, other) for python in ("python", "python-aiortc") for other in ("node", "chromium", "firefox")],
+    *[(other, python) for python in ("python", "python-aiortc") for other in ("node", "chromium", "firefox")],
 ]
 
 

@@ -1,6 +1,7 @@
 """What any signaling backend has to do. Subclass it, and say how backends come by their service."""
 
 import contextlib
+from abc import ABC, abstractmethod
 
 import anyio
 import pytest
@@ -44,16 +45,16 @@ async def session_pair(alice, bob, bob_id):
         done.set()
 
 
-class SignalingConformance:
+class SignalingConformance(ABC):
     pytestmark = pytest.mark.anyio
 
     def service(self):
         """An async context manager around what the backends share; it gives what :meth:`backend` needs."""
         return contextlib.nullcontext()
 
+    @abstractmethod
     def backend(self, service, identity):
         """A new backend; it is entered by the test."""
-        raise NotImplementedError
 
     @contextlib.asynccontextmanager
     async def met(self):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webrtc_signaling.channel import BufferFull, ReliableChannel
+from webrtc_signaling.channel import BufferFull, ReliableChannel, Total
 from webrtc_signaling.limits import ACK_DELAY, ACK_EVERY
 from webrtc_signaling.messages import Ack, Numbered
 from webrtc_transport.errors import InvalidSignal
@@ -197,3 +197,19 @@ def test_everything_arrives_once_and_in_order_whatever_is_cut(script):
     assert all(
         not channel._kept and channel._kept_bytes == 0 and channel.ack_at is None for channel in link.ends
     )
+
+
+def test_several_channels_are_counted_together_until_they_leave():
+    total = Total()
+    first, second = (ReliableChannel(max_messages=9, max_bytes=99, total=total) for _ in range(2))
+    first.push("a", 10)
+    second.push("b", 5)
+    assert (total.size, first.kept_bytes, second.kept_bytes) == (15, 10, 5)
+    first.transmit(0.0)
+    first.leave_total()
+    assert total.size == 5
+    first.acknowledge(1)
+    assert (total.size, first.kept_bytes) == (5, 0)
+    second.transmit(0.0)
+    second.acknowledge(1)
+    assert total.size == 0

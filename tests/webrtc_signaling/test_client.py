@@ -145,7 +145,8 @@ async def use(url, **options):
 
 
 async def test_nobody_listens_there(free_port):
-    assert "onnect" in await use(f"ws://127.0.0.1:{free_port}")
+    url = f"ws://127.0.0.1:{free_port}"
+    assert await use(url) == f"no connection to {url}: connection refused; is the server running there?"
 
 
 async def test_nobody_answers_there():
@@ -155,7 +156,9 @@ async def test_nobody_answers_there():
 
 async def test_it_has_no_tls():
     async with signaling_server() as server:
-        await use(server.url.replace("ws:", "wss:"))
+        reason = await use(server.url.replace("ws:", "wss:"))
+    assert "ssl:default" not in reason
+    assert "SSL" in reason
 
 
 async def test_it_is_no_websocket_server():
@@ -224,6 +227,9 @@ async def test_it_refuses_us_for_good(code):
                 with pytest.raises(SignalingRejected) as caught:
                     await attempt
                 assert caught.value.code == code
+                assert ("one identity is for one process at a time" in str(caught.value)) is (
+                    code == "replaced"
+                )
     assert len(attempts) == 1
 
 
@@ -328,3 +334,19 @@ async def test_a_queue_that_nobody_empties_is_bounded(monkeypatch):
                 with pytest.raises(SignalingUnavailable, match="queue"):
                     for number in range(21):
                         await session.send(candidate(number))
+
+
+async def test_a_connection_that_is_there_again_is_told_as_loudly_as_its_loss(caplog):
+    def warnings():
+        return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+    with anyio.fail_after(TIMEOUT):
+        async with signaling_server() as server, backend(server.url) as entered, serving(entered, None):
+            assert warnings() == []
+            await server.cut()
+            while len(warnings()) < 2:
+                await anyio.sleep(0.01)
+    lost, again = warnings()
+    assert lost.endswith("; reconnecting")
+    assert again.startswith(f"registered with {server.url} as ")
+    assert again.endswith(" again")

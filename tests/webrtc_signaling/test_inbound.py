@@ -15,7 +15,7 @@ class Session(BufferedSession):
         self.farewell = None
 
     async def _send(self, signal):
-        raise NotImplementedError
+        raise AssertionError("nothing is to be sent")
 
     def _forget(self, farewell):
         self.farewell = farewell

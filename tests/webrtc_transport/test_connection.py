@@ -3,11 +3,13 @@
 import anyio
 import pytest
 
+from tests.logs import own_records
 from tests.pairs import connected, read_all, serving
 from webrtc_transport.connection import ConnectionState, WebRTCAttribute
 from webrtc_transport.errors import (
     ConnectionAborted,
     ConnectionClosed,
+    StreamReset,
 )
 
 pytestmark = pytest.mark.anyio
@@ -120,12 +122,44 @@ async def test_no_peer_ends_the_handlers_of_other_streams(handler, end):
         await other.aclose()
 
 
-async def test_a_handler_that_fails_by_itself_ends_all():
-    async def broken(stream):
-        raise ZeroDivisionError
+async def broken(stream):
+    raise ZeroDivisionError
+
+
+async def test_a_handler_that_fails_by_itself_resets_its_stream_and_is_logged(caplog):
+    async def handler(stream):
+        if await stream.receive() == b"break":
+            raise ZeroDivisionError
+        await stream.send(b"fine")
+
+    async with connected() as pair, serving(pair.listener, handler):
+        stream = await pair.dialer.open_stream()
+        await stream.send(b"break")
+        with pytest.raises(StreamReset):
+            await stream.receive()
+        other = await pair.dialer.open_stream()
+        await other.send(b"go on")
+        assert await other.receive() == b"fine"
+    [record] = [record for record in own_records(caplog) if record.levelname == "ERROR"]
+    assert str(pair.listener.remote_peer) in record.getMessage()
+    assert "ZeroDivisionError" in record.getMessage()
+
+
+async def test_a_handler_that_fails_by_itself_ends_all_if_that_is_wanted(caplog):
+    def fail(stream, error):
+        raise error
 
     async with connected() as pair:
         await pair.dialer.open_stream()
-        with pytest.raises(ExceptionGroup) as caught:
-            await pair.listener.serve(broken)
-        assert caught.group_contains(ZeroDivisionError)
+        with pytest.raises(ZeroDivisionError):
+            await pair.listener.serve(broken, on_error=fail)
+    assert own_records(caplog) == []
+
+
+async def test_a_handler_of_streams_is_async():
+    async with connected() as pair:
+        with pytest.raises(TypeError, match="async function"):
+            await pair.listener.serve(None)
+        await pair.dialer.open_stream()
+        with pytest.raises(TypeError, match="it returned None"):
+            await pair.listener.serve(lambda stream: None)

@@ -11,11 +11,14 @@ from webrtc_transport import Identity, WebRTCTransport
 from webrtc_transport.abc import SignalingBackend, SignalingSession
 from webrtc_transport.errors import (
     ConnectTimeout,
+    InvalidSignal,
     PeerUnreachable,
     SignalingRejected,
     SignalingUnavailable,
 )
 from webrtc_transport.link import PeerLink
+from webrtc_transport.protocol.limits import MAX_REMOTE_CANDIDATES
+from webrtc_transport.protocol.signals import Answer, Candidate
 
 pytestmark = pytest.mark.anyio
 
@@ -107,7 +110,7 @@ async def test_200_dials_that_go_nowhere_leave_a_healthy_one_alone():
             for _ in range(50):
                 task_group.start_soon(in_vain, client)
             await anyio.wait_all_tasks_blocked()
-        # One that waited for the others would take their 15 s; benchmarks/dialing.py measures how long it takes.
+        # One that waited for the others would take their 15 s; benchmarks measure how long it takes.
         with anyio.fail_after(5):
             async with await client.dial(listener.addresses[0]):
                 pass
@@ -202,3 +205,47 @@ async def test_the_session_says_whether_an_init_channel_is_passed_first(uses_it,
         async with await client.dial(listener.addresses[0]), await listener.accept():
             assert len(passed) == uses_it
         await listener.aclose()
+
+
+def candidates_first(limit):
+    """Holds the answer back until so many candidates have gone."""
+    held, gone = [], 0
+
+    def intercept(signal):
+        nonlocal gone
+        if isinstance(signal, Answer):
+            held.append(signal)
+            return []
+        if not isinstance(signal, Candidate):
+            return [signal]
+        gone += 1
+        return [signal, *(held.pop() for _ in held[:1] if gone >= limit)]
+
+    return intercept
+
+
+async def test_candidates_may_come_before_the_answer():
+    # With an end of candidates after the one that there is on loopback.
+    async with transport(intercept=candidates_first(2)) as server, transport() as client:
+        listener = await server.listen("/webrtc")
+        with anyio.fail_after(10):
+            connection = await client.dial(listener.addresses[0])
+        assert connection.candidate_pair.kind == "host"
+        await connection.aclose()
+
+
+async def test_candidates_before_the_answer_are_bounded():
+    identity = Identity.generate()
+
+    async def flood(session):
+        await session.receive()
+        for _ in range(MAX_REMOTE_CANDIDATES + 1):
+            await session.send(Candidate())
+        await anyio.sleep_forever()
+
+    async with transport() as client, MemoryBackend(identity) as peer:
+        async with anyio.create_task_group() as task_group:
+            await task_group.start(peer.serve, flood)
+            with anyio.fail_after(10), pytest.raises(InvalidSignal, match="64 candidates, and no answer"):
+                await client.dial(f"/webrtc/p2p/{identity.peer_id}")
+            task_group.cancel_scope.cancel()

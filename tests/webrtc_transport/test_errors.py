@@ -63,6 +63,7 @@ def test_builtin_categories() -> None:
         (errors.IceFailed, "ice"),
         (errors.DtlsFailed, "dtls"),
         (errors.SctpFailed, "sctp"),
+        (errors.NoiseFailed, "noise"),
     ],
 )
 def test_connect_errors_name_their_phase(cls: type[errors.ConnectError], phase: str) -> None:

@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import os
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from webrtc_transport.files import write_private
+from tests.logs import own_records
+from webrtc_transport.certificates import load_certificate, save_certificate
+from webrtc_transport.files import read_private, write_private
+from webrtc_transport.identity import Identity
+from webrtc_transport.protocol.certificate import Certificate
 
 
 def mode_of(path: Path) -> int:
@@ -69,3 +74,41 @@ def test_a_bare_file_name_is_in_the_current_folder(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     write_private("key", b"secret")
     assert (tmp_path / "key").read_bytes() == b"secret"
+
+
+def test_a_directory_that_isnt_there_is_told_by_the_name_that_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "key"
+    with pytest.raises(FileNotFoundError) as caught:
+        write_private(path, b"secret")
+    assert caught.value.filename == str(path)
+    assert f"the directory {path.parent} has to exist and be writable" in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o604, 0o644])
+def test_who_lets_others_read_a_key_is_warned(
+    tmp_path: Path, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(b"secret")
+    path.chmod(mode)
+    assert read_private(path) == b"secret"
+    warnings = [record.getMessage() for record in own_records(caplog)]
+    if mode & 0o077:
+        assert warnings == [
+            f"{path} holds a private key and has mode {mode:04o}, so others can use it; run: chmod 600 {path}"
+        ]
+    else:
+        assert warnings == []
+
+
+def test_the_keys_of_identities_and_certificates_are_looked_at(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    identity, certificate = tmp_path / "identity", tmp_path / "certificate"
+    Identity.generate().save(identity)
+    save_certificate(certificate, Certificate.generate(now=datetime.now(UTC)))
+    for path in (identity, certificate):
+        path.chmod(0o644)
+    Identity.load(identity)
+    load_certificate(certificate)
+    assert caplog.text.count("chmod 600") == 2

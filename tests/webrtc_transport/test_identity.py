@@ -524,7 +524,9 @@ def test_a_file_without_a_usable_key_is_named(content: bytes, problem: str, tmp_
     path = tmp_path / "key.pem"
     path.write_bytes(content)
     for load in (Identity.load, Identity.load_or_create):
-        with pytest.raises(IdentityError, match=rf"key\.pem: .*{problem}"):
+        with pytest.raises(
+            IdentityError, match=rf"key\.pem: .*{problem}.* \(restore the file; or move it away"
+        ):
             load(path)
     assert path.read_bytes() == content
 

@@ -3,7 +3,9 @@
 import anyio
 import pytest
 
+from tests.logs import own_records
 from tests.pairs import config, connected
+from webrtc_transport import Identity
 from webrtc_transport.abc import PeerSettings
 from webrtc_transport.errors import (
     ConnectError,
@@ -18,26 +20,35 @@ from webrtc_transport.link import PeerLink, ended, set_up_failed
 
 pytestmark = pytest.mark.anyio
 
+PEER = Identity.generate().peer_id
 
-async def test_more_streams_than_allowed_are_reset():
+
+async def test_more_streams_than_allowed_are_reset(caplog):
     async with connected(listener_settings=config(max_inbound_streams=2)) as pair:
-        streams = [await pair.dialer.open_stream() for _ in range(3)]
+        streams = [await pair.dialer.open_stream() for _ in range(5)]
         for stream in streams[:2]:
             await stream.send(b"data")
-        with pytest.raises(StreamReset):
-            await streams[2].receive()
+        for stream in streams[2:]:
+            with pytest.raises(StreamReset, match="or has too many streams"):
+                await stream.receive()
+        # Once for the connection: a peer that goes on fills no log.
+        [record] = own_records(caplog)
+        assert record.getMessage() == (
+            f"a stream of {pair.listener.remote_peer} is reset: it has 2 open (max_inbound_streams)"
+        )
         for stream in streams[:2]:
             inbound = await pair.listener.accept_stream()
             assert inbound.id == stream.id
 
 
-async def test_a_full_backlog_resets_streams():
+async def test_a_full_backlog_resets_streams(caplog):
     async with connected(listener_settings=config(accept_backlog=1)) as pair:
         first, second = await pair.dialer.open_stream(), await pair.dialer.open_stream()
         await first.send(b"first")
         with pytest.raises(StreamReset):
             await second.receive()
         assert await (await pair.listener.accept_stream()).receive() == b"first"
+    assert "1 wait to be accepted (accept_backlog)" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -52,7 +63,7 @@ async def test_a_full_backlog_resets_streams():
 )
 def test_a_deadline_names_the_phase_and_the_cure(phase, cure):
     settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
-    link = PeerLink(None, settings, on_end=print)
+    link = PeerLink(None, settings, PEER, on_end=print)
     link.phase = phase
     error = link.timed_out(3)
     assert isinstance(error, ConnectTimeout)
@@ -85,7 +96,7 @@ async def test_a_stream_of_a_connection_that_ends_meanwhile_fails_by_name():
             func(*args)
 
     settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
-    link = PeerLink(EndsFirst(), settings, on_end=lambda link: None)
+    link = PeerLink(EndsFirst(), settings, PEER, on_end=lambda link: None)
     with pytest.raises(ConnectionClosed):
         await link.open_stream()
     assert not link.streams
@@ -115,7 +126,7 @@ async def test_a_link_that_is_closed_while_the_engine_builds_its_peer_closes_tha
 
     peer, ends = Peer(), []
     settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
-    link = PeerLink(Slow(), settings, on_end=ends.append)
+    link = PeerLink(Slow(), settings, PEER, on_end=ends.append)
     with pytest.raises(ConnectError, match="the transport was closed"):
         await link.open(Builder(), settings)
     assert isinstance(peer.reason, ConnectionClosed)
@@ -152,5 +163,31 @@ async def test_the_init_channel_is_opened_and_closed_and_no_stream_of_the_peer()
 async def test_the_init_channel_of_a_connection_that_ends_is_not_waited_for():
     async with connected() as pair:
         await pair.dialer.abort()
-        with anyio.fail_after(5), pytest.raises(ConnectionClosed):
+        with anyio.fail_after(5):
             await pair.dialer._link.pass_init_channel()
+
+
+async def test_a_link_closes_when_the_engines_thread_has_died():
+    class Dead:
+        def post(self, func, *args):
+            pass
+
+        async def call(self, func, *args):
+            if func is not print:
+                raise anyio.ClosedResourceError("its engine's thread has died")
+            return Peer()
+
+    class Peer:
+        gather = close = None
+
+    class Builder:
+        name = "builder"
+        create_peer = print
+
+    ends = []
+    settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
+    link = PeerLink(Dead(), settings, PEER, on_end=ends.append)
+    await link.open(Builder(), settings)
+    with anyio.fail_after(5):
+        await link.close(ConnectionClosed("the transport was closed"))
+    assert ends == [link]

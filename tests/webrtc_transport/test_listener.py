@@ -1,17 +1,27 @@
 """Listening: handlers, limits, and offers that are refused."""
 
+import signal
+import time
 from datetime import UTC, datetime
 
 import anyio
 import pytest
 
+from tests.logs import own_records
 from tests.pairs import config, echo, read_all, transport
 from webrtc_signaling.memory import MemoryBackend
 from webrtc_transport import Certificate, Identity
 from webrtc_transport.errors import (
+    AlreadyListening,
+    ConnectError,
+    ConnectionEnded,
     SignalingRejected,
+    StreamError,
 )
+from webrtc_transport.link import PeerLink
+from webrtc_transport.protocol.proof import sign_description
 from webrtc_transport.protocol.signals import Offer
+from webrtc_transport.wakeup import Wakeup
 
 pytestmark = pytest.mark.anyio
 
@@ -168,3 +178,174 @@ async def test_closing_a_listener_closes_what_nobody_accepted_even_if_it_is_canc
         with anyio.fail_after(5):
             for connection in connections:
                 await connection.wait_closed()
+
+
+# --- handlers that fail ---------------------------------------------------------------------------------------------
+
+
+async def careless(connection):
+    async with await connection.accept_stream() as stream:
+        int(await stream.receive())
+        await stream.send(b"taken")
+
+
+async def ask(client, address, question):
+    async with await client.dial(address) as connection, await connection.open_stream() as stream:
+        await stream.send(question)
+        return await stream.receive()
+
+
+async def test_a_stranger_cant_end_a_server_by_its_handler(caplog):
+    async with transport() as server, transport() as client, anyio.create_task_group() as task_group:
+        listener = await server.listen("/webrtc")
+        task_group.start_soon(listener.serve, careless)
+        with pytest.raises((StreamError, ConnectionEnded)):
+            await ask(client, listener.addresses[0], b"no number")
+        assert await ask(client, listener.addresses[0], b"5") == b"taken"
+        task_group.cancel_scope.cancel()
+    [record] = [record for record in own_records(caplog) if record.levelname == "ERROR"]
+    assert record.name == "libp2p.transport.webrtc"
+    assert str(client.peer_id) in record.getMessage()
+    assert record.exc_info[0] is ValueError
+
+
+async def test_an_error_of_a_handler_can_end_the_server_if_that_is_wanted():
+    def fail(connection, error):
+        raise error
+
+    async with transport() as server, transport() as client, anyio.create_task_group() as task_group:
+        listener = await server.listen("/webrtc")
+
+        async def dial():
+            with pytest.raises((StreamError, ConnectionEnded)):
+                await ask(client, listener.addresses[0], b"no number")
+
+        task_group.start_soon(dial)
+        with pytest.raises(ValueError, match="no number"):
+            await listener.serve(careless, on_error=fail)
+
+
+async def test_a_handler_of_connections_is_async():
+    async with transport() as server, transport() as client, anyio.create_task_group() as task_group:
+        listener = await server.listen("/webrtc")
+        with pytest.raises(TypeError, match="async function"):
+            await listener.serve(None)
+        task_group.start_soon(client.dial, listener.addresses[0])
+        with pytest.raises(TypeError, match="it returned None"):
+            await listener.serve(lambda connection: None)
+
+
+class Interrupted(Wakeup):
+    async def wait(self):
+        signal.raise_signal(signal.SIGINT)
+        await super().wait()
+
+
+def test_an_interrupt_leaves_serve_as_it_is(anyio_backend):
+    """As ``except KeyboardInterrupt`` around ``anyio.run`` needs it, and one inside of it on trio."""
+    backend, options = anyio_backend
+    inside = []
+
+    async def main():
+        async with transport() as server:
+            listener = await server.listen("/webrtc")
+            listener._changed = Interrupted()
+            try:
+                await listener.serve(careless)
+            except KeyboardInterrupt as exc:
+                inside.append(exc)
+                raise
+
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(main, backend=backend, backend_options=options)
+    assert len(inside) == (backend == "trio")
+
+
+# --- shares and limits ----------------------------------------------------------------------------------------------
+
+
+async def test_one_peer_gets_a_share_of_the_handshakes():
+    server = transport(settings=config(max_inbound_handshakes=16, inbound_timeout=30))
+    identity = Identity.generate()
+    async with server, transport() as client, MemoryBackend(identity) as greedy:
+        listener = await server.listen("/webrtc")
+        sessions = []
+        for _ in range(3):
+            sessions.append(await greedy.connect(server.peer_id))
+            await anyio.wait_all_tasks_blocked()
+        with pytest.raises(SignalingRejected, match="2 handshakes with you are under way") as caught:
+            await sessions[2].receive()
+        assert caught.value.code == "busy"
+        await (await client.dial(listener.addresses[0])).aclose()
+        for session in sessions:
+            await session.aclose()
+
+
+async def test_handshakes_under_way_have_their_place_in_the_backlog():
+    server = transport(settings=config(accept_backlog=1))
+    async with server, transport() as client, MemoryBackend(Identity.generate()) as idler:
+        listener = await server.listen("/webrtc")
+        async with await idler.connect(server.peer_id):
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(SignalingRejected, match="1 connections wait to be accepted"):
+                await client.dial(listener.addresses[0])
+
+
+async def test_a_bug_below_ends_one_session_and_is_logged(caplog):
+    def broken_start(self, remote):
+        raise RuntimeError("a bug of the engine")
+
+    async with transport() as server, transport() as client:
+        listener = await server.listen("/webrtc")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(PeerLink, "start", broken_start)
+            offers = []
+
+            def take(sent):
+                offers.append(sent)
+                return []
+
+            async with transport(intercept=take, settings=config(dial_timeout=0.5)) as asking:
+                with pytest.raises(ConnectError):
+                    await asking.dial(listener.addresses[0])
+                async with MemoryBackend(asking.identity) as offering:
+                    async with await offering.connect(server.peer_id) as session:
+                        await session.send(resigned(asking.identity, session, offers[0]))
+                        with pytest.raises(SignalingRejected) as caught:
+                            await session.receive()
+        assert caught.value.code == "connect-failed"
+        assert "bug" not in str(caught.value)
+        [record] = [record for record in own_records(caplog) if record.levelname == "ERROR"]
+        assert "a bug of the engine" in record.getMessage()
+        assert record.exc_info[0] is RuntimeError
+        await (await client.dial(listener.addresses[0])).aclose()
+
+
+def resigned(identity, session, offer):
+    """The same description, for another session."""
+    proof = sign_description(
+        identity,
+        kind="offer",
+        session_id=session.session_id,
+        receiver=session.remote_peer,
+        sdp=offer.data.sdp,
+        now_ms=time.time_ns() // 1_000_000,
+    )
+    return Offer(data=offer.data, proof=proof)
+
+
+async def test_what_is_closed_says_so():
+    async with transport() as server:
+        listener = await server.listen("/webrtc")
+        await listener.aclose()
+        with pytest.raises(anyio.ClosedResourceError, match="the listener is closed"):
+            await listener.accept()
+
+
+async def test_listening_twice_says_what_to_do():
+    async with transport() as server:
+        await server.listen("/webrtc")
+        with pytest.raises(
+            AlreadyListening, match="this transport listens already: use the listener that it has"
+        ):
+            await server.listen("/webrtc")

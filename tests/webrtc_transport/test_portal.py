@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from webrtc_transport.portal import open_portal
+from webrtc_transport.portal import _Mailbox, open_portal
 
 pytestmark = pytest.mark.anyio
 
@@ -241,3 +241,66 @@ def test_the_logger_is_a_child_of_the_documented_one():
 
     assert portal._logger.name.startswith("libp2p.transport.webrtc")
     assert logging.getLogger("libp2p.transport.webrtc.portal") is portal._logger
+
+
+async def kill_the_thread(portal):
+    """End the engine's loop as a fault in it would."""
+
+    async def leave():
+        raise SystemExit(3)
+
+    await portal.call(lambda: asyncio.ensure_future(leave()))
+    while portal._thread.is_alive():
+        await anyio.sleep(0.001)
+
+
+async def test_nothing_waits_for_a_thread_that_has_died(on_trio, caplog):
+    if not on_trio:
+        return  # On asyncio there is no thread.
+    with anyio.fail_after(5):
+        async with open_portal() as portal:
+            await kill_the_thread(portal)
+            portal.post(print)
+            for _ in range(2):
+                with pytest.raises(anyio.ClosedResourceError, match="engine's thread has died"):
+                    await portal.call(int)
+                with pytest.raises(anyio.ClosedResourceError, match="engine's thread has died"):
+                    await portal.run(asyncio.sleep, 0)
+    assert "the engine's loop ended" in caplog.text
+
+
+async def test_calls_that_wait_when_the_thread_dies_end(on_trio):
+    if not on_trio:
+        return
+    ended = []
+
+    async def wait():
+        with pytest.raises(anyio.ClosedResourceError):
+            await portal.run(asyncio.Event().wait)
+        ended.append(True)
+
+    with anyio.fail_after(5):
+        async with open_portal() as portal:
+            async with anyio.create_task_group() as task_group:
+                task_group.start_soon(wait)
+                await anyio.wait_all_tasks_blocked()
+                await kill_the_thread(portal)
+    assert ended == [True]
+
+
+def test_a_mailbox_whose_wake_up_failed_tries_again():
+    drains, taken, is_broken = [], [], True
+
+    def wake(drain):
+        if is_broken:
+            raise RuntimeError("Event loop is closed")
+        drains.append(drain)
+
+    mailbox = _Mailbox(wake)
+    for number in range(2):
+        with pytest.raises(RuntimeError):
+            mailbox.put(lambda number=number: taken.append(number))
+    is_broken = False
+    mailbox.put(lambda: taken.append(2))
+    drains.pop()()
+    assert taken == [0, 1, 2]

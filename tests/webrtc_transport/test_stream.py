@@ -4,7 +4,13 @@ import anyio
 import pytest
 
 from tests.pairs import config, connected, echo, read_all, serving
-from webrtc_transport.errors import ConnectionClosed, StreamReset, StreamStopped, StreamTimeout
+from webrtc_transport.errors import (
+    ConnectionClosed,
+    StreamReset,
+    StreamStalled,
+    StreamStopped,
+    StreamTimeout,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -194,7 +200,7 @@ async def test_what_came_before_fin_can_be_read_after_a_reset():
         while inbound._state.may_read:
             await anyio.sleep(0.001)
         stream.reset()
-        while inbound._error is None:
+        while not inbound._state.is_reset:
             await anyio.sleep(0.001)
         assert await read_all(inbound) == b"all of it"
         with pytest.raises(StreamReset):
@@ -219,7 +225,7 @@ async def test_closing_tells_that_the_peer_has_reset_what_was_sent():
         stream = await pair.dialer.open_stream()
         await stream.send(bytes(1000))
         (await pair.listener.accept_stream()).reset()
-        while stream._error is None:
+        while not stream._state.is_reset:
             await anyio.sleep(0.001)
         with pytest.raises(StreamReset, match="the peer reset"):
             await stream.aclose()
@@ -262,3 +268,88 @@ async def test_bytes_in_small_frames_take_no_more_memory_than_others():
             await anyio.sleep(0.001)
         assert len(inbound._chunks) <= 2
         assert await read_all(inbound) == b"ab" * 3000
+
+
+async def test_what_was_closed_says_by_what():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send_eof()
+        with pytest.raises(anyio.ClosedResourceError, match=r"after send_eof\(\)"):
+            await stream.send(b"more")
+        await stream.aclose()
+        for use in (stream.send(b"more"), stream.receive(), stream.send_eof()):
+            with pytest.raises(anyio.ClosedResourceError, match=r"closed by aclose\(\)"):
+                await use
+
+
+async def test_a_stream_that_is_given_up_for_not_being_read_says_so_at_both_ends():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(b"unread")
+        inbound = await pair.listener.accept_stream()
+        while not inbound.unread[0]:
+            await anyio.sleep(0.001)
+        inbound.stalled(3)
+        assert inbound.unread[0] == 0
+        with pytest.raises(StreamStalled, match=r"unread for 3 s \(stalled_stream_timeout\)"):
+            await inbound.receive()
+        with pytest.raises(StreamStalled):
+            await inbound.send(b"answer")
+        with pytest.raises(StreamReset, match="the peer reset the stream"):
+            await stream.receive()
+
+
+async def test_what_lies_unread_after_the_end_can_stall_too():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(b"all of it")
+        await stream.send_eof()
+        inbound = await pair.listener.accept_stream()
+        await inbound.send_eof()
+        while not inbound._state.is_finished:
+            await anyio.sleep(0.001)
+        inbound.stalled(3)
+        with pytest.raises(StreamStalled):
+            await inbound.receive()
+
+
+async def test_a_second_close_does_not_tell_a_timeout_again():
+    async with connected(dialer_settings=config(fin_ack_timeout=0.2)) as pair:
+        pair.listener._link.on_channel = lambda channel: None
+        stream = await pair.dialer.open_stream()
+        await stream.send(b"data")
+        with pytest.raises(StreamTimeout):
+            await stream.aclose()
+        while (await pair.dialer.statistics()).streams:
+            await anyio.sleep(0.001)
+        await stream.aclose()
+
+
+async def test_a_reset_before_anything_came_hints_at_a_limit():
+    async with connected() as pair:
+        for answer in (b"", b"answer"):
+            stream = await pair.dialer.open_stream()
+            await stream.send(b"data")
+            inbound = await pair.listener.accept_stream()
+            if answer:
+                await inbound.send(answer)
+                assert await stream.receive() == answer
+            inbound.reset()
+            with pytest.raises(StreamReset) as caught:
+                await stream.receive()
+            assert ("too many streams" in str(caught.value)) is not bool(answer)
+
+
+async def test_the_end_of_what_the_peer_sent_does_not_hide_that_it_has_reset_what_was_sent():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(bytes(1000))
+        inbound = await pair.listener.accept_stream()
+        await inbound.send_eof()
+        inbound.reset()
+        while not stream._state.is_reset:
+            await anyio.sleep(0.001)
+        with pytest.raises(anyio.EndOfStream):
+            await stream.receive()
+        with pytest.raises(StreamReset, match="the peer reset"):
+            await stream.aclose()

@@ -2,12 +2,14 @@
 
 import itertools
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
 
 from tests.leaks import nothing_left
+from tests.logs import own_records
 from tests.pairs import config, connected, read_all, serving, transport
 from webrtc_signaling.memory import MemoryBackend
 from webrtc_transport import Certificate, Identity, TransportConfig, WebRTCTransport, connector
@@ -19,8 +21,10 @@ from webrtc_transport.errors import (
     PeerUnreachable,
     PluginNotFound,
     SignalingRejected,
+    SignalingUnavailable,
 )
-from webrtc_transport.protocol.signals import Candidate
+from webrtc_transport.protocol.sdp import Fingerprint, SessionDescription
+from webrtc_transport.protocol.signals import Candidate, DescriptionData, Offer
 
 pytestmark = pytest.mark.anyio
 
@@ -218,3 +222,126 @@ async def test_listening_that_is_cancelled_halfway_leaves_nobody_listening():
             await server.listen("/webrtc")
         with pytest.raises(PeerUnreachable):
             await client.dial(f"/webrtc/p2p/{identity.peer_id}")
+
+
+# --- what isn't of the type that is asked for ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"identity": "key.pem"}, r"identity has to be Identity, not str; Identity\.load_or_create\(path\)"),
+        (
+            {"config": {"dial_timeout": 3}},
+            "config has to be .*TransportConfig, not dict; pass TransportConfig",
+        ),
+        ({"engine": "native"}, "engine has to be .*Engine, not str; its name is a field"),
+    ],
+)
+def test_what_a_transport_is_made_of_is_checked(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        WebRTCTransport(**{"identity": Identity.generate(), **arguments})
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (5, "signaling takes URLs, backends and functions that make one, not 5"),
+        (lambda context: None, "has to return a SignalingBackend, not None"),
+    ],
+)
+async def test_what_signaling_is_made_of_is_checked(source, message):
+    with pytest.raises(TypeError, match=message):
+        async with WebRTCTransport(Identity.generate(), signaling=[source]):
+            pass
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8765", "https://signaling.example.org"])
+async def test_the_address_of_a_page_says_which_scheme_to_use(url):
+    scheme = "wss" if url.startswith("https") else "ws"
+    with pytest.raises(PluginNotFound, match=f"write {scheme}:// in place of http"):
+        async with WebRTCTransport(Identity.generate(), signaling=[url]):
+            pass
+
+
+@pytest.mark.parametrize("address", [b"/webrtc", None, 5])
+async def test_addresses_are_text_or_multiaddrs(address):
+    async with transport() as client:
+        for use in (client.dial, client.listen):
+            with pytest.raises(TypeError, match=r"an address is text like /webrtc.*, or a Multiaddr, not"):
+                await use(address)
+
+
+async def test_the_function_ice_servers_is_async():
+    async with transport() as server, transport(settings=config(ice_servers=list)) as client:
+        listener = await server.listen("/webrtc")
+        with pytest.raises(ConfigurationError, match="ice_servers isn't async; write it with `async def`"):
+            await client.dial(listener.addresses[0])
+
+
+async def test_a_listening_that_fails_is_raised_and_not_logged_too(caplog):
+    async with WebRTCTransport(Identity.generate(), signaling=["ws://127.0.0.1:9"]) as server:
+        with pytest.raises(SignalingUnavailable):
+            await server.listen("/webrtc")
+    assert own_records(caplog) == []
+
+
+async def test_a_listening_that_fails_in_part_is_logged(caplog):
+    identity = Identity.generate()
+    sources = ["ws://127.0.0.1:9", MemoryBackend(identity)]
+    async with WebRTCTransport(identity, signaling=sources) as server:
+        await server.listen("/webrtc")
+    [record] = own_records(caplog)
+    assert record.getMessage().startswith("not listening over WebSocketBackend: no connection to ws://")
+
+
+# --- who is there -----------------------------------------------------------------------------------------------------
+
+
+def with_fingerprints(*fingerprints):
+    """Puts others in place of the one in the description; nothing else is signed here."""
+
+    def intercept(signal):
+        if not isinstance(signal, Offer):
+            return [signal]
+        description = SessionDescription.parse(signal.data.sdp)
+        data = replace(description, fingerprints=fingerprints).to_sdp()
+        return [Offer(data=DescriptionData(type="offer", sdp=data))]
+
+    return intercept
+
+
+def fingerprint(certificate, algorithm):
+    return Fingerprint(algorithm, certificate.fingerprint(algorithm))
+
+
+OWN, OTHER = (Certificate.generate(now=datetime.now(UTC)) for _ in range(2))
+STRONG = fingerprint(OWN, "sha-512")
+
+
+@pytest.mark.parametrize("engine", ["aiortc", "native", "memory"])
+@pytest.mark.parametrize(
+    ("announced", "expected"),
+    [
+        # The preferred hash function alone counts (RFC 8122, section 5).
+        pytest.param([fingerprint(OTHER, "sha-256"), STRONG], STRONG, id="two functions"),
+        pytest.param([STRONG, STRONG], STRONG, id="twice the same"),
+        # Either may be the one. aiortc takes a certificate only if all are its own.
+        pytest.param([fingerprint(OTHER, "sha-512"), STRONG], None, id="two certificates"),
+    ],
+)
+async def test_the_fingerprint_is_that_of_the_certificate_that_was_shown(engine, announced, expected):
+    if engine == "aiortc" and expected is None:
+        return
+    async with (
+        transport(settings=config(engine=engine), authenticated=True) as server,
+        transport(
+            settings=config(certificate=OWN, engine=engine),
+            authenticated=True,
+            intercept=with_fingerprints(*announced),
+        ) as client,
+    ):
+        listener = await server.listen("/webrtc")
+        await client.dial(listener.addresses[0])
+        connection = await listener.accept()
+        assert connection.extra(WebRTCAttribute.remote_fingerprint, None) == expected

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import ClassVar, Final
 
@@ -21,12 +22,15 @@ from aiortc.rtcsctptransport import WEBRTC_BINARY_EMPTY, WEBRTC_DCEP, WEBRTC_STR
 from OpenSSL import SSL
 
 from ..abc import ChannelEvents, Engine, EngineChannel, EnginePeer, PeerEvents, PeerSettings, PeerStatistics
-from ..errors import ConnectionClosed, DtlsFailed, SctpFailed
+from ..errors import ConnectionClosed, DtlsFailed, EngineError, SctpFailed, WebRTCError
 from ..protocol.limits import MAX_EARLY_MESSAGES
 from ..protocol.sdp import SessionDescription
 from .aiortc_pipes import PacketPipe, SctpPipe
-from .peer import IcePeer, Stack
+from .peer import IcePeer
+from .stack import SendPackets, Stack, StackEvents
 from .stream_ids import MAX_STREAMS, StreamIds
+
+_logger = logging.getLogger("libp2p.transport.webrtc.engine")
 
 SENTINEL_ID: Final = MAX_STREAMS
 """A negotiated channel that is never used: its ``open`` and ``close`` are those of the association, which has no
@@ -50,15 +54,15 @@ class AiortcStack(Stack):
 
     def __init__(
         self,
-        send_packet: Callable[[bytes], None],
+        send_packets: SendPackets,
         is_server: bool,
         remote: SessionDescription,
         settings: PeerSettings,
-        events: PeerEvents,
+        events: StackEvents,
     ) -> None:
         self._remote = remote
         self._events = events
-        self._pipe = PacketPipe(send_packet, is_server=is_server)
+        self._pipe = PacketPipe(lambda packet: send_packets([packet]), is_server=is_server)
         certificate = RTCCertificate(settings.certificate.private_key, settings.certificate.x509)
         # The pipes have what aiortc's transports use of those below them; a test holds both to it.
         self._dtls = RTCDtlsTransport(self._pipe, [certificate])  # type: ignore[arg-type]
@@ -69,12 +73,40 @@ class AiortcStack(Stack):
         self._channels: dict[int, AiortcChannel] = {}
         self._ids = StreamIds(is_server=is_server, in_use=self._channels)
         self.ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        """Done when the association is over, with the reason."""
+        self._task: asyncio.Task[None] | None = None
+        self._is_closing = False
         self._dtls.on("statechange", self._dtls_changed)
 
     def packet_received(self, data: bytes) -> None:
         self._pipe.feed(data)
 
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._set_up())
+
+    async def _set_up(self) -> None:
+        try:
+            await self.handshake()
+            self._events.on_secured()
+            await self.associate()
+        except WebRTCError as exc:
+            self._fail(exc)
+        except Exception as exc:
+            _logger.exception("error in the engine")
+            self._fail(EngineError(f"{type(exc).__name__}: {exc}"))
+        else:
+            self._events.on_established()
+            self.ended.add_done_callback(lambda ended: self._fail(ended.result()))
+
+    def _fail(self, reason: Exception) -> None:
+        if not self._is_closing:
+            self._events.on_ended(reason)
+
     async def handshake(self) -> None:
+        """Do the DTLS handshake.
+
+        :raises DtlsFailed: if it fails, or the peer's certificate has none of the fingerprints
+        """
         fingerprints = [RTCDtlsFingerprint(f.algorithm, f.value) for f in self._remote.fingerprints]
         try:
             await self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints))
@@ -95,6 +127,10 @@ class AiortcStack(Stack):
         await self._dtls._write_ssl()  # noqa: SLF001
 
     async def associate(self) -> None:
+        """Set the SCTP association up.
+
+        :raises SctpFailed: if it can't be
+        """
         established = asyncio.Event()
         sentinel = RTCDataChannel(self._sctp, RTCDataChannelParameters(negotiated=True, id=SENTINEL_ID))
         sentinel.on("open", established.set)
@@ -131,7 +167,10 @@ class AiortcStack(Stack):
     def grant(self, size: int) -> None:
         self._sctp_pipe.count_unread(-size)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
+        self._is_closing = True
+        if self._task is not None:
+            self._task.cancel()
         self._end(ConnectionClosed("closed"))
         self._sctp_pipe.release()
         await self._sctp.stop()
@@ -143,6 +182,9 @@ class AiortcStack(Stack):
         self._pipe.close()
         for channel in list(self._channels.values()):
             channel.closed()
+        if self._task is not None:
+            # Python 3.11's wait_for() can lose a cancellation: then it is what was closed here that ends it.
+            await asyncio.wait([self._task])
 
     # --- events of aiortc -----------------------------------------------------------------------------------------
 

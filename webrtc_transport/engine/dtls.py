@@ -13,6 +13,7 @@ from OpenSSL import SSL
 
 from ..protocol.certificate import Certificate
 from ..protocol.sdp import Fingerprint
+from .dtls_records import records_of
 
 RECORD_HEADER: Final = 13
 """Bytes before the content of a record (RFC 6347, section 4.1)."""
@@ -22,9 +23,6 @@ RECORD_OVERHEAD: Final = RECORD_HEADER + 8 + 16
 
 FLIGHT_MTU: Final = 1200
 """Bytes of a handshake datagram: what every path carries (RFC 8899, section 5.1.2)."""
-
-FIRST_RETRANSMISSION: Final = 0.1
-"""Seconds after which our last flight is sent again. OpenSSL's own timer is 1 s and can't be set."""
 
 MAX_READ: Final = 65536
 
@@ -64,13 +62,20 @@ def make_context(certificate: Certificate) -> SSL.Context:
 
 
 class DtlsConnection:
-    """One connection. Methods return what is to be sent or delivered, and never block."""
+    """One connection. Methods return what is to be sent or delivered, and never block.
 
-    def __init__(self, context: SSL.Context, *, is_server: bool, fingerprints: Sequence[Fingerprint]) -> None:
+    :param fingerprints: of which the peer's certificate has to have one; None if who the peer is will be proven
+        above, with :meth:`peer_fingerprint` in what is signed
+    """
+
+    def __init__(
+        self, context: SSL.Context, *, is_server: bool, fingerprints: Sequence[Fingerprint] | None
+    ) -> None:
         self.is_connected = False
         self._fingerprints = fingerprints
         self._ssl = SSL.Connection(context, None)
         self._ssl.set_ciphertext_mtu(FLIGHT_MTU)
+        self._records = records_of(self._ssl)
         self._flight: list[bytes] = []
         if is_server:
             self._ssl.set_accept_state()
@@ -105,9 +110,9 @@ class DtlsConnection:
 
         :raises DtlsClosed: if the peer closed the connection
         """
-        self._ssl.bio_write(datagram)
+        self._records.write(datagram)
         try:
-            return self._ssl.recv(MAX_READ)
+            return self._records.read()
         except SSL.WantReadError:
             # A handshake record, or one that is forged, repeated or cut.
             return b""
@@ -127,8 +132,7 @@ class DtlsConnection:
         :raises DtlsError: if the connection can't send any more
         """
         try:
-            self._ssl.send(data)
-            return self._ssl.bio_read(MAX_READ)
+            return self._records.encrypt(data)
         except SSL.Error as exc:
             raise DtlsError(_describe(exc)) from None
 
@@ -145,11 +149,20 @@ class DtlsConnection:
         """What OpenSSL still has for the peer, such as an alert."""
         return self._output()
 
-    def _check_certificate(self) -> None:
+    def peer_fingerprint(self, algorithm: str) -> Fingerprint:
+        """That of the certificate that the peer showed in the handshake, which is done.
+
+        :param algorithm: ``sha-256``, ``sha-384`` or ``sha-512``
+        """
         certificate = self._ssl.get_peer_certificate(as_cryptography=True)
         assert certificate is not None
+        return Fingerprint(algorithm, certificate.fingerprint(HASHES[algorithm]))
+
+    def _check_certificate(self) -> None:
+        if self._fingerprints is None:
+            return
         for fingerprint in self._fingerprints:
-            if certificate.fingerprint(HASHES[fingerprint.algorithm]) == fingerprint.digest:
+            if self.peer_fingerprint(fingerprint.algorithm) == fingerprint:
                 return
         raise DtlsError("the peer's certificate does not match its description")
 
@@ -164,6 +177,17 @@ class DtlsConnection:
 def is_handshake(datagram: bytes) -> bool:
     """Whether a datagram begins with a record of the handshake (RFC 6347, section 4.1)."""
     return datagram[0] == _HANDSHAKE
+
+
+def split_records(datagram: bytes) -> list[bytes]:
+    """The records of a datagram, which may have several (RFC 6347, section 4.1.1)."""
+    records: list[bytes] = []
+    start = 0
+    while start < len(datagram):
+        end = start + RECORD_HEADER + int.from_bytes(datagram[start + 11 : start + 13])
+        records.append(datagram[start:end])
+        start = end
+    return records
 
 
 def _group(data: bytes) -> list[bytes]:

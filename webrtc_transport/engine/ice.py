@@ -41,6 +41,7 @@ PRIVATE_ATTRIBUTES: Final = (
     "_add_remote_candidate",
     "_pair_remote_candidate",
     "_prune_components",
+    "_early_checks",
     "_early_checks_done",
     "_check_periodic",
 )
@@ -288,15 +289,16 @@ class IceAgent(aioice.Connection):
             remote_ip=self._selected.remote_addr[0],
         )
 
-    def transmit(self, data: bytes) -> None:
-        """Send a packet on the selected pair; before there is one it is dropped."""
+    def transmit(self, packets: Sequence[bytes]) -> None:
+        """Send packets on the selected pair; before there is one they are dropped."""
         pair = self._selected
         if pair is not None:
-            cast("IcePort", pair.protocol).send(data, pair.remote_addr)
+            cast("IcePort", pair.protocol).send_batch(packets, pair.remote_addr)
 
     def packet_received(self, data: bytes, address: Address) -> None:
         """A packet that isn't STUN arrived at a port. Anybody may send one: the peer's addresses are known."""
-        if address in self._peer_addresses:
+        # An answerer's first packets may come on the heels of its first check, before its answer.
+        if address in self._peer_addresses or address in (source for _, source, _ in self._early_checks):
             self._events.on_packet(data)
 
     async def query_consent(self) -> None:

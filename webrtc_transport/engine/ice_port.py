@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self, cast
 
@@ -18,6 +19,7 @@ from aioice import stun, turn
 
 from ..protocol.ice_url import IceUrl
 from ..protocol.stun import PacketKind, classify, is_well_formed_stun
+from .driver import AsyncioDriver
 from .resolver import resolve
 from .udp_port import SOCKET_BUFFER, Address, UdpPort
 
@@ -72,6 +74,11 @@ class IcePort(ABC):
     @abstractmethod
     def send(self, data: bytes, address: Address) -> None:
         """Send one datagram."""
+
+    def send_batch(self, datagrams: Sequence[bytes], address: Address) -> None:
+        """Send datagrams to one address, in order."""
+        for data in datagrams:
+            self.send(data, address)
 
     @abstractmethod
     async def close(self) -> None:
@@ -189,13 +196,17 @@ class HostPort(IcePort):
 
     def __init__(self, agent: IceAgent, host: str) -> None:
         super().__init__(agent)
-        self._port = UdpPort(host, self.datagram_received)
+        self._port = UdpPort(AsyncioDriver(), host, self.datagram_received)
         self.address = self._port.address
         self.family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
     def send(self, data: bytes, address: Address) -> None:
         """Send one datagram."""
         self._port.send(data, address)
+
+    def send_batch(self, datagrams: Sequence[bytes], address: Address) -> None:
+        """Send datagrams to one address, in order."""
+        self._port.send_batch(datagrams, address)
 
     async def close(self) -> None:
         """Close the socket."""

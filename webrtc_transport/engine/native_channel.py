@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 
 from ..abc import ChannelEvents, EngineChannel
 from ..protocol.sctp.data_channel import PayloadProtocol, encode_message
+from .driver import Driver, TimerHandle
 
 
 class ChannelOwner(ABC):
-    """What a channel needs of its stack."""
+    """What a channel needs of its stack, and of the other channels."""
 
-    ended: asyncio.Future[Exception]
+    driver: Driver
+    is_ended: bool
+    """Whether the connection is over."""
     max_message_size: int
     """Bytes of a message that the peer takes."""
 
@@ -50,7 +52,7 @@ class NativeChannel(EngineChannel):
         self._is_outbound_reset = False
         self._control_unsent = 0
         self._kept: list[tuple[int, bytes]] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: TimerHandle | None = None
 
     @property
     def id(self) -> int:
@@ -87,7 +89,8 @@ class NativeChannel(EngineChannel):
         if self._is_closing:
             return
         if delay > 0:
-            self._timer = self._timer or asyncio.get_running_loop().call_later(delay, self.close)
+            driver = self._stack.driver
+            self._timer = self._timer or driver.call_at(driver.now() + delay, self.close)
             return
         self._is_closing = True
         self._stack.reset(self._id)
@@ -134,5 +137,5 @@ class NativeChannel(EngineChannel):
         self._is_closing = True
         self._stack.remove(self)
         # The end of the whole connection is told by the peer's own on_closed.
-        if self._events is not None and not self._stack.ended.done():
+        if self._events is not None and not self._stack.is_ended:
             self._events.on_closed()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Final, Literal
 
@@ -27,6 +25,7 @@ from ..protocol.sdp import IceCandidate, SessionDescription
 from .description import answer, describe, is_dtls_server
 from .ice import IceAgent, IceEvents
 from .ice_port import TurnServer
+from .stack import Stack, StackEvents, StackFactory
 
 _logger = logging.getLogger("libp2p.transport.webrtc.engine")
 
@@ -37,55 +36,7 @@ EARLY_PACKETS: Final = 16
 """DTLS packets kept until our own checks are done: a flight of two datagrams, and retransmissions of it."""
 
 
-class Stack(ABC):
-    """DTLS and SCTP over packets that somebody else carries. Methods are called on the engine's loop."""
-
-    ended: asyncio.Future[Exception]
-    """Done when the association is over, with the reason."""
-
-    @abstractmethod
-    def packet_received(self, data: bytes) -> None:
-        """A DTLS packet arrived."""
-
-    @abstractmethod
-    async def handshake(self) -> None:
-        """Do the DTLS handshake.
-
-        :raises DtlsFailed: if it fails, or the peer's certificate has none of the fingerprints
-        """
-
-    @abstractmethod
-    async def associate(self) -> None:
-        """Set the SCTP association up.
-
-        :raises SctpFailed: if it can't be
-        """
-
-    @abstractmethod
-    def open_channel(self, events: ChannelEvents, label: str, negotiated_id: int | None) -> EngineChannel:
-        """See :meth:`~webrtc_transport.abc.EnginePeer.open_channel`."""
-
-    @abstractmethod
-    def grant(self, size: int) -> None:
-        """See :meth:`~webrtc_transport.abc.EnginePeer.grant`."""
-
-    @abstractmethod
-    def statistics(self) -> PeerStatistics:
-        """See :meth:`~webrtc_transport.abc.EnginePeer.statistics`."""
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Tell the peer, and release everything; then :attr:`ended` is done. Safe at any time, and twice."""
-
-
-StackFactory = Callable[
-    ["Callable[[bytes], None]", bool, SessionDescription, PeerSettings, PeerEvents],
-    Stack,
-]
-"""Builds a stack from: what sends a packet, whether we are DTLS server, the peer's description, settings, events."""
-
-
-class IcePeer(EnginePeer, IceEvents):
+class IcePeer(EnginePeer, IceEvents, StackEvents):
     """An :class:`~webrtc_transport.abc.EnginePeer` over full ICE, with the stack that ``make_stack`` builds."""
 
     def __init__(self, settings: PeerSettings, events: PeerEvents, make_stack: StackFactory) -> None:
@@ -166,7 +117,7 @@ class IcePeer(EnginePeer, IceEvents):
             return
         self._end.set_result(reason)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._finish(life=None))
+            self._task = asyncio.get_running_loop().create_task(self._finish(None))
 
     # --- IceEvents ------------------------------------------------------------------------------------------------
 
@@ -186,30 +137,44 @@ class IcePeer(EnginePeer, IceEvents):
         elif self._phase in ("connected", "disconnected"):
             self._enter("connected" if state == "fresh" else "disconnected")
 
+    # --- StackEvents ----------------------------------------------------------------------------------------------
+
+    def on_secured(self) -> None:
+        self._enter("sctp")
+
+    def on_established(self) -> None:
+        self._enter("connected")
+
+    def on_channel(self, channel: EngineChannel) -> None:
+        self._events.on_channel(channel)
+
+    def on_ended(self, reason: Exception) -> None:
+        if not self._end.done():
+            self._end.set_result(reason)
+
     # --- the life of a peer ---------------------------------------------------------------------------------------
 
     async def _run(self, remote: SessionDescription) -> None:
-        life = asyncio.get_running_loop().create_task(self._live(remote))
+        connecting = asyncio.get_running_loop().create_task(self._connect(remote))
         with suppress(asyncio.CancelledError):
-            # Nobody cancels this task but an event loop that is shutting down.
-            await asyncio.wait([life, self._end], return_when=asyncio.FIRST_COMPLETED)
-        if not self._end.done():
-            has_ended = life.done() and not life.cancelled()
-            self._end.set_result(life.result() if has_ended else EngineError("the event loop ended"))
-        life.cancel()
-        await self._finish(life)
+            # Nobody cancels this task but an event loop that is shutting down. Awaited by itself, the future would
+            # be cancelled with it.
+            await asyncio.wait([self._end])
+        self.on_ended(EngineError("the event loop ended"))
+        connecting.cancel()
+        await self._finish(connecting)
 
-    async def _live(self, remote: SessionDescription) -> Exception:
-        """Connect, and return why that failed, or why the connection that came of it ended."""
+    async def _connect(self, remote: SessionDescription) -> None:
+        """Run the checks and hand over to a stack, or tell why that failed."""
         try:
-            return await self._connect(remote)
+            await self._establish(remote)
         except WebRTCError as exc:
-            return exc
+            self.on_ended(exc)
         except Exception as exc:
             _logger.exception("error in the engine")
-            return EngineError(f"{type(exc).__name__}: {exc}")
+            self.on_ended(EngineError(f"{type(exc).__name__}: {exc}"))
 
-    async def _connect(self, remote: SessionDescription) -> Exception:
+    async def _establish(self, remote: SessionDescription) -> None:
         self._enter("ice")
         for candidate in remote.candidates:
             self._ice.add_remote(candidate)
@@ -218,34 +183,27 @@ class IcePeer(EnginePeer, IceEvents):
         await self._ice.establish(remote.ufrag, remote.pwd, is_lite=remote.ice_lite)
         self._enter("dtls")
         stack = self._stack = self._make_stack(
-            self._ice.transmit, is_dtls_server(self._local, remote), remote, self._settings, self._events
+            self._ice.transmit, is_dtls_server(self._local, remote), remote, self._settings, self
         )
+        stack.start()
         for data in self._early_packets:
             stack.packet_received(data)
         self._early_packets.clear()
-        await stack.handshake()
-        self._enter("sctp")
-        await stack.associate()
-        self._enter("connected")
-        # Awaited by itself, the future would be cancelled with this task.
-        await asyncio.wait([stack.ended])
-        return stack.ended.result()
 
     def _enter(self, phase: str) -> None:
         if not self._end.done():
             self._phase = phase
             self._events.on_phase(phase)
 
-    async def _finish(self, life: asyncio.Task[Exception] | None) -> None:
+    async def _finish(self, connecting: asyncio.Task[None] | None) -> None:
         try:
             # The last one pushed is the first to be closed, and the others are even if it raises.
             async with asyncio.timeout(CLOSE_TIMEOUT), AsyncExitStack() as parts:
-                if life is not None:
-                    # Python 3.11's wait_for() can lose a cancellation: then it is the closed stack that ends it.
-                    parts.push_async_callback(asyncio.wait, [life])
+                if connecting is not None:
+                    parts.push_async_callback(asyncio.wait, [connecting])
                 parts.push_async_callback(self._ice.close)
                 if self._stack is not None:
-                    parts.push_async_callback(self._stack.close)
+                    parts.push_async_callback(self._stack.aclose)
         except TimeoutError:
             _logger.warning("a peer connection took more than %s s to close", CLOSE_TIMEOUT)
         except Exception:

@@ -1,22 +1,52 @@
-"""A UDP socket of our own, read in a drain loop: one wake-up of the event loop for as many datagrams as wait."""
+"""A UDP socket of our own, read in a drain loop: one wake-up of the event loop for as many datagrams as wait.
+
+On Linux many datagrams share a system call: equal ones to one address are sent as segments of a large one (UDP GSO),
+and those that came together are received so (UDP GRO). Where the kernel or the path has neither, each travels alone.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import errno
 import ipaddress
 import socket
-from collections.abc import Callable
+import struct
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from .driver import Driver
+
 MAX_DATAGRAM: Final = 4096
-"""Bytes read at once. WebRTC peers stay under an Ethernet frame's 1500; larger datagrams are cut and then dropped."""
+"""Bytes of a datagram. WebRTC peers stay under an Ethernet frame's 1500; larger ones are cut, and then dropped."""
+
+MAX_RECEIVE: Final = 65535
+"""Bytes of datagrams that the kernel gives as one: what the length field of UDP can tell."""
 
 DRAIN_LIMIT: Final = 64
-"""Datagrams per wake-up, so that a flood on one socket lets the others have their turn."""
+"""Datagrams per wake-up, so that a flood on one socket lets the others have their turn. The last call of a wake-up may
+bring up to ``MAX_SEGMENTS`` at once."""
+
+MAX_SEGMENTS: Final = 64
+"""Datagrams that the kernel takes as one (UDP_MAX_SEGMENTS; 128 since Linux 6.9)."""
+
+MAX_SEND: Final = 65000
+"""Bytes of them: under what the length field of IP can tell, with the headers."""
 
 SOCKET_BUFFER: Final = 4 * 1024 * 1024
 """Bytes asked of the kernel for each direction. At 256 KiB a fast transfer overruns the socket on a perfect link."""
+
+_UDP_SEGMENT: Final = 103
+_UDP_GRO: Final = 104
+"""From linux/udp.h; the socket module doesn't name them."""
+
+_UNSUPPORTED: Final = frozenset(
+    {errno.EIO, errno.EINVAL, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EMSGSIZE}
+)
+"""What the kernel says if it, or the interface that the route takes, can't cut segments (udp(7))."""
+
+_SEGMENT_SIZE: Final = struct.Struct("=H")
+_RECEIVED_SIZE: Final = struct.Struct("=i")
 
 Address = tuple[str, int]
 
@@ -26,15 +56,20 @@ class UdpPort:
 
     :param host: the local IP address
     :param on_datagram: called on the event loop with each datagram and its source
+    :param port: the local port; 0 lets the kernel choose
     :raises OSError: if the address can't be bound
     """
 
-    def __init__(self, host: str, on_datagram: Callable[[bytes, Address], None]) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(
+        self, driver: Driver, host: str, on_datagram: Callable[[bytes, Address], None], *, port: int = 0
+    ) -> None:
+        self._driver = driver
         self._on_datagram = on_datagram
-        self._socket = _bind(host)
+        self._socket = _bind(host, port)
         self.address: Address = self._socket.getsockname()[:2]
-        self._loop.add_reader(self._socket, self._drain)
+        self._can_segment = sys.platform == "linux"
+        self._receive = self._receive_many if _enable_gro(self._socket) else self._receive_one
+        driver.add_reader(self._socket, self._drain)
 
     @property
     def is_closed(self) -> bool:
@@ -47,31 +82,103 @@ class UdpPort:
         with contextlib.suppress(OSError):
             self._socket.sendto(data, address)
 
+    def send_batch(self, datagrams: Sequence[bytes], address: Address) -> None:
+        """Send datagrams to one address, in order; each may be dropped as by :meth:`send`."""
+        if len(datagrams) > 1 and self._can_segment:
+            for run in _runs(datagrams):
+                self._send_run(run, address)
+        else:
+            for data in datagrams:
+                self.send(data, address)
+
     def close(self) -> None:
         """Close the socket. Safe to call twice."""
         if not self.is_closed:
-            self._loop.remove_reader(self._socket)
+            self._driver.remove_reader(self._socket)
             self._socket.close()
 
-    def _drain(self) -> None:
-        receive = self._socket.recvfrom
-        for _ in range(DRAIN_LIMIT):
+    def _send_run(self, run: Sequence[bytes], address: Address) -> None:
+        if len(run) > 1 and self._can_segment:
+            size = _SEGMENT_SIZE.pack(len(run[0]))
             try:
-                data, address = receive(MAX_DATAGRAM)
+                self._socket.sendmsg(run, [(socket.IPPROTO_UDP, _UDP_SEGMENT, size)], 0, address)
+            except OSError as exc:
+                if exc.errno not in _UNSUPPORTED:
+                    # As in send().
+                    return
+                # Nothing has left. The route of one address may lack what that of another has, but it's not worth
+                # finding out each time anew.
+                self._can_segment = False
+            else:
+                return
+        for data in run:
+            self.send(data, address)
+
+    def _drain(self) -> None:
+        count = 0
+        while count < DRAIN_LIMIT:
+            try:
+                data, address, size = self._receive()
             except OSError:
                 # BlockingIOError: drained. Anything else is an ICMP error of something sent, or a closed socket.
                 return
-            self._on_datagram(data, address[:2])
+            if not size:
+                count += 1
+                self._on_datagram(data[:MAX_DATAGRAM], address)
+                continue
+            for start in range(0, len(data), size):
+                count += 1
+                self._on_datagram(data[start : start + min(size, MAX_DATAGRAM)], address)
+                if self.is_closed:
+                    return
+
+    def _receive_one(self) -> tuple[bytes, Address, int]:
+        data, address = self._socket.recvfrom(MAX_DATAGRAM)
+        return data, address[:2], 0
+
+    def _receive_many(self) -> tuple[bytes, Address, int]:
+        """What the kernel has put together, its source, and the size of each datagram but the last; 0 if it is one."""
+        data, ancillary, _, source = self._socket.recvmsg(MAX_RECEIVE, _ANCILLARY_SIZE)
+        size: int = _RECEIVED_SIZE.unpack(ancillary[0][2])[0] if ancillary else 0
+        return data, source[:2], size
 
 
-def _bind(host: str) -> socket.socket:
+_ANCILLARY_SIZE: Final = socket.CMSG_SPACE(_RECEIVED_SIZE.size) if sys.platform == "linux" else 0
+
+
+def _runs(datagrams: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Cut into runs that can be sent as one: of one size, but for the last one of a run, which may be shorter."""
+    start, count = 0, len(datagrams)
+    while start < count:
+        size = len(datagrams[start])
+        limit = min(count, start + min(MAX_SEGMENTS, MAX_SEND // size if size else 1))
+        end = start + 1
+        while end < limit and len(datagrams[end]) == size:
+            end += 1
+        if end < limit and 0 < len(datagrams[end]) < size:
+            end += 1
+        yield datagrams[start:end]
+        start = end
+
+
+def _enable_gro(sock: socket.socket) -> bool:
+    if sys.platform != "linux":
+        return False
+    try:
+        sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
+    except OSError:
+        return False
+    return True
+
+
+def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET  # noqa: PLR2004
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
-        sock.bind((host, 0))
+        sock.bind((host, port))
     except BaseException:
         sock.close()
         raise

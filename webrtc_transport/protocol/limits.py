@@ -52,7 +52,65 @@ MIN_RSA_BITS: Final = 2048
 """Smallest RSA modulus that proves anything (libp2p specs, peer-ids)."""
 
 MAX_REMEMBERED_PROOFS: Final = 4096
-"""Sessions that are remembered to refuse replays. When it is full new offers are refused, never old ones forgotten."""
+"""Offers that are remembered to refuse replays. For one more the oldest is forgotten: a replay of it gets a handshake
+that can't succeed, because whoever replays it hasn't the key of the certificate; to refuse would lock others out."""
+
+MAX_REMEMBERED_PROOFS_PER_PEER: Final = 64
+"""The same, of one peer: its own oldest is forgotten, so none can push out what others have sent. A peer that dials
+once in five seconds stays below it, as long as proofs are valid by default."""
+
+HANDSHAKE_SHARES: Final = 8
+"""Peers that it takes at least to fill ``max_inbound_handshakes``: each gets so large a part of it and no more."""
+
+MIN_HANDSHAKE_SHARE: Final = 2
+"""Handshakes that one peer may have under way, however small that part is: it dials again when its network changes,
+before the first has failed."""
+
+# --- webrtc-direct -------------------------------------------------------------------------------------------------
+
+MAX_STUN_LENGTH: Final = 1280
+"""Bytes of a STUN message between peers: the smallest MTU of IPv6. A check has some 200, with two fragments of 256
+and the colon some 620."""
+
+MAX_DIRECT_PEERS: Final = 4096
+"""Peers of one port, unless the application says otherwise: their connections are what costs memory."""
+
+MAX_HALF_OPEN_PEERS: Final = 1024
+"""Peers of one port whose handshake isn't done. When they are as many, the oldest goes for the newest: who floods
+never finishes, and who is genuine finishes in a few round trips."""
+
+MIN_HALF_OPEN_SECONDS: Final = 1.0
+"""Seconds in which a peer isn't given up for a newer one: five round trips of 200 ms."""
+
+MAX_PEER_ADDRESSES: Final = 8
+"""Addresses from which one peer is heard: an IPv4 and an IPv6 one on each of a few networks, and where it moves to."""
+
+AMPLIFICATION_LIMIT: Final = 3
+"""Times the bytes that came from an address that it gets before it is proven to receive them (RFC 9000, section 8)."""
+
+NEW_PEERS_PER_SECOND: Final = 500.0
+"""Newcomers for whom a check is verified and answered: some 2 % of one core."""
+
+NEW_PEERS_BURST: Final = 1000.0
+"""Newcomers at once: those that come back after a restart. Two seconds of the rate."""
+
+NEW_PEERS_PER_PREFIX: Final = 100.0
+"""Newcomers per second from one IPv4 address or IPv6 /64: a fifth of all, so that four others still have a share."""
+
+NEW_PEERS_PER_PREFIX_BURST: Final = 200.0
+"""Newcomers at once from one source: an office, or a carrier's NAT. Two seconds of its rate."""
+
+MAX_RATE_PREFIXES: Final = 4096
+"""Sources whose rate is remembered. All newcomers together need 6 s to push one out, and after 2 s without any its
+bucket is full again: what is forgotten says nothing."""
+
+REMEMBERED_CHECKS: Final = 65536
+"""Refused checks that are recognised when they come again, 8 bytes each. At 50,000 spoofed ones per second one stays
+for some 1.3 s, in which a peer repeats its check at least three times."""
+
+MAX_NOISE_MESSAGE: Final = 4096
+"""Bytes of a Noise handshake message: a proof of RSA-8192 (1,070 for the key, 1,024 for the signature), the keys and
+tags of Noise (96), and as much again for extensions."""
 
 # --- data channels ---------------------------------------------------------------------------------------------------
 

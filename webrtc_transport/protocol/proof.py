@@ -7,14 +7,14 @@ who is at the other end. What is signed can be made by a browser with WebCrypto 
 from __future__ import annotations
 
 import hashlib
-import heapq
 import re
 import secrets
+from collections import deque
 from typing import Final, Literal
 
 from ..errors import IdentityError, InvalidProof
 from ..identity import Identity, PeerId, PublicKey
-from .limits import MAX_PROOF_KEY_LENGTH, MAX_REMEMBERED_PROOFS
+from .limits import MAX_PROOF_KEY_LENGTH, MAX_REMEMBERED_PROOFS, MAX_REMEMBERED_PROOFS_PER_PEER
 from .signals import Proof
 
 Kind = Literal["offer", "answer"]
@@ -93,10 +93,11 @@ class ProofVerifier:
 
     def __init__(self, max_age_seconds: float) -> None:
         self._max_age_ms = int(max_age_seconds * 1000)
-        self._offers: set[tuple[bytes, str]] = set()
-        """Multihash of the sender, and session id."""
-        self._expiries: list[tuple[int, tuple[bytes, str]]] = []
-        """A heap of the same offers by the time, in ms, after which they are too old anyway."""
+        self._offers: dict[tuple[bytes, str], int] = {}
+        """Multihash of the sender, and session id, in the order in which they came; and the time, in ms, after which
+        they are too old anyway."""
+        self._by_sender: dict[bytes, deque[str]] = {}
+        """The session ids of the same offers, oldest first."""
 
     def verify(
         self,
@@ -130,8 +131,7 @@ class ProofVerifier:
             self._check_new(offer, now_ms)
         _check_signature(proof, payload, kind, sender)
         if kind == "offer":
-            self._offers.add(offer)
-            heapq.heappush(self._expiries, (proof.issued_at + self._max_age_ms, offer))
+            self._remember(offer, proof.issued_at + self._max_age_ms)
 
     def _check_age(self, kind: Kind, age_ms: int) -> None:
         if abs(age_ms) <= self._max_age_ms:
@@ -143,15 +143,27 @@ class ProofVerifier:
         )
 
     def _check_new(self, offer: tuple[bytes, str], now_ms: int) -> None:
-        while self._expiries and self._expiries[0][0] < now_ms:
-            self._offers.remove(heapq.heappop(self._expiries)[1])
+        while self._offers and next(iter(self._offers.values())) < now_ms:
+            self._forget_oldest()
         if offer in self._offers:
             raise InvalidProof("the offer is a replay: its session id was used before")
-        if len(self._offers) >= MAX_REMEMBERED_PROOFS:
-            raise InvalidProof(
-                f"{MAX_REMEMBERED_PROOFS} offers came within {self._max_age_ms / 1000:.0f} s, so no more are taken "
-                "now; try again later"
-            )
+
+    def _remember(self, offer: tuple[bytes, str], expires_at: int) -> None:
+        sender, session_id = offer
+        if len(self._by_sender.get(sender, ())) >= MAX_REMEMBERED_PROOFS_PER_PEER:
+            del self._offers[sender, self._by_sender[sender].popleft()]
+        elif len(self._offers) >= MAX_REMEMBERED_PROOFS:
+            self._forget_oldest()
+        self._offers[offer] = expires_at
+        self._by_sender.setdefault(sender, deque()).append(session_id)
+
+    def _forget_oldest(self) -> None:
+        sender, session_id = next(iter(self._offers))
+        del self._offers[sender, session_id]
+        # The oldest of all is the oldest of its sender.
+        self._by_sender[sender].popleft()
+        if not self._by_sender[sender]:
+            del self._by_sender[sender]
 
 
 def _check_signature(proof: Proof, payload: bytes, kind: Kind, sender: PeerId) -> None:

@@ -10,6 +10,7 @@ import base64
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -86,11 +87,20 @@ class ErrorData(_Model):
     message: Annotated[str, Field(max_length=MAX_REASON_LENGTH)] = ""
 
 
+def _is_of(kind: Literal["offer", "answer"]) -> AfterValidator:
+    def check(data: DescriptionData) -> DescriptionData:
+        if data.type != kind:
+            raise ValueError(f"an {kind} holds a description of the type {kind}, not {data.type}")
+        return data
+
+    return AfterValidator(check)
+
+
 class Offer(_Model):
     """The first signal of a session, by its initiator."""
 
     type: Literal["offer"] = "offer"
-    data: DescriptionData
+    data: Annotated[DescriptionData, _is_of("offer")]
     proof: Proof | None = None
 
 
@@ -98,7 +108,7 @@ class Answer(_Model):
     """The answer to an offer."""
 
     type: Literal["answer"] = "answer"
-    data: DescriptionData
+    data: Annotated[DescriptionData, _is_of("answer")]
     proof: Proof | None = None
 
 

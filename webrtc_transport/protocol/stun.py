@@ -144,6 +144,16 @@ _CHECKS: Final[Mapping[int, _Check]] = {
 }
 
 
+def is_known_attribute(kind: int) -> bool:
+    """Whether what an attribute of this type holds is known here."""
+    return kind in _CHECKS
+
+
+def is_valid_value(kind: int, value: bytes) -> bool:
+    """Whether the value of an attribute that is known has the size and the contents that its RFC prescribes."""
+    return _CHECKS[kind](value)
+
+
 def classify(data: bytes) -> PacketKind:
     """Tell by its first byte to which protocol a datagram belongs (RFC 7983, section 7)."""
     first = data[:1]

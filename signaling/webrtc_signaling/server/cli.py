@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
+
+INTERRUPTED: Final = 130
+"""The exit status that shells give to a program which SIGINT has ended: 128 and its number, 2."""
 
 
 def main() -> None:
@@ -13,4 +17,7 @@ def main() -> None:
         if exc.name is None or exc.name.partition(".")[0].startswith("webrtc_"):
             raise
         sys.exit(f"webrtc-signaling needs {exc.name}: pip install 'webrtc-transport[server]'")
+    except KeyboardInterrupt:
+        # Nothing runs yet that could be told of.
+        sys.exit(INTERRUPTED)
     app()

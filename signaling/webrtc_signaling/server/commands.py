@@ -15,7 +15,7 @@ from typer.models import OptionInfo
 from webrtc_transport.protocol.signals import describe_validation_error
 
 from .app import running_server
-from .settings import ServerSettings
+from .settings import LogLevel, ServerSettings
 
 _FLAGS: Final = ("host", "port", "insecure", "grace", "log_level")
 """The settings that are flags. The others are for few, and for the environment."""
@@ -63,7 +63,7 @@ def serve(
     port: Annotated[int, _option("port")] = _DEFAULTS.port,
     insecure: Annotated[bool, _option("insecure")] = _DEFAULTS.insecure,
     grace: Annotated[float, _option("grace")] = _DEFAULTS.grace,
-    log_level: Annotated[str, _option("log_level")] = _DEFAULTS.log_level,
+    log_level: Annotated[LogLevel, _option("log_level")] = _DEFAULTS.log_level,
 ) -> None:
     """Let peers find each other, until interrupted."""
     flags = {"host": host, "port": port, "insecure": insecure, "grace": grace, "log_level": log_level}
@@ -89,4 +89,5 @@ async def _run(settings: ServerSettings) -> None:
             asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
     async with running_server(settings) as url:
         typer.echo(f"listening on {url}")
+        typer.echo(f"demo page: http{url.removeprefix('ws')}")
         await stopped.wait()

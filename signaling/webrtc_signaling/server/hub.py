@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 from webrtc_transport.errors import InvalidSignal
 from webrtc_transport.protocol.signals import Bye, Error
 
-from ..channel import BufferFull, ReliableChannel
+from ..channel import BufferFull, ReliableChannel, Total
 from ..messages import (
     Envelope,
     Failure,
@@ -67,6 +67,8 @@ class Registration:
     sessions: dict[SessionKey, Session] = field(default_factory=dict)
     started: int = 0
     """How many of the sessions it has started."""
+    awaited: int = 0
+    """Peers that aren't back yet for which it has been made to wait."""
 
     def wake(self) -> None:
         """Let the link transmit, if there is one."""
@@ -96,6 +98,8 @@ class Hub:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._registrations: dict[str, Registration] = {}
+        self._queued = Total()
+        """What waits for all of them together."""
         self._away: dict[str, Registration] = {}
         """Those without a link, in the order in which they expire."""
         self._overrun: list[Registration] = []
@@ -189,7 +193,9 @@ class Hub:
         registration = self._registrations[peer] = Registration(
             peer=peer,
             channel=ReliableChannel(
-                max_messages=settings.max_queued_messages, max_bytes=settings.max_queued_bytes
+                max_messages=settings.max_queued_messages,
+                max_bytes=settings.max_queued_bytes,
+                total=self._queued,
             ),
             bucket=TokenBucket(settings.max_messages_per_second, settings.max_message_burst),
             instance=None,
@@ -204,6 +210,7 @@ class Hub:
         """Forget a registration, and tell those who have a session with it."""
         del self._registrations[registration.peer]
         self._away.pop(registration.peer, None)
+        registration.channel.leave_total()
         if registration.link is not None and farewell is not None:
             registration.link.close(farewell)
         registration.link = None
@@ -215,10 +222,16 @@ class Hub:
             self._tell(other, SessionKey(registration.peer, key.session), code, message)
 
     def _end_overrun(self) -> None:
-        while self._overrun:
-            registration = self._overrun.pop()
+        while (registration := self._next_overrun()) is not None:
             if self._registrations.get(registration.peer) is registration:
                 self._end(registration, _failure("slow-consumer", "you take nothing of what is sent to you"))
+
+    def _next_overrun(self) -> Registration | None:
+        if self._overrun:
+            return self._overrun.pop()
+        if self._queued.size > self._settings.max_total_queued_bytes:
+            return max(self._registrations.values(), key=_waiting_bytes)
+        return None
 
     def _tell(self, registration: Registration, key: SessionKey, code: str, message: str) -> None:
         failure = SessionFailure(peer=key.peer, session=key.session, data=error_data(code, message))
@@ -243,6 +256,9 @@ class Hub:
                 other = self._forget_session(source, key)
                 self._tell(other, SessionKey(source.peer, key.session), "peer-gone", "it broke the protocol")
             raise Refused("invalid-message", message.reason)
+        begins = key not in source.sessions and not isinstance(message.signal, Bye | Error)
+        if begins:
+            self._check_room(source, now)
         target = self._find(source, message.recipient, now)
         self._note_session(source, target, message, now)
         try:
@@ -262,7 +278,11 @@ class Hub:
         settings = self._settings
         if now >= source.returned_at + settings.grace or len(self._registrations) >= settings.max_clients:
             raise Refused("peer-not-found", f"{peer} is not registered here")
-        # The server has forgotten its clients, and this one came back before the other.
+        # The server has forgotten its clients, and this one came back before the other. It had no more sessions with
+        # them than it may have now.
+        if source.awaited >= settings.max_sessions:
+            raise Refused("peer-not-found", f"{peer} is not registered here, nor waited for")
+        source.awaited += 1
         target = self._add(peer)
         self._set_away(target, now)
         return target
@@ -278,7 +298,6 @@ class Hub:
         elif session is not None:
             session.used_at = now
         else:
-            self._check_room(source, now)
             session = Session(source, now)
             source.sessions[key] = target.sessions[SessionKey(source.peer, envelope.session)] = session
             source.started += 1
@@ -314,6 +333,10 @@ def _resume(registration: Registration, register: Register) -> bool:
     if registration.link is not None:
         registration.link.drop()
     return True
+
+
+def _waiting_bytes(registration: Registration) -> int:
+    return registration.channel.kept_bytes
 
 
 def _failure(code: str, message: str) -> Failure:

@@ -9,6 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..limits import MAX_MESSAGE_SIZE
 
+LogLevel = Literal["debug", "info", "warning", "error"]
+
 
 class ServerSettings(BaseSettings):
     """Settings, each also an environment variable: ``WEBRTC_SIGNALING_PORT`` and so on. Times are seconds."""
@@ -26,7 +28,7 @@ class ServerSettings(BaseSettings):
     insecure: bool = False
     """Accept peer ids without proof: anybody can take anybody's place. For experiments only."""
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: LogLevel = "info"
     """How much to log."""
 
     grace: float = Field(default=30.0, ge=0, le=86400)
@@ -65,3 +67,7 @@ class ServerSettings(BaseSettings):
 
     max_queued_bytes: int = Field(default=1024 * 1024, ge=MAX_MESSAGE_SIZE)
     """Bytes of the same."""
+
+    max_total_queued_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
+    """Bytes that wait for all clients together. When there are more, the client for which most waits has to go: one
+    that reads has next to nothing waiting."""

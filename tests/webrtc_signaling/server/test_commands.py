@@ -10,7 +10,9 @@ from webrtc_signaling.server.settings import ServerSettings
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_where_it_listens_and_ends_when_told(signum):
     with started("--port", "0") as process:
-        with socket.create_connection(("127.0.0.1", port_of(process.stdout.readline())), timeout=TIMEOUT):
+        port = port_of(process.stdout.readline())
+        assert process.stdout.readline() == f"demo page: http://127.0.0.1:{port}\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT):
             process.send_signal(signum)
             output, errors = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 0
@@ -46,7 +48,7 @@ def test_a_port_in_use_is_one_clear_line():
         (["--grace", "-1"], "grace"),
         (["--port", "70000"], "port"),
         (["--port", "http"], "port"),
-        (["--log-level", "loud"], "log_level"),
+        (["--log-level", "loud"], "'debug', 'info', 'warning', 'error'"),
     ],
 )
 def test_a_wrong_flag_is_explained(arguments, reason):
@@ -54,6 +56,10 @@ def test_a_wrong_flag_is_explained(arguments, reason):
     assert result.returncode == 2
     assert reason in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_help_lists_the_levels_of_the_log():
+    assert "debug|info|warning|error" in run("serve", "--help").stdout
 
 
 def test_help_explains_every_setting():

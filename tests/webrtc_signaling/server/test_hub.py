@@ -70,6 +70,10 @@ class Client:
             for message in self.transmitted(now)
         ]
 
+    def acknowledge_all(self):
+        self.registration.channel.transmit(0.0)
+        self.acknowledge()
+
     def acknowledge(self):
         self.registration.channel.acknowledge(self.registration.channel.sent)
 
@@ -409,3 +413,54 @@ def test_the_end_of_the_server_is_announced(hub, alice, bob):
     hub.shut_down()
     assert alice.farewell == "shutting-down"
     assert bob.farewell is None
+
+
+def test_what_waits_for_all_together_is_bounded_and_who_lets_most_wait_has_to_go():
+    mib = 1024 * 1024
+    hub = make_hub(max_total_queued_bytes=mib, max_queued_bytes=mib)
+    sender, *others = clients = [Client(hub, f"peer{name}") for name in "abcd"]
+    for client in clients:
+        client.register()
+    for number, client in enumerate(others):
+        sender.send(OFFER, client.peer, session=f"{number:016}", size=mib // 4 * (number + 1) - 1)
+        # The last of them is over the bound by itself.
+        assert hub._queued.size <= mib
+    assert [client.farewell for client in clients] == [None, None, None, "slow-consumer"]
+    assert sender.got() == ["peer-gone"]
+    assert others[0].got() == [OFFER]
+
+
+def test_what_was_taken_or_is_given_up_counts_no_more(hub, alice, bob):
+    for number in range(3):
+        alice.send(OFFER, BOB_ID, session=f"{number:016}", size=1000)
+    assert hub._queued.size == 3000
+    bob.transmitted()
+    bob.registration.channel.acknowledge(2)
+    assert hub._queued.size == 1000
+    channel = bob.registration.channel
+    bob.disconnect(leaving=True)
+    alice.acknowledge_all()
+    assert hub._queued.size == 0
+    channel.acknowledge(3)
+    assert hub._queued.size == 0
+
+
+def test_a_client_that_may_start_no_session_makes_nobody_be_waited_for():
+    hub = make_hub(max_sessions=1)
+    alice = Client(hub, ALICE_ID)
+    alice.register(received=0)
+    alice.send(OFFER, BOB_ID)
+    assert len(hub) == 2
+    for number in range(10):
+        alice.send(OFFER, f"{DAVE_ID}{'abcdefghij'[number]}", session=f"{number:016}")
+    assert len(hub) == 2
+
+
+def test_a_client_makes_a_bounded_number_of_peers_be_waited_for():
+    hub = make_hub(max_sessions=3)
+    alice = Client(hub, ALICE_ID)
+    alice.register(received=0)
+    for number in range(10):
+        # Of sessions that are over: these take no room.
+        alice.send(BYE, f"{DAVE_ID}{'abcdefghij'[number]}", session=f"{number:016}", index=1)
+    assert len(hub) == 1 + 3

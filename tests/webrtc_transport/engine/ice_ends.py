@@ -6,6 +6,7 @@ import time
 
 from tests.compliance.engine_ends import Journal, nothing_left
 from tests.webrtc_transport.engine.turn_server import PASSWORD, USER
+from webrtc_transport.engine.driver import AsyncioDriver
 from webrtc_transport.engine.ice import IceAgent, IceEvents
 from webrtc_transport.engine.ice_port import TurnServer
 from webrtc_transport.engine.udp_port import UdpPort
@@ -116,7 +117,7 @@ async def establish(first, second):
 async def exchange(first, second):
     """Send a packet in each direction."""
     for end, other in ((first, second), (second, first)):
-        end.agent.transmit(b"\x16from " + end.ufrag.encode())
+        end.agent.transmit([b"\x16from " + end.ufrag.encode()])
         await end.journal.until(
             lambda end=end, other=other: b"\x16from " + end.ufrag.encode() in other.packets, 2
         )
@@ -141,8 +142,8 @@ class Nat:
     def __init__(self, server):
         self._server = server
         self._client = None
-        self.inside = UdpPort("127.0.0.1", self._outbound)
-        self.outside = UdpPort("127.0.0.1", self._inbound)
+        self.inside = UdpPort(AsyncioDriver(), "127.0.0.1", self._outbound)
+        self.outside = UdpPort(AsyncioDriver(), "127.0.0.1", self._inbound)
 
     def _outbound(self, data, address):
         self._client = address

@@ -56,16 +56,17 @@ class Wire:
         self.server = End(self.journal, self._to_client, offer, reply, offerer=True, **changes)
         self.client = End(self.journal, self._to_server, reply, offer, offerer=False, **changes)
 
-    def _to_client(self, packet):
-        self._carry(packet, self.client)
+    def _to_client(self, packets):
+        self._carry(packets, self.client)
 
-    def _to_server(self, packet):
-        self._carry(packet, self.server)
+    def _to_server(self, packets):
+        self._carry(packets, self.server)
 
-    def _carry(self, packet, end):
-        assert classify(packet) is PacketKind.DTLS
-        if not self.loses(packet):
-            self._loop.call_soon(end.stack.packet_received, packet)
+    def _carry(self, packets, end):
+        for packet in packets:
+            assert classify(packet) is PacketKind.DTLS
+            if not self.loses(packet):
+                self._loop.call_soon(end.stack.packet_received, packet)
 
     @property
     def ends(self):
@@ -94,7 +95,7 @@ async def wired(**options):
                 yield wire
         finally:
             for end in wire.ends:
-                await end.stack.close()
+                await end.stack.aclose()
 
 
 def outcome(wire, end):
@@ -188,7 +189,7 @@ async def test_an_association_that_nobody_answers_fails_by_name(wire):
 
 async def test_a_connection_that_ends_before_the_association_fails_by_name(wire):
     await wire.shake_hands()
-    await wire.server.stack.close()
+    await wire.server.stack.aclose()
     with pytest.raises(SctpFailed, match="the peer closed the connection"):
         await wire.client.stack.associate()
 
@@ -283,8 +284,8 @@ async def test_text_is_told_as_bytes(wire):
 
 
 async def test_close_before_anything_began(wire):
-    await wire.client.stack.close()
-    await wire.client.stack.close()
+    await wire.client.stack.aclose()
+    await wire.client.stack.aclose()
 
 
 async def test_close_during_the_handshake(wire):
@@ -292,7 +293,7 @@ async def test_close_during_the_handshake(wire):
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
-    await wire.client.stack.close()
+    await wire.client.stack.aclose()
 
 
 async def test_the_end_is_told_when_only_the_abort_arrives(wire):
@@ -305,7 +306,7 @@ async def test_the_end_is_told_when_only_the_abort_arrives(wire):
         return count > 1
 
     wire.loses = all_but_the_first
-    await wire.server.stack.close()
+    await wire.server.stack.aclose()
     await wire.journal.until(wire.client.stack.ended.done)
     assert isinstance(outcome(wire, wire.client), ConnectionClosed)
 
@@ -321,7 +322,7 @@ async def test_the_end_is_told_when_only_the_close_notify_arrives(wire):
         return count == 1
 
     wire.loses = the_first
-    await wire.server.stack.close()
+    await wire.server.stack.aclose()
     await wire.journal.until(wire.client.stack.ended.done)
     assert isinstance(outcome(wire, wire.client), ConnectionClosed)
     # Nothing of it goes to the event loop's exception handler.
@@ -339,7 +340,7 @@ async def test_a_retransmission_that_is_due_at_the_end_leaves_no_timer(wire):
     await wire.journal.until(lambda: wire.client.stack._sctp._t3_handle)
     wire.client.stack._sctp._t3_handle.cancel()
     wire.client.stack._sctp._t3_expired()
-    await wire.client.stack.close()
+    await wire.client.stack.aclose()
     assert wire.client.stack._sctp._t3_handle is None
 
 
@@ -358,7 +359,7 @@ async def test_a_fatal_alert_of_the_peer_ends_the_connection_quietly(wire, caplo
     await wire.journal.until(wire.client.stack.ended.done)
     assert isinstance(outcome(wire, wire.client), EngineError)
     assert "DTLS has ended" in str(outcome(wire, wire.client))
-    await wire.client.stack.close()
+    await wire.client.stack.aclose()
     assert not [record for record in caplog.records if record.levelname not in ("DEBUG", "INFO")]
 
 
@@ -371,7 +372,7 @@ async def test_held_data_is_forgotten_at_the_end():
             there.channel.send(bytes(16384))
         await wire.journal.until(lambda: wire.server.stack._sctp_pipe._held)
         wire.server.stack.grant(64 * 1024)
-        await wire.server.stack.close()
+        await wire.server.stack.aclose()
         await asyncio.sleep(0)
         assert not wire.server.stack._sctp_pipe._held
 
@@ -384,7 +385,7 @@ async def test_an_abort_passes_a_shut_valve():
         for _ in range(16):
             there.channel.send(bytes(16384))
         await wire.journal.until(lambda: wire.server.stack._sctp_pipe._held)
-        await wire.client.stack.close()
+        await wire.client.stack.aclose()
         await wire.journal.until(wire.server.stack.ended.done, 1)
 
 
@@ -396,7 +397,7 @@ async def test_packets_after_the_end_are_dropped(wire):
     there.channel.send(b"late")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    await wire.server.stack.close()
+    await wire.server.stack.aclose()
     before = wire.server.stack.statistics()
     for packet in sent:
         wire.server.stack.packet_received(packet)

@@ -12,6 +12,7 @@ from webrtc_transport.engine.dtls import (
     DtlsError,
     is_handshake,
     make_context,
+    split_records,
 )
 from webrtc_transport.protocol.certificate import Certificate
 from webrtc_transport.protocol.sdp import Fingerprint
@@ -141,3 +142,31 @@ def test_handshake_records_are_known_by_their_first_byte(connected):
     assert not is_handshake(client.send(b"data"))
     fresh, _ = ends()
     assert all(map(is_handshake, fresh.handshake()))
+
+
+@pytest.mark.parametrize("algorithm", ["sha-256", "sha-512"])
+def test_whose_certificate_is_unknown_beforehand_is_told_afterwards(algorithm):
+    client = DtlsConnection(CONTEXTS[0], is_server=False, fingerprints=[fingerprint(CERTIFICATES[1])])
+    server = DtlsConnection(CONTEXTS[1], is_server=True, fingerprints=None)
+    shake_hands(client, server)
+    assert server.is_connected
+    assert server.peer_fingerprint(algorithm) == fingerprint(CERTIFICATES[0], algorithm)
+    assert client.peer_fingerprint(algorithm) == fingerprint(CERTIFICATES[1], algorithm)
+
+
+def test_a_datagram_of_several_records_is_split(connected):
+    client, server = connected
+    records = [client.send(data) for data in (b"one", b"two", b"three")]
+    assert split_records(b"".join(records)) == records
+    assert [server.receive(record) for record in split_records(b"".join(records))] == [
+        b"one",
+        b"two",
+        b"three",
+    ]
+    assert split_records(records[0]) == records[:1]
+    for cut in (b"\x17", records[0][:20], records[0] + b"tail"):
+        assert b"".join(split_records(cut)) == cut
+
+
+def test_a_datagram_of_the_shortest_records_is_split_without_end(connected):
+    assert len(split_records(bytes(4096))) == -(-4096 // 13)

@@ -8,6 +8,7 @@ from aioice import stun
 
 from tests.webrtc_transport.engine.ice_ends import Nat, establish, exchange, stun_url, turn_url, two
 from tests.webrtc_transport.engine.turn_server import dead_server
+from webrtc_transport.engine.driver import AsyncioDriver
 from webrtc_transport.engine.udp_port import UdpPort
 from webrtc_transport.errors import IceFailed
 from webrtc_transport.protocol.ice_url import parse_ice_url
@@ -157,7 +158,7 @@ async def test_a_stun_server_that_tells_an_impossible_address_is_left_out():
         response.attributes["XOR-MAPPED-ADDRESS"] = ("203.0.113.1", 0)
         server.send(bytes(response), address)
 
-    server = UdpPort("127.0.0.1", answer)
+    server = UdpPort(AsyncioDriver(), "127.0.0.1", answer)
     async with two(a={"stun": [stun_url(server.address[1])]}, trickle=False) as (a, _):
         await a.gathered()
         assert a.kinds == ["host", None]

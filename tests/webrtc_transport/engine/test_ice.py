@@ -71,6 +71,21 @@ async def test_checks_that_come_before_the_description_are_kept():
         await exchange(a, b)
 
 
+async def test_a_packet_that_comes_before_the_description_is_told_if_a_check_came_first():
+    # Answerers that are DTLS client send the ClientHello as soon as their own check is answered.
+    async with two(trickle=False) as (a, b):
+        introduce(a, b)
+        checks = asyncio.create_task(b.establish())
+        a.agent.gather()
+        await a.journal.until(lambda: a.candidates)
+        b.agent.add_remote(a.candidates[0])
+        await a.journal.until(lambda: a.agent._early_checks)
+        b.port.send(b"\x16early", a.port.address)
+        await a.journal.until(lambda: a.packets == [b"\x16early"], 2)
+        await a.establish()
+        await checks
+
+
 async def test_what_cannot_be_used_is_ignored():
     async with two() as (a, b):
         for candidate in (
@@ -286,7 +301,7 @@ async def test_a_strangers_packets_are_not_passed_on():
         await establish(a, b)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             stranger.sendto(b"\x16forged", a.port.address)
-        b.agent.transmit(b"\x16genuine")
+        b.agent.transmit([b"\x16genuine"])
         await a.journal.until(lambda: a.packets)
         assert a.packets == [b"\x16genuine"]
 
@@ -409,4 +424,4 @@ async def test_close_twice_at_once():
     async with two() as (a, b):
         await establish(a, b)
         await asyncio.gather(a.agent.close(), a.agent.close())
-        a.agent.transmit(b"\x16to nobody")
+        a.agent.transmit([b"\x16to nobody"])

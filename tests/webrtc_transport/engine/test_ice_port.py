@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.compliance.engine_ends import nothing_left
 from tests.webrtc_transport.engine.turn_server import PASSWORD, USER, dead_server
 from webrtc_transport.engine import ice_port
+from webrtc_transport.engine.driver import AsyncioDriver
 from webrtc_transport.engine.ice_port import FIRST_RETRANSMISSION, HostPort, IcePort, RelayPort, TurnServer
 from webrtc_transport.engine.udp_port import UdpPort
 from webrtc_transport.protocol.ice_url import IceUrl, parse_ice_url
@@ -43,7 +44,7 @@ class Server:
     def __init__(self, respond):
         self._respond = respond
         self.times = []
-        self.port = UdpPort("127.0.0.1", self._received)
+        self.port = UdpPort(AsyncioDriver(), "127.0.0.1", self._received)
 
     def _received(self, data, address):
         self.times.append(asyncio.get_running_loop().time())
@@ -223,7 +224,7 @@ class SilentPort(IcePort):
         raise AssertionError("nothing is to be sent")
 
     async def close(self):
-        raise NotImplementedError
+        raise AssertionError("nothing is to be closed")
 
 
 @given(st.binary(max_size=200))
@@ -301,7 +302,7 @@ async def test_a_relay_carries_packets_both_ways(agent, turn, transport):
     assert relay.address[0] == "127.0.0.1"
     assert relay.mapped_address[0] == "127.0.0.1"
     arrived = asyncio.Queue()
-    peer = UdpPort("127.0.0.1", lambda data, address: arrived.put_nowait((data, address)))
+    peer = UdpPort(AsyncioDriver(), "127.0.0.1", lambda data, address: arrived.put_nowait((data, address)))
     async with asyncio.timeout(5):
         for number in range(5):
             relay.send(b"\x16%d" % number, peer.address)

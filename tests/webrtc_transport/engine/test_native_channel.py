@@ -1,10 +1,9 @@
 """A channel of the native stack by itself, with a scripted owner."""
 
-import asyncio
-
 import pytest
 
 from webrtc_transport.abc import ChannelEvents
+from webrtc_transport.engine.driver import AsyncioDriver
 from webrtc_transport.engine.native_channel import ChannelOwner, NativeChannel
 from webrtc_transport.protocol.sctp.data_channel import PayloadProtocol
 
@@ -15,7 +14,8 @@ class Owner(ChannelOwner):
     max_message_size = 100
 
     def __init__(self):
-        self.ended = asyncio.get_running_loop().create_future()
+        self.driver = AsyncioDriver()
+        self.is_ended = False
         self.calls = []
 
     def queue(self, stream_id, ppid, data):
@@ -118,7 +118,7 @@ async def test_a_close_with_a_delay_waits_for_the_peers():
 
 async def test_the_end_of_the_connection_is_told_by_the_connection():
     owner, events, channel = await opened()
-    owner.ended.set_result(ConnectionError())
+    owner.is_ended = True
     channel.closed()
     assert owner.calls == ["remove"]
     assert events.told == []

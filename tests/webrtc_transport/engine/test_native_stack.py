@@ -2,13 +2,18 @@
 
 import anyio
 import pytest
+import trio
 
 from tests.pairs import config, connected, echo, read_all, serving, transport
+from tests.webrtc_transport.engine.stack_ends import StackWire, native_factory
+from tests.webrtc_transport.engine.virtual_driver import VirtualDriver
 from webrtc_transport import TransportConfig, WebRTCTransport
 from webrtc_transport.engine.native_stack import NativeEngine
+from webrtc_transport.engine.trio_driver import TrioDriver
+from webrtc_transport.errors import ConnectionClosed
 from webrtc_transport.identity import Identity
-
-pytestmark = pytest.mark.anyio
+from webrtc_transport.protocol.sctp.congestion import Cubic, NewReno
+from webrtc_transport.protocol.sctp.congestion_model import Model
 
 KIB = 1024
 
@@ -18,9 +23,11 @@ def test_it_is_selected_by_name():
     assert isinstance(transport._engine, NativeEngine)
 
 
+@pytest.mark.anyio
 async def test_a_reader_that_never_reads_holds_its_sender_to_the_window():
     window, send_buffer = 256 * KIB, 64 * KIB
-    settings = config(receive_buffer=window, send_buffer=send_buffer)
+    # Nobody will acknowledge the ends of these streams, so nobody waits for it long.
+    settings = config(receive_buffer=window, send_buffer=send_buffer, fin_ack_timeout=0.1)
     async with connected(engine=NativeEngine(), dialer_settings=settings, listener_settings=settings) as pair:
         stream = await pair.dialer.open_stream()
         await stream.send(b"begin")
@@ -31,14 +38,40 @@ async def test_a_reader_that_never_reads_holds_its_sender_to_the_window():
         assert statistics.packets_dropped == 0
         assert window // 2 < statistics.unread <= window + 64 * KIB
         # It was the stream that stopped, not the connection: the other direction goes on.
-        async with serving(pair.dialer):
-            async with await pair.listener.open_stream() as other:
-                await other.send(b"hello")
-                await other.send_eof()
-                assert await read_all(other) == b"hello"
+        other = await pair.listener.open_stream()
+        await other.send(b"hello")
+        await other.send_eof()
+        assert await read_all(await pair.dialer.accept_stream()) == b"hello"
         assert await inbound.receive(5) == b"begin"
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(("name", "expected"), [("cubic", Cubic), ("newreno", NewReno), ("model", Model)])
+async def test_the_congestion_control_is_the_one_that_was_chosen(name, expected):
+    settings = config(congestion_control=name)
+    async with connected(engine=NativeEngine(), dialer_settings=settings) as pair:
+        association = pair.dialer._link.peer._stack._association
+        assert type(association._sender.congestion) is expected
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("datagram", "packet"), [(1200, 1160), (1300, 1260), (1472, 1432)])
+async def test_the_path_is_tried_up_to_the_size_that_was_chosen(datagram, packet):
+    settings = config(max_packet_size=datagram)
+    async with (
+        connected(engine=NativeEngine(), dialer_settings=settings) as pair,
+        serving(pair.listener),
+        await pair.dialer.open_stream() as stream,
+    ):
+        await stream.send(bytes(1024 * KIB))
+        await stream.send_eof()
+        assert len(await read_all(stream)) == 1024 * KIB
+        path_mtu = pair.dialer._link.peer._stack._association._transmitter.path_mtu
+        assert path_mtu.size == packet
+        assert path_mtu.timer is None
+
+
+@pytest.mark.anyio
 async def test_one_context_serves_all_connections_of_a_certificate():
     engine = NativeEngine()
     async with transport() as server, transport(engine=engine) as client:
@@ -49,6 +82,7 @@ async def test_one_context_serves_all_connections_of_a_certificate():
         assert engine._context is first
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("engines", [("native", "aiortc"), ("aiortc", "native"), ("native", "native")])
 async def test_it_talks_to_aiortc_in_both_roles(engines):
     dialer, listener = engines
@@ -71,3 +105,88 @@ async def test_it_talks_to_aiortc_in_both_roles(engines):
         await stream.send(b"data")
         stream.reset()
     assert pair.dialer.end_reason is not None
+
+
+# --- without a network, in virtual time ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def driver():
+    return VirtualDriver()
+
+
+@pytest.fixture
+def wire(driver):
+    return StackWire(native_factory(driver), driver.call_soon)
+
+
+def established(wire, driver):
+    wire.start()
+    driver.run(lambda: wire.is_established)
+    return wire
+
+
+def test_without_loss_nothing_waits_for_a_timer(wire, driver):
+    wire.start()
+    assert driver.run(lambda: wire.is_established) == 0
+
+
+def test_closed_stacks_leave_no_timer(wire, driver):
+    established(wire, driver)
+    for end in wire.ends:
+        end.stack.close()
+        end.stack.close()
+    # Packets are still under way.
+    now = driver.now()
+    driver.call_at(now + 0.001, lambda: None)
+    driver.run(lambda: driver.now() > now)
+    assert driver.pending == 0
+
+
+@pytest.mark.parametrize("lost", range(8))
+def test_whichever_packet_of_the_set_up_is_lost_it_goes_on(wire, driver, lost):
+    wire.loses = lambda _packet: len(wire.packets) == lost + 1
+    wire.start()
+    assert driver.run(lambda: wire.is_established) < 1.1
+
+
+def test_messages_of_one_turn_share_a_packet(wire, driver):
+    established(wire, driver)
+    record = wire.client.open()
+    driver.run(lambda: wire.server.inbound)
+    driver.run(lambda: driver.time > 1001)
+    before = len(wire.packets)
+    for number in range(50):
+        record.channel.send(b"%02d" % number)
+    driver.run(lambda: len(wire.server.inbound[0].messages) == 50)
+    assert len(wire.packets) - before <= 4
+    assert wire.server.inbound[0].messages == [b"%02d" % number for number in range(50)]
+
+
+def test_it_needs_no_asyncio():
+    told = []
+
+    async def main():
+        driver = TrioDriver()
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(driver.run)
+                wire = StackWire(native_factory(driver), driver.call_soon)
+                wire.start()
+                while not wire.is_established:
+                    await trio.sleep(0.001)
+                record = wire.client.open()
+                for _ in range(100):
+                    record.channel.send(bytes(10_000))
+                while not (wire.server.inbound and wire.server.inbound[0].received == 1_000_000):
+                    await trio.sleep(0.001)
+                wire.server.stack.close()
+                while len(wire.client.told) < 3:
+                    await trio.sleep(0.001)
+                told.extend(wire.client.told)
+                wire.client.stack.close()
+                nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    assert told[:2] == ["secured", "established"]
+    assert isinstance(told[2], ConnectionClosed)

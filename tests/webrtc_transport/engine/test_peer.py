@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.compliance.engine_ends import CLOSED, ChannelRecord, End, Journal, nothing_left, start
+from tests.compliance.engine_ends import CLOSED, ChannelRecord, End, Journal, nothing_left
+from tests.compliance.engine_ends import start as start_ends
 from webrtc_transport.abc import Engine, PeerStatistics
 from webrtc_transport.config import IceServer
 from webrtc_transport.engine.peer import CLOSE_TIMEOUT, EARLY_PACKETS, IcePeer, Stack
@@ -22,25 +23,21 @@ pytestmark = pytest.mark.anyio
 
 
 class ScriptedStack(Stack):
-    """Waits in each phase until the test lets it go on, or fail."""
+    """Waits in each phase until the test tells its events to go on, or to fail."""
 
-    def __init__(self, send_packet, is_server, remote, settings, events):
-        loop = asyncio.get_running_loop()
-        self.send_packet, self.is_server, self.remote = send_packet, is_server, remote
+    def __init__(self, send_packets, is_server, remote, settings, events):
+        self.send_packets, self.is_server, self.remote = send_packets, is_server, remote
+        self.events = events
         self.packets, self.granted = [], []
-        self.ended = loop.create_future()
-        self.shaken, self.associated = loop.create_future(), loop.create_future()
+        self.is_started = False
         self.close_error, self.close_time = None, 0.0
         self.is_closed = False
 
     def packet_received(self, data):
         self.packets.append(data)
 
-    async def handshake(self):
-        await self.shaken
-
-    async def associate(self):
-        await self.associated
+    def start(self):
+        self.is_started = True
 
     def open_channel(self, events, label, negotiated_id):
         return (events, label, negotiated_id)
@@ -51,11 +48,9 @@ class ScriptedStack(Stack):
     def statistics(self):
         return PeerStatistics(1, 2, 3, 4, 5, 6)
 
-    async def close(self):
+    async def aclose(self):
         await asyncio.sleep(self.close_time)
         self.is_closed = True
-        if not self.ended.done():
-            self.ended.set_result(CLOSED)
         if self.close_error is not None:
             raise self.close_error
 
@@ -76,8 +71,8 @@ class Ends:
 
     async def reach(self, phase):
         """Take both to a phase."""
-        start(self.a, self.b)
-        for earlier, done in (("dtls", "shaken"), ("sctp", "associated")):
+        start_ends(self.a, self.b)
+        for earlier, done in (("dtls", "on_secured"), ("sctp", "on_established")):
             if phase == "ice":
                 break
             await self.journal.until(
@@ -86,7 +81,7 @@ class Ends:
             if phase == earlier:
                 return self.a.peer._stack
             for end in (self.a, self.b):
-                getattr(end.peer._stack, done).set_result(None)
+                getattr(end.peer._stack.events, done)()
         await self.journal.until(lambda: phase in self.a.phases and phase in self.b.phases)
         return self.a.peer._stack
 
@@ -107,8 +102,8 @@ async def test_the_stack_is_built_when_ice_is_done(ends):
     assert stack.is_server
     assert not ends.b.peer._stack.is_server
     assert stack.remote == ends.b.peer.local_description
-    stack.send_packet(b"\x16hello")
-    await ends.journal.until(lambda: ends.b.peer._stack.packets == [b"\x16hello"])
+    stack.send_packets([b"\x16hello", b"\x16again"])
+    await ends.journal.until(lambda: ends.b.peer._stack.packets == [b"\x16hello", b"\x16again"])
 
 
 async def test_connected_is_told_after_the_association(ends):
@@ -170,30 +165,33 @@ async def test_the_offers_servers_go_to_the_right_lists():
 async def test_the_stacks_reason_is_told(ends):
     stack = await ends.reach("connected")
     reason = ConnectionClosed("the peer closed the connection")
-    stack.ended.set_result(reason)
+    stack.events.on_ended(reason)
     await ends.journal.until(lambda: ends.a.closed)
     assert ends.a.closed == [reason]
     assert stack.is_closed
 
 
-@pytest.mark.parametrize(("phase", "step"), [("dtls", "shaken"), ("sctp", "associated")])
-async def test_a_failed_handshake_is_told(ends, phase, step):
+@pytest.mark.parametrize("phase", ["dtls", "sctp"])
+async def test_a_failed_handshake_is_told(ends, phase):
     stack = await ends.reach(phase)
     error = DtlsFailed("no")
-    getattr(stack, step).set_exception(error)
+    stack.events.on_ended(error)
     await ends.journal.until(lambda: ends.a.closed)
     assert ends.a.closed == [error]
     assert stack.is_closed
     assert ends.a.phases[-1] == phase
 
 
-async def test_a_bug_in_a_stack_ends_the_peer_and_is_logged(ends, caplog):
-    stack = await ends.reach("dtls")
-    stack.shaken.set_exception(KeyError("a bug"))
-    await ends.journal.until(lambda: ends.a.closed)
+async def test_a_bug_in_a_stack_ends_the_peer_and_is_logged(ends, caplog, monkeypatch):
+    def start(_stack):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(ScriptedStack, "start", start)
+    start_ends(ends.a, ends.b)
+    await ends.journal.until(lambda: ends.a.closed and ends.b.closed)
     assert isinstance(ends.a.closed[0], EngineError)
     assert "KeyError: 'a bug'" in str(ends.a.closed[0])
-    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [KeyError]
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [KeyError] * 2
 
 
 async def test_a_stack_that_fails_to_close_is_survived(ends, caplog):
@@ -218,7 +216,7 @@ async def test_a_stack_that_takes_too_long_to_close_is_left(ends, caplog):
 async def test_the_first_reason_is_kept(ends):
     stack = await ends.reach("connected")
     ends.a.peer.close(CLOSED)
-    stack.ended.set_result(EngineError("later"))
+    stack.events.on_ended(EngineError("later"))
     ends.a.peer.on_consent("expired")
     await ends.journal.until(lambda: ends.a.closed)
     await asyncio.sleep(0)
@@ -228,32 +226,11 @@ async def test_the_first_reason_is_kept(ends):
 async def test_the_stacks_reason_comes_before_that_of_a_later_close(ends):
     stack = await ends.reach("connected")
     reason = EngineError("first")
-    stack.ended.set_result(reason)
+    stack.events.on_ended(reason)
     await ends.journal.until(ends.a.peer._end.done)
     ends.a.peer.close(CLOSED)
     await ends.journal.until(lambda: ends.a.closed)
     assert ends.a.closed == [reason]
-
-
-async def test_a_stack_that_loses_the_cancellation_is_ended_by_its_close(ends):
-    # As Python 3.11's wait_for() does, when what it waits for comes at the same time.
-    stack = await ends.reach("dtls")
-    has_begun = asyncio.Event()
-
-    async def stubborn():
-        has_begun.set()
-        while not stack.is_closed:
-            try:
-                await asyncio.sleep(0.01)
-            except asyncio.CancelledError:
-                continue
-
-    stack.associate = stubborn
-    stack.shaken.set_result(None)
-    await has_begun.wait()
-    assert await ends.a.close() < 1
-    assert ends.a.closed == [CLOSED]
-    assert ends.a.phases == ["ice", "dtls", "sctp"]
 
 
 def test_a_loop_that_ends_ends_its_peers(caplog):

@@ -1,9 +1,12 @@
 import asyncio
+import errno
 import socket
+import sys
 from itertools import pairwise
 
 import pytest
 
+from webrtc_transport.engine.driver import AsyncioDriver
 from webrtc_transport.engine.udp_port import DRAIN_LIMIT, MAX_DATAGRAM, UdpPort
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +32,7 @@ def receiver():
 
 @pytest.fixture
 async def port(receiver):
-    port = UdpPort("127.0.0.1", receiver)
+    port = UdpPort(AsyncioDriver(), "127.0.0.1", receiver)
     yield port
     port.close()
 
@@ -54,7 +57,7 @@ async def test_send(port, remote):
 
 
 async def test_ipv6(receiver):
-    port = UdpPort("::1", receiver)
+    port = UdpPort(AsyncioDriver(), "::1", receiver)
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as remote:
         remote.bind(("::1", 0))
         remote.sendto(b"hello", port.address)
@@ -97,7 +100,7 @@ async def test_a_callback_may_close_the_port(remote):
         port.close()
         seen.set()
 
-    port = UdpPort("127.0.0.1", close)
+    port = UdpPort(AsyncioDriver(), "127.0.0.1", close)
     for _ in range(3):
         remote.sendto(b"hello", port.address)
     async with asyncio.timeout(2):
@@ -106,7 +109,7 @@ async def test_a_callback_may_close_the_port(remote):
 
 
 async def test_after_close_nothing_is_sent_and_nothing_arrives(receiver, remote):
-    port = UdpPort("127.0.0.1", receiver)
+    port = UdpPort(AsyncioDriver(), "127.0.0.1", receiver)
     assert not port.is_closed
     address = port.address
     remote.sendto(b"too late", address)
@@ -119,6 +122,109 @@ async def test_after_close_nothing_is_sent_and_nothing_arrives(receiver, remote)
         successor.sendto(b"marker", remote.getsockname())
         assert remote.recv(100) == b"marker"
     assert receiver.datagrams.empty()
+
+
+class RefusingSocket:
+    """A socket of a kernel, or to an interface, that can't cut segments."""
+
+    def __init__(self, sock, error):
+        self._socket, self._error = sock, error
+        self.attempts = 0
+
+    def __getattr__(self, name):
+        return getattr(self._socket, name)
+
+    def sendmsg(self, *_arguments):
+        self.attempts += 1
+        raise OSError(self._error, "no segments")
+
+
+BATCH = [bytes([number]) * 1200 for number in range(100)] + [
+    b"short",
+    b"",
+    b"x" * 900,
+    b"y" * 900,
+    b"z" * 1400,
+]
+
+
+@pytest.fixture(params=[True, False], ids=["gro", "no-gro"])
+def has_gro(request, monkeypatch):
+    if not request.param:
+        monkeypatch.setattr("webrtc_transport.engine.udp_port._enable_gro", lambda _sock: False)
+    return request.param
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_batch_arrives_datagram_by_datagram(receiver, has_gro, host):
+    a, b = (UdpPort(AsyncioDriver(), host, receiver) for _ in range(2))
+    a.send_batch(BATCH, b.address)
+    a.send_batch([], b.address)
+    assert [await receiver.next() for _ in BATCH] == [(data, a.address) for data in BATCH]
+    a.close()
+    b.close()
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.EINVAL, errno.ENOPROTOOPT, errno.EMSGSIZE])
+async def test_without_segments_each_datagram_is_sent_alone(port, receiver, has_gro, error):
+    sender = UdpPort(AsyncioDriver(), "127.0.0.1", receiver)
+    sender._socket = refusing = RefusingSocket(sender._socket, error)
+    for _ in range(2):
+        sender.send_batch(BATCH, port.address)
+        assert [(await receiver.next())[0] for _ in BATCH] == BATCH
+    # It isn't tried again.
+    assert refusing.attempts == 1
+    AsyncioDriver().remove_reader(refusing._socket)
+    refusing._socket.close()
+
+
+async def test_a_full_buffer_is_a_loss_and_no_reason_to_give_segments_up(port, receiver):
+    sender = UdpPort(AsyncioDriver(), "127.0.0.1", receiver)
+    genuine = sender._socket
+    sender._socket = RefusingSocket(genuine, errno.EAGAIN)
+    sender.send_batch(BATCH[:10], port.address)
+    sender._socket = genuine
+    sender.send_batch(BATCH[10:20], port.address)
+    assert [(await receiver.next())[0] for _ in range(10)] == BATCH[10:20]
+    assert receiver.datagrams.empty()
+    sender.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="segments are Linux's")
+async def test_datagrams_of_one_size_share_a_system_call(receiver):
+    class Counting(RefusingSocket):
+        def sendmsg(self, *arguments):
+            self.attempts += 1
+            return self._socket.sendmsg(*arguments)
+
+    a, b = (UdpPort(AsyncioDriver(), "127.0.0.1", receiver) for _ in range(2))
+    genuine, a._socket = a._socket, Counting(a._socket, 0)
+    a.send_batch([bytes(1200)] * 40 + [bytes(100)], b.address)
+    assert a._socket.attempts == 1
+    a._socket = genuine
+    for _ in range(41):
+        await receiver.next()
+    assert a._can_segment
+    a.close()
+    b.close()
+
+
+async def test_what_comes_together_is_not_told_after_close(remote):
+    told = []
+
+    def close(data, _address):
+        told.append(data)
+        port.close()
+
+    port = UdpPort(AsyncioDriver(), "127.0.0.1", close)
+    sender = UdpPort(AsyncioDriver(), "127.0.0.1", close)
+    sender.send_batch([b"one", b"two", b"six"], port.address)
+    async with asyncio.timeout(2):
+        while not told:
+            await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert told == [b"one"]
+    sender.close()
 
 
 class UdpSocketAt:
@@ -156,7 +262,7 @@ async def test_a_failing_callback_does_not_stop_the_port(remote):
             raise ValueError(data)
         seen.set()
 
-    port = UdpPort("127.0.0.1", fail)
+    port = UdpPort(AsyncioDriver(), "127.0.0.1", fail)
     for data in (b"bad", b"good"):
         remote.sendto(data, port.address)
     async with asyncio.timeout(2):
@@ -169,7 +275,7 @@ async def test_a_failing_callback_does_not_stop_the_port(remote):
 @pytest.mark.parametrize("host", ["203.0.113.77", "2001:db8::77"])
 async def test_an_address_of_somebody_else_cannot_be_bound(receiver, host):
     with pytest.raises(OSError, match="assign"):
-        UdpPort(host, receiver)
+        UdpPort(AsyncioDriver(), host, receiver)
 
 
 async def test_the_kernels_buffers_are_raised(port, remote):

@@ -88,9 +88,10 @@ def wait_until_it_answers(process, port):
                 sock.send(request)
                 sock.recv(1000)
             except OSError:
-                assert process.poll() is None, "turnserver ended at once"
                 assert time.monotonic() < deadline, "turnserver doesn't answer"
-                time.sleep(0.01)
+                # It is refused at once while nobody is there, so what is waited for is that it ends.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    pytest.fail(f"turnserver ended at once with {process.wait(0.01)}")
             else:
                 return
 

@@ -187,26 +187,50 @@ def test_an_offer_is_remembered_as_long_as_it_is_fresh(ahead: int) -> None:
         verify(proof, verifier, now_ms=NOW + ahead + 300_001)
 
 
-def test_memory_is_bounded_and_expired_offers_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def offer_from(sender: Identity, session_id: str, verifier: ProofVerifier, now_ms: int = NOW) -> None:
+    proof = signed(sender, session_id=session_id, now_ms=now_ms)
+    verify(proof, verifier, sender=sender.peer_id, session_id=session_id, now_ms=now_ms)
+
+
+def remembered(verifier: ProofVerifier) -> int:
+    assert len(verifier._offers) == sum(map(len, verifier._by_sender.values()))
+    return len(verifier._offers)
+
+
+def test_a_full_memory_forgets_the_oldest_and_refuses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_REMEMBERED_PROOFS", 3)
     verifier = ProofVerifier(MAX_AGE)
-    for number in range(3):
-        session_id = f"{number:016}"
-        verify(
-            signed(session_id=session_id, now_ms=NOW + number),
-            verifier,
-            session_id=session_id,
-            now_ms=NOW + number,
-        )
-    later = NOW + 300_000
-    fourth, fifth = (signed(session_id=letter * 16, now_ms=later) for letter in "fg")
-    with pytest.raises(InvalidProof, match=r"3 offers came within 300 s.*try again later"):
-        verify(fourth, verifier, session_id="f" * 16, now_ms=later)
-    with pytest.raises(InvalidProof, match="replay"):  # Nothing was forgotten to make room.
-        verify(signed(session_id=f"{0:016}"), verifier, session_id=f"{0:016}", now_ms=later)
-    verify(fourth, verifier, session_id="f" * 16, now_ms=later + 1)
-    with pytest.raises(InvalidProof, match="try again later"):
-        verify(fifth, verifier, session_id="g" * 16, now_ms=later + 1)
+    peers = [Identity.generate() for _ in range(4)]
+    for peer in peers:
+        offer_from(peer, "s" * 16, verifier)
+        assert remembered(verifier) <= 3
+    for peer in peers[1:]:
+        with pytest.raises(InvalidProof, match="replay"):
+            offer_from(peer, "s" * 16, verifier)
+    offer_from(peers[0], "s" * 16, verifier)
+
+
+def test_one_peer_pushes_out_nothing_but_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_REMEMBERED_PROOFS_PER_PEER", 2)
+    verifier = ProofVerifier(MAX_AGE)
+    quiet, busy = Identity.generate(), Identity.generate()
+    offer_from(quiet, "s" * 16, verifier)
+    for number in range(10):
+        offer_from(busy, f"{number:016}", verifier)
+    assert remembered(verifier) == 3
+    with pytest.raises(InvalidProof, match="replay"):
+        offer_from(quiet, "s" * 16, verifier)
+    with pytest.raises(InvalidProof, match="replay"):
+        offer_from(busy, f"{9:016}", verifier)
+
+
+def test_offers_that_are_too_old_anyway_are_forgotten() -> None:
+    verifier = ProofVerifier(MAX_AGE)
+    for number in range(5):
+        offer_from(Identity.generate(), f"{number:016}", verifier, NOW + number)
+    assert remembered(verifier) == 5
+    offer_from(Identity.generate(), "s" * 16, verifier, NOW + 300_003)
+    assert remembered(verifier) == 3
 
 
 def test_answers_are_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

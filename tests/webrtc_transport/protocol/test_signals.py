@@ -141,6 +141,12 @@ def test_the_first_wrong_field_is_named(value: object, where: str) -> None:
     assert len(str(caught.value)) < 200
 
 
+@pytest.mark.parametrize(("kind", "other"), [("offer", "answer"), ("answer", "offer")])
+def test_a_description_is_of_the_type_of_its_signal(kind: str, other: str) -> None:
+    with pytest.raises(InvalidSignal, match=f"an {kind} holds a description of the type {kind}, not {other}"):
+        parse_signal({"type": kind, "data": {"type": other, "sdp": "v=0"}})
+
+
 def test_the_description_of_an_error_does_not_show_the_input() -> None:
     with pytest.raises(ValidationError) as caught:
         Proof.model_validate({"public_key": "hunter2!", "signature": "", "issued_at": 0})

@@ -19,6 +19,8 @@ _pack: Final = DATA_HEADER.pack
 _DATA: Final = int(ChunkType.DATA)
 _BEGIN: Final = DataFlag.BEGIN
 _END: Final = DataFlag.END
+_WHOLE: Final = _BEGIN | _END
+_PADDING: Final = (b"", bytes(1), bytes(2), bytes(3))
 
 
 class _Stream:
@@ -89,48 +91,54 @@ class OutboundQueue:
         """Whether there is a chunk to be taken."""
         return bool(self._turns)
 
-    def take(self, tsn: int, room: int, allowance: int, *, is_first: bool) -> bytes | None:
-        """The next DATA chunk, with padding, of at most ``room`` bytes, with a payload of at most ``allowance``.
+    def take(self, tsn: int, room: int, allowance: int) -> tuple[bytes, int]:
+        """DATA chunks for one packet, and how many they are.
 
-        Nothing if there is none, or if it isn't worth the room: one that isn't the first of its packet may wait.
+        They have TSNs from ``tsn`` on, ``room`` bytes with their padding at most, and ``allowance`` bytes of payload.
         """
-        if not self._turns:
-            return None
-        stream = self._turns[0]
-        ppid, data = stream.messages[0]
-        offset = stream.offset
-        size = len(data) - offset
-        space = room - _HEADER
-        flags = 0 if offset else _BEGIN
-        if min(size, space) > allowance:
-            return None
-        if size > space:
-            if not is_first or space < SMALLEST_FRAGMENT:
-                return None
-            size = space
-            stream.offset = offset + size
-            payload = data[offset : offset + size]
-        else:
-            flags |= _END
-            payload = data[offset:] if offset else data
-        chunk = _pack(_DATA, flags, _HEADER + size, tsn & TSN_MASK, stream.id, stream.ssn, ppid)
-        chunk += payload
-        if size % 4:
-            chunk += bytes(-size % 4)
-        if flags & _END:
-            self._finish_message(stream)
-        self.size -= size
-        self.taken[stream.id] = self.taken.get(stream.id, 0) + size
-        return chunk
+        turns, taken = self._turns, self.taken
+        parts: list[bytes] = []
+        count = 0
+        while turns:
+            stream = turns[0]
+            ppid, payload = stream.messages[0]
+            offset, space = stream.offset, room - _HEADER
+            size = len(payload) - offset
+            flags = _END if offset else _WHOLE
+            if size > space:
+                if count or space < SMALLEST_FRAGMENT:
+                    break
+                size = space
+                flags &= ~_END
+            if size > allowance:
+                break
+            if flags != _WHOLE:
+                payload = payload[offset : offset + size]
+            padding = -size % 4
+            parts += (
+                _pack(_DATA, flags, _HEADER + size, (tsn + count) & TSN_MASK, stream.id, stream.ssn, ppid),
+                payload,
+            )
+            if padding:
+                parts.append(_PADDING[padding])
+            count += 1
+            room = space - size - padding
+            allowance -= size
+            self.size -= size
+            taken[stream.id] = taken.get(stream.id, 0) + size
+            if not flags & _END:
+                stream.offset += size
+                break
+            stream.messages.popleft()
+            stream.offset = 0
+            stream.ssn = (stream.ssn + 1) & 0xFFFF
+            if not stream.messages or len(turns) > 1:
+                self._end_turn(stream)
+        return b"".join(parts), count
 
-    def _finish_message(self, stream: _Stream) -> None:
-        stream.messages.popleft()
-        stream.offset = 0
-        stream.ssn = (stream.ssn + 1) & 0xFFFF
-        turns = self._turns
-        if not stream.messages:
-            turns.popleft()
-            if stream.is_ending:
-                self._pause(stream)
-        elif len(turns) > 1:
-            turns.rotate(-1)
+    def _end_turn(self, stream: _Stream) -> None:
+        self._turns.popleft()
+        if stream.messages:
+            self._turns.append(stream)
+        elif stream.is_ending:
+            self._pause(stream)

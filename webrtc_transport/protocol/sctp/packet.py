@@ -126,6 +126,38 @@ def encode_chunk(kind: int, value: bytes = b"", *, flags: int = 0) -> bytes:
     return CHUNK_HEADER.pack(kind, flags, length) + value + bytes(-length % 4)
 
 
+def split_chunks(chunks: bytes, room: int) -> tuple[bytes, bytes]:
+    """Those of several well-formed chunks that fit into ``room`` bytes, but one at least; and the others."""
+    position = 0
+    while position < len(chunks):
+        _, _, length = CHUNK_HEADER.unpack_from(chunks, position)
+        end = position + length + -length % 4
+        if position and end > room:
+            break
+        position = end
+    return chunks[:position], chunks[position:]
+
+
+class PacketReader:
+    """Knows the packets that are for one association: their headers are all alike."""
+
+    def __init__(self, port: int, peer_port: int, tag: int) -> None:
+        header = COMMON_HEADER.pack(peer_port, port, tag, 0)
+        self.start = header[:8]
+        """How a packet for us begins: ports and tag."""
+        self._checksum = google_crc32c.value(header)
+
+    def is_intact(self, packet: bytes) -> bool:
+        """Whether a packet for us has the size and the checksum that it should."""
+        size = len(packet)
+        return (
+            size >= COMMON_HEADER.size
+            and size % 4 == 0
+            and google_crc32c.extend(self._checksum, packet[COMMON_HEADER.size :])
+            == int.from_bytes(packet[8:12], "little")
+        )
+
+
 class PacketWriter:
     """Builds the packets of one association: their headers are all alike."""
 

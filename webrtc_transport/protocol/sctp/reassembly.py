@@ -133,6 +133,13 @@ class InboundStream:
         self._parts_size = 0
         self._pile: _Pile | None = None
 
+    def skip(self, ssn: int) -> bool:
+        """Count a message that came whole, if it is the next one and nothing else waits; returns whether it is."""
+        if ssn != self._next_ssn or self._parts is not None or self._pile is not None:
+            return False
+        self._next_ssn = (ssn + 1) & SSN_MASK
+        return True
+
     def add(  # noqa: PLR0917 - the fields of a DATA chunk, on the hot path
         self, tsn: int, flags: int, ssn: int, ppid: int, payload: bytes, output: list[MessageReceived]
     ) -> None:

@@ -1,7 +1,8 @@
 """The receiving half of an association: which TSNs are here, what to acknowledge, and how much more may come.
 
-The window that is announced is what neither waits for its other fragments nor for the application to read it. So a
-slow reader stops the sender, and nothing is ever dropped for want of room but what the peer sent against the window.
+The window that is announced is what neither waits for its other fragments nor for the application to read it, less
+what the interpreter takes for each of them. So a slow reader stops the sender, however small its messages are, and
+nothing is ever dropped for want of room but what the peer sent against the window.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from .events import MessageReceived
-from .packet import SACK_HEADER, TSN_HALF, TSN_MASK, ChunkType, DataFlag
+from .packet import DATA_HEADER, SACK_HEADER, TSN_HALF, TSN_MASK, ChunkType, DataFlag
 from .ranges import Ranges
 from .reassembly import InboundStream
 
@@ -31,9 +32,31 @@ SACK_DELAY: Final = 0.02
 a sender's round-trip time includes them."""
 
 OVERRUN: Final = 64 * 1024
-"""Bytes that are taken beyond the window: a peer may not have heard yet that it is shut."""
+"""Bytes that are taken beyond the window at most."""
+
+FREE_OVERRUN: Final = OVERRUN // 4
+"""Bytes of it for a peer that may not have heard yet that the window is shut. The others are for the patient."""
+
+PATIENCE: Final = 4
+"""Tries at a shut window that are in vain before one is taken. RFC 9260 (section 6.1) has a sender not count them as
+errors as long as it hears of us; that of libdatachannel does, and after six it ends the association."""
+
+MESSAGE_COST: Final = 64
+"""Bytes that an unread message takes beside its payload: an object's header and its place in a queue."""
+
+FREE_SHARE: Final = 4
+"""Up to this part of the window unread messages count their payload alone: owners tell of many messages at once that
+they were read, after so many bytes, and these must be able to come."""
+
+COST_LIMIT: Final = 2
+"""Windows that unread messages may cost beside their payload. Peers count payload alone against the window that we
+announce, so what is under way when it shrinks may be within its rights and cost more than is left."""
 
 
+_HEADER: Final = DATA_HEADER.size
+_unpack: Final = DATA_HEADER.unpack_from
+_DATA: Final = int(ChunkType.DATA)
+_WHOLE: Final = DataFlag.BEGIN | DataFlag.END
 _IMMEDIATE: Final = DataFlag.IMMEDIATE
 
 
@@ -51,7 +74,9 @@ class Receiver:
         """What arrived whole. The owner takes it away."""
         self.unread = 0
         """Bytes delivered in messages and not consumed yet."""
-        self.sack_at: float | None = None
+        self._cost = 0
+        """What these messages take beside their payload."""
+        self.timer: float | None = None
         """When a SACK is due."""
         self.invalid_stream: int | None = None
         """A stream that can't be, and that data came for. The owner tells the peer."""
@@ -66,10 +91,13 @@ class Receiver:
         self._streams: dict[int, InboundStream] = {}
         self._held = 0
         self._announced = window
-        self._has_data = False
+        self.has_data = False
+        """The packet that is being read has data."""
         self._is_urgent = False
         self._unacknowledged = 0
         """Packets."""
+        self._refused = 0
+        """Tries of the peer, in a row, for which there was no room."""
 
     @property
     def cumulative_tsn(self) -> int:
@@ -79,7 +107,42 @@ class Receiver:
     @property
     def window(self) -> int:
         """Bytes that the peer may have sent and not acknowledged."""
-        return max(0, self._window - self._held - self.unread)
+        cost = self._cost if self.unread > self._window // FREE_SHARE else 0
+        return max(0, self._window - self._held - self.unread - cost)
+
+    def receive_messages(self, packet: bytes, position: int) -> int:
+        """Take DATA chunks of a packet from ``position`` on, as long as each is the next whole message of its stream.
+
+        That is :meth:`receive` for many small messages on a path that loses nothing. Returns the position behind them.
+        """
+        begin, size = position, len(packet)
+        if self._ranges.starts or size > self._max_message_size:
+            return position
+        streams, output = self._streams, self.messages.append
+        cumulative, window = self._cumulative, self.window
+        room = window
+        while size - position > _HEADER:
+            kind, flags, length, tsn, stream_id, ssn, ppid = _unpack(packet, position)
+            end = position + length
+            stream = streams.get(stream_id)
+            if (
+                (kind != _DATA or flags != _WHOLE or tsn != (cumulative + 1) & TSN_MASK)
+                or (end > size or length + MESSAGE_COST > room or length <= _HEADER)
+                or (stream is None or not stream.skip(ssn))
+            ):
+                break
+            output(MessageReceived(stream_id, ppid, packet[position + _HEADER : end]))
+            room -= length - _HEADER + MESSAGE_COST
+            cumulative += 1
+            position = end + -length % 4
+        if position > begin:
+            self.has_data = True
+            self._refused = 0
+            cost = MESSAGE_COST * (cumulative - self._cumulative)
+            self.unread += window - room - cost
+            self._cost += cost
+            self._cumulative = cumulative
+        return position
 
     def receive(  # noqa: PLR0917 - the fields of a DATA chunk, on the hot path
         self, tsn: int, flags: int, stream_id: int, ssn: int, ppid: int, payload: bytes
@@ -88,11 +151,16 @@ class Receiver:
 
         :raises ReassemblyError: if it contradicts others, or makes a message too large
         """
-        self._has_data = True
+        self.has_data = True
         distance = (tsn - self._cumulative) & TSN_MASK
         absolute = self._cumulative + distance
+        size = len(payload)
         room = self._window + OVERRUN - self._held - self.unread
-        if distance == 1 and not self._ranges.starts and len(payload) <= room and not flags & _IMMEDIATE:
+        if self._refused < PATIENCE:
+            room -= OVERRUN - FREE_OVERRUN
+        if self._cost > COST_LIMIT * self._window and self.unread > self._window // FREE_SHARE:
+            room = 0
+        if distance == 1 and not self._ranges.starts and size <= room and not flags & _IMMEDIATE:
             # The path on which nothing is lost.
             self._cumulative = absolute
         else:
@@ -101,8 +169,12 @@ class Receiver:
             if distance == 1 and self._ranges.starts:
                 # What the others wait for is taken even when they, with their cost, have used up the window.
                 room += self._window
-            if len(payload) > room or not self._mark(absolute, distance):
+            if size > room:
+                self._refused += distance == 1
                 return
+            if not self._mark(absolute, distance):
+                return
+        self._refused = 0
         stream = self._streams.get(stream_id)
         if stream is None:
             if stream_id >= self._max_streams:
@@ -115,35 +187,35 @@ class Receiver:
         stream.add(absolute, flags, ssn, ppid, payload, messages)
         if stream.held != held:
             self._held += stream.held - held
-        for message in messages[count:]:
+        self._count(messages[count:])
+
+    def _count(self, messages: list[MessageReceived]) -> None:
+        """These messages are unread from now on."""
+        for message in messages:
             self.unread += len(message.data)
+            self._cost += MESSAGE_COST
 
-    def end_packet(self, now: float) -> bool:
-        """All chunks of a packet were given: decide when to acknowledge them (section 6.2).
-
-        Returns whether there was data among them.
-        """
-        if not self._has_data:
-            return False
-        self._has_data = False
+    def end_packet(self, now: float) -> None:
+        """All chunks of a packet with data were given: decide when to acknowledge them (section 6.2)."""
+        self.has_data = False
         self._unacknowledged += 1
         if self._is_urgent or self._unacknowledged > 1:
-            self.sack_at = now
-        elif self.sack_at is None:
-            self.sack_at = now + SACK_DELAY
-        return True
+            self.timer = now
+        elif self.timer is None:
+            self.timer = now + SACK_DELAY
 
     def consume(self, size: int, now: float) -> None:
-        """The application has read ``size`` bytes."""
+        """The application has read ``size`` bytes. That they are of one message in so many is all that is known."""
+        self._cost -= self._cost * size // self.unread if self.unread > size else self._cost
         self.unread -= size
         # A window that was (nearly) shut is told of when it is worth the packet (RFC 1122, section 4.2.3.3), or when
         # there is no more to be read that would open it further.
         if self._announced <= self._window // 4 and (self.window >= self._window // 2 or not self.unread):
-            self.sack_at = now
+            self.timer = now
 
     def forward(self, tsn: int, skipped: dict[int, int], now: float) -> None:
         """The peer gave up everything up to ``tsn``; ``skipped`` has the last SSN by stream (RFC 3758)."""
-        self.sack_at = now
+        self.timer = now
         distance = (tsn - self._cumulative) & TSN_MASK
         if distance == 0 or distance >= TSN_HALF:
             return
@@ -158,8 +230,7 @@ class Receiver:
                 held = stream.held
                 stream.abandon(last, skipped.get(stream_id), self.messages)
                 self._held += stream.held - held
-        for message in self.messages[count:]:
-            self.unread += len(message.data)
+        self._count(self.messages[count:])
 
     def has_all_until(self, tsn: int) -> bool:
         """Whether everything up to ``tsn`` has arrived."""
@@ -185,7 +256,7 @@ class Receiver:
         header = SACK_HEADER.pack(
             ChunkType.SACK, 0, self.sack_size, self.cumulative_tsn, self._announced, gaps, len(duplicates)
         )
-        self.sack_at = None
+        self.timer = None
         self._unacknowledged = 0
         self._is_urgent = False
         if not gaps and not duplicates:

@@ -1,23 +1,15 @@
-"""The sending half of an association: chunks leave as windows allow, and stay until they are acknowledged.
-
-Loss is found as QUIC finds it (RFC 9002, section 6.1): every transmission has its place in one order, so one that is
-behind three others that arrived is lost, be it the first or a repetition.
-"""
+"""The sending half of an association: data leaves as windows allow, and stays until it is acknowledged."""
 
 from __future__ import annotations
 
 import struct
-from collections import deque
 from typing import Final
 
 from .congestion import CongestionControl
+from .flight import Flight
 from .outbound import OutboundQueue
-from .packet import DATA_HEADER, TSN_HALF, TSN_MASK
-from .ranges import Ranges
+from .packet import DATA_HEADER, TSN_HALF, TSN_MASK, split_chunks
 from .rto import RtoEstimator
-
-REORDERING: Final = 3
-"""Packets that may overtake another before that counts as lost (RFC 9260, section 7.2.4; RFC 9002, section 6.1.1)."""
 
 MAX_TIMEOUTS: Final = 10
 """Timeouts in a row after which the peer counts as gone (RFC 9260, section 16: Association.Max.Retrans)."""
@@ -30,29 +22,14 @@ _GAP: Final = struct.Struct("!HH")
 _HEADER: Final = DATA_HEADER.size
 
 
-class _Sent:
-    """A chunk that isn't acknowledged for good."""
-
-    __slots__ = ("chunk", "is_acked", "is_lost", "order", "sent_at", "size", "times")
-
-    def __init__(self, chunk: bytes, size: int, order: int, now: float) -> None:
-        self.chunk = chunk
-        self.size = size
-        self.order = order
-        self.sent_at = now
-        self.times = 1
-        self.is_acked = False
-        self.is_lost = False
-        """It is to be sent again, and doesn't count as in flight."""
-
-
 class Sender:
-    """Fills packets with chunks, and acts on SACKs.
+    """Fills packets with data, and acts on SACKs.
 
     :param initial_tsn: our first TSN
     """
 
     def __init__(self, initial_tsn: int, congestion: CongestionControl) -> None:
+        self.initial_tsn = initial_tsn
         self.congestion = congestion
         self.rto = RtoEstimator()
         self.queue = OutboundQueue()
@@ -61,20 +38,11 @@ class Sender:
         self.timeouts = 0
         """In a row."""
         self.peer_window = 0
-        self.flight_size = 0
-        """Payload bytes under way."""
-        self._next_tsn = initial_tsn
-        self._acked = initial_tsn - 1
-        self._sent: dict[int, _Sent] = {}
-        """By TSN, counted without wrapping around; from ``_acked + 1`` on without a gap."""
-        self._by_order: deque[tuple[int, _Sent]] = deque()
-        self._lost: deque[_Sent] = deque()
-        self._order = 0
+        self._flight = Flight(initial_tsn)
+        self._rest = b""
+        """Chunks of a packet that was sent when the path was wider: they follow in a packet of their own."""
         self._recovery_order = -1
-        self._scoreboard = Ranges()
-        """TSNs that were ever in a gap block, above ``_acked``."""
-        self._reported: list[tuple[int, int]] = []
-        """Gap blocks of the last SACK."""
+        """What was sent up to here was sent before the last loss was known."""
         self._is_limited = False
         """Whether the congestion window, rather than the application or the peer, has kept us from sending more."""
         self._has_probed = False
@@ -85,87 +53,75 @@ class Sender:
     @property
     def last_tsn(self) -> int:
         """The last TSN that was assigned."""
-        return (self._next_tsn - 1) & TSN_MASK
+        return (self._flight.next_tsn - 1) & TSN_MASK
+
+    @property
+    def flight_size(self) -> int:
+        """Payload bytes under way."""
+        return self._flight.size
 
     @property
     def is_idle(self) -> bool:
         """Whether everything was acknowledged, and nothing is queued."""
-        return not self._sent and not self.queue.size
+        return self._flight.is_empty and not self.queue.size
 
     @property
     def has_more(self) -> bool:
         """Whether there is anything to be sent, be it for the first time."""
-        return bool(self._lost) or self.queue.size > 0
+        return bool(self._rest) or bool(self._flight.lost) or self.queue.size > 0
 
     # --- what is to be sent ---------------------------------------------------------------------------------------
 
-    def fill(self, room: int, now: float, *, is_alone: bool) -> list[bytes]:
-        """Chunks for one packet with ``room`` bytes for them; none if nothing may be sent.
+    def fill(self, room: int, now: float, *, is_alone: bool) -> bytes:
+        """DATA chunks for one packet with ``room`` bytes for them; none if nothing may be sent.
 
         :param is_alone: whether nothing else is in the packet: then a chunk that was cut for a wider path may go too
         """
-        chunks: list[bytes] = []
-        was_quiet = not self._sent
-        if self._lost:
-            room = self._repeat(chunks, room, now, is_alone=is_alone)
-        if not self._lost and self.queue.size:
-            self._fill_new(chunks, room, now)
-        if chunks:
-            self._order += 1
-            if was_quiet or self.timer is None:
-                self._start_timer(now)
+        chunks = b""
+        if self._rest or self._flight.lost:
+            chunks = self._repeat(room, now, is_alone=is_alone)
+        if not chunks and not self._flight.lost and self.queue.size:
+            chunks = self._fill_new(room, now)
+        if chunks and self.timer is None:
+            self._start_timer(now)
         return chunks
 
-    def _repeat(self, chunks: list[bytes], room: int, now: float, *, is_alone: bool) -> int:
-        """Send lost chunks again; returns the room that is left."""
-        lost = self._lost
-        may_send = self._may_repeat or self.flight_size < self.congestion.window
-        while lost:
-            sent = lost[0]
-            if sent.is_acked:
-                lost.popleft()
-                continue
-            if not may_send or (len(sent.chunk) > room and (chunks or not is_alone)):
-                break
-            lost.popleft()
-            sent.is_lost = False
-            sent.times += 1
-            sent.order, sent.sent_at = self._order, now
-            self.flight_size += sent.size
-            self._by_order.append((self._order, sent))
-            chunks.append(sent.chunk)
-            room -= len(sent.chunk)
-        if chunks:
+    def _repeat(self, room: int, now: float, *, is_alone: bool) -> bytes:
+        """Send the chunks of a lost packet again."""
+        if self._rest:
+            chunks, self._rest = self._rest, b""
+        else:
+            sent = self._flight.next_lost()
+            may_send = self._may_repeat or self._flight.size < self.congestion.window
+            if sent is None or not may_send or (len(sent.chunks) > room and not is_alone):
+                return b""
             self._may_repeat = False
-        return room
+            self._flight.repeat(now)
+            chunks = sent.chunks
+        if len(chunks) > room:
+            chunks, self._rest = split_chunks(chunks, room)
+        return chunks
 
-    def _fill_new(self, chunks: list[bytes], room: int, now: float) -> None:
-        queue, order, window = self.queue, self._order, self.congestion.window
-        allowance = self.peer_window - self.flight_size
+    def _fill_new(self, room: int, now: float) -> bytes:
+        flight, queue = self._flight, self.queue
+        self._is_limited = flight.size >= self.congestion.window
+        if self._is_limited:
+            return b""
+        allowance = self.peer_window - flight.size
         if self._may_probe_window:
             self._may_probe_window = False
             allowance = max(allowance, room)
-        while room > _HEADER:
-            self._is_limited = self.flight_size >= window
-            if self._is_limited:
-                return
-            left = queue.size
-            chunk = queue.take(self._next_tsn, room, allowance, is_first=not chunks)
-            if chunk is None:
-                break
-            chunks.append(chunk)
-            room -= len(chunk)
-            size = left - queue.size
-            allowance -= size
-            self.flight_size += size
-            sent = _Sent(chunk, size, order, now)
-            self._sent[self._next_tsn] = sent
-            self._by_order.append((order, sent))
-            self._next_tsn += 1
-        if not self._sent and self.timer is None and queue.has_next:
+        left = queue.size
+        chunks, count = queue.take(flight.next_tsn, room, allowance)
+        if count:
+            flight.add(chunks, count, left - queue.size, now)
+            # What stays behind waits for the window, or for a pace that follows from it.
+            self._is_limited = queue.size > 0
+        elif flight.is_empty and self.timer is None and queue.has_next:
             # The peer has no room: after a while it gets a chunk nevertheless, to tell whether it has by now (section
             # 6.1, rule A).
             self.timer = now + self.rto.timeout
+        return chunks
 
     # --- what has arrived -----------------------------------------------------------------------------------------
 
@@ -177,14 +133,17 @@ class Sender:
         if len(value) < _SACK_FIELDS.size:
             return False
         cumulative, window, gaps, _ = _SACK_FIELDS.unpack_from(value)
-        distance = (cumulative - self._acked) & TSN_MASK
-        if distance >= TSN_HALF or self._acked + distance >= self._next_tsn:
+        flight = self._flight
+        distance = (cumulative - flight.acked) & TSN_MASK
+        if distance >= TSN_HALF or flight.acked + distance >= flight.next_tsn:
             return False
-        blocks = self._parse_gaps(value, gaps, self._acked + distance)
+        blocks = self._parse_gaps(value, gaps, flight.acked + distance)
         if blocks is None:
             return False
         self._update_window(window)
-        newest, size = self._acknowledge(self._acked + distance, blocks)
+        newest, size = flight.acknowledge(flight.acked + distance, blocks)
+        if distance:
+            self.timeouts = 0
         if newest is None:
             return False
         self.timeouts = 0
@@ -199,7 +158,7 @@ class Sender:
         self.congestion.acknowledged(
             size,
             rtt,
-            self.flight_size,
+            flight.size,
             now,
             sent_at=newest.sent_at,
             is_limited=self._is_limited,
@@ -215,7 +174,7 @@ class Sender:
         return self.receive_sack(memoryview(fields), now)
 
     def _update_window(self, window: int) -> None:
-        if window > self.peer_window and not self._sent:
+        if window > self.peer_window and self._flight.is_empty:
             # It was shut, and we waited for this.
             self.timer = None
         self.peer_window = window
@@ -235,71 +194,24 @@ class Sender:
         # The first block can't touch the cumulative TSN, or that would be higher.
         previous = acked + 1
         for first, last in _GAP.iter_unpack(value[_SACK_FIELDS.size : end]):
-            if not previous < acked + first <= acked + last < self._next_tsn:
+            if not previous < acked + first <= acked + last < self._flight.next_tsn:
                 return None
             previous = acked + last
             blocks.append((acked + first, previous))
         return blocks
 
-    def _acknowledge(self, cumulative: int, blocks: list[tuple[int, int]]) -> tuple[_Sent | None, int]:
-        """Note what has arrived; returns the chunk of it that was sent last, and its bytes in all."""
-        newest: _Sent | None = None
-        total = 0
-        sent_by_tsn = self._sent
-        for tsn in range(self._acked + 1, cumulative + 1):
-            sent = sent_by_tsn.pop(tsn)
-            if not sent.is_acked:
-                total += self._mark_acked(sent)
-                if newest is None or sent.order > newest.order:
-                    newest = sent
-        self._acked = cumulative
-        self._reported = blocks
-        if self._scoreboard.starts:
-            self._scoreboard.absorb(cumulative)
-        for block in blocks:
-            for first, last in self._scoreboard.add(*block):
-                for tsn in range(first, last + 1):
-                    sent = sent_by_tsn[tsn]
-                    if not sent.is_acked:
-                        total += self._mark_acked(sent)
-                        if newest is None or sent.order > newest.order:
-                            newest = sent
-        return newest, total
-
-    def _mark_acked(self, sent: _Sent) -> int:
-        sent.is_acked = True
-        if not sent.is_lost:
-            self.flight_size -= sent.size
-        return sent.size
-
-    def _mark_lost(self, sent: _Sent) -> None:
-        sent.is_lost = True
-        self.flight_size -= sent.size
-        self._lost.append(sent)
-
     def _find_losses(self, newest: int, now: float) -> None:
-        by_order = self._by_order
-        found = False
-        while by_order:
-            order, sent = by_order[0]
-            if sent.is_acked or sent.order != order or sent.is_lost:
-                by_order.popleft()
-            elif order + REORDERING <= newest:
-                by_order.popleft()
-                self._mark_lost(sent)
-                found = found or order > self._recovery_order
-            else:
-                break
-        if found:
+        last = self._flight.find_lost(newest)
+        if last is not None and last > self._recovery_order:
             # One reduction per flight: what was sent before it is known doesn't count again.
-            self._recovery_order = self._order - 1
+            self._recovery_order = self._flight.order - 1
             self._may_repeat = True
-            self.congestion.lost(self.flight_size, now)
+            self.congestion.lost(self._flight.size, now)
 
     # --- the timer ------------------------------------------------------------------------------------------------
 
     def _start_timer(self, now: float) -> None:
-        if not self._sent:
+        if self._flight.is_empty:
             self.timer = None
             return
         timeout = self.rto.timeout
@@ -310,43 +222,19 @@ class Sender:
 
     def handle_timer(self, now: float) -> None:
         """The timer has expired: probe the window or the tail, or take everything in flight for lost."""
-        if not self._sent:
+        if self._flight.is_empty:
             self.timer = None
             self._may_probe_window = True
             self.rto.back_off()
             return
-        tail = next((sent for sent in reversed(self._sent.values()) if not sent.is_acked), None)
-        if tail is not None and self.rto.smoothed is not None and not self._has_probed:
-            self._has_probed = True
-            if not tail.is_lost:
-                self._mark_lost(tail)
-            self._may_repeat = True
-            self._start_timer(now)
-            return
-        self.timeouts += 1
-        self.rto.back_off()
-        self._has_probed = True
-        self._lose_all()
-        if not self._is_shut:
-            self.congestion.timed_out(now)
-        self._start_timer(now)
-
-    def _lose_all(self) -> None:
-        self._by_order.clear()
-        self._lost.clear()
-        self._scoreboard.clear()
-        # A receiver may take back what is only in gap blocks (section 6.2): believed is what the last SACK said.
-        for first, last in self._reported:
-            self._scoreboard.add(first, last)
-        blocks = iter([*self._reported, (self._next_tsn, self._next_tsn)])
-        first, last = next(blocks)
-        for tsn, sent in self._sent.items():
-            while tsn > last:
-                first, last = next(blocks)
-            sent.is_acked = first <= tsn
-            sent.is_lost = not sent.is_acked
-            if sent.is_lost:
-                self._lost.append(sent)
-        self.flight_size = 0
         self._may_repeat = True
-        self._recovery_order = self._order - 1
+        is_probe = self.rto.smoothed is not None and not self._has_probed
+        self._has_probed = True
+        if not (is_probe and self._flight.lose_tail()):
+            self.timeouts += 1
+            self.rto.back_off()
+            self._flight.lose_all()
+            self._recovery_order = self._flight.order - 1
+            if not self._is_shut:
+                self.congestion.timed_out(now)
+        self._start_timer(now)

@@ -77,7 +77,7 @@ class StreamResetter:
         self._has_all_until = has_all_until
         self._next_peer_number = peer_tsn
         self._last_result = Result.NOTHING_TO_DO
-        self._deferred: dict[int, None] = {}
+        self.deferred: dict[int, None] = {}
         """Streams of a request that waits for data, in its order."""
         self._deferred_until = 0
         """The TSN that it waits for."""
@@ -146,6 +146,7 @@ class StreamResetter:
         (number,) = _NUMBER.unpack_from(parameter)
         if number == (self._next_peer_number - 1) & _MASK:
             # Sent again: our answer was lost, or the request waits for data.
+            self.check_deferred()
             return _response(number, self._last_result)
         if number != self._next_peer_number:
             return _response(number, Result.BAD_SEQUENCE_NUMBER)
@@ -165,16 +166,16 @@ class StreamResetter:
         _, _, self._deferred_until = _REQUEST.unpack_from(parameter)
         # One that was told "in progress" may come back under a new number: then these are the same streams.
         for (stream_id,) in struct.iter_unpack("!H", parameter[_REQUEST.size :]):
-            self._deferred[stream_id] = None
+            self.deferred[stream_id] = None
         self._last_result = Result.IN_PROGRESS
         self.check_deferred()
         return self._last_result
 
     def check_deferred(self) -> None:
         """Carry out a request of the peer that waited for data, if that is here."""
-        if self._deferred and self._has_all_until(self._deferred_until):
-            self.inbound_reset += self._deferred
-            self._deferred = {}
+        if self.deferred and self._has_all_until(self._deferred_until):
+            self.inbound_reset += self.deferred
+            self.deferred = {}
             self._last_result = Result.PERFORMED
 
     def _receive_response(self, parameter: bytes, now: float) -> None:

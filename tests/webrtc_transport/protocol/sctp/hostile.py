@@ -27,7 +27,7 @@ class Adversary:
             self.pair.b.association.send(stream_id, 53, self.rng.randbytes(3000))
         self.pair.a.association.reset_stream(1)
         self.pair.run_for(0.2)
-        self.tag = self.victim.association._tag
+        self.tag = self.victim.association._inbound.handshake.tag
         self.writer = PacketWriter(5000, 5000, self.tag)
 
     def number(self, near: int) -> int:
@@ -59,29 +59,29 @@ class Adversary:
 
     def _value(self, kind: int) -> bytes:  # noqa: PLR0911 - one for each kind
         rng, victim, peer = self.rng, self.victim.association, self.pair.a.association
-        tsn = self.number(victim._receiver.cumulative_tsn)
+        tsn = self.number(victim._inbound.receiver.cumulative_tsn)
         if kind == 0:
             header = struct.pack("!IHHI", tsn, rng.choice([0, 1, 2, 65535]), rng.choice([0, 1, 2, 40000]), 53)
             return header + rng.randbytes(rng.choice([0, 1, 2, 100, 1100]))
         if kind in (1, 2):
             numbers = (
-                rng.choice([0, 1, peer._tag]),
+                rng.choice([0, 1, peer._inbound.handshake.tag]),
                 self.number(0),
                 rng.getrandbits(16),
                 rng.getrandbits(16),
             )
             return struct.pack("!IIHHI", *numbers, self.number(0)) + rng.randbytes(rng.choice([0, 4, 20]))
         if kind == 3:
-            acked = self.number(victim._sender._acked)
+            acked = self.number(victim._sender._flight.acked)
             gaps = [(rng.randint(0, 20), rng.randint(0, 20)) for _ in range(rng.choice([0, 1, 3, 200]))]
             blocks = b"".join(struct.pack("!HH", *gap) for gap in gaps)
             window = rng.choice([0, 1, 1000, 2**20, 2**32 - 1])
             return struct.pack("!IIHH", acked, window, rng.choice([len(gaps), 0, 65535]), 0) + blocks
         if kind == 7:
-            return struct.pack("!I", self.number(victim._sender._acked))
+            return struct.pack("!I", self.number(victim._sender._flight.acked))
         if kind == 130:
             parameter = rng.choice([13, 13, 14, 15, 16, 17, 18, 99])
-            resetter = victim._resetter
+            resetter = victim._inbound.resetter
             numbers = (self.number(resetter._next_peer_number), self.number(resetter._number), tsn)
             body = struct.pack("!III", *numbers) + rng.randbytes(rng.choice([0, 1, 2, 8, 500]))
             return struct.pack("!HH", parameter, 4 + len(body)) + body
@@ -102,23 +102,27 @@ class Adversary:
             packet[rng.randrange(12, len(packet))] = rng.getrandbits(8)
             return self.writer.build([bytes(packet[12:])])
         if roll < 0.2:
-            return PacketWriter(5000, 5000, rng.choice([0, self.pair.a.association._tag])).build(
-                [self.chunk()]
-            )
+            return PacketWriter(
+                5000, 5000, rng.choice([0, self.pair.a.association._inbound.handshake.tag])
+            ).build([self.chunk()])
         return self.writer.build([self.chunk() for _ in range(rng.randint(1, 6))])
 
     def memory(self) -> int:
         """Things that the victim holds because of what came."""
         association = self.victim.association
-        receiver, sender, resetter = association._receiver, association._sender, association._resetter
+        receiver, sender, resetter = (
+            association._inbound.receiver,
+            association._sender,
+            association._inbound.resetter,
+        )
         return (
             len(receiver._ranges)
             + len(receiver._duplicates)
             + len(receiver._streams)
             + receiver._held // 64
-            + len(sender._scoreboard)
-            + len(resetter._deferred)
-            + len(association._outbox)
-            + len(association._control)
+            + len(sender._flight._scoreboard)
+            + len(resetter.deferred)
+            + len(association._transmitter._packets)
+            + len(association._transmitter._chunks)
             + len(association.events)
         )

@@ -1,154 +1,23 @@
 """Associations over modelled links, as their owners see them."""
 
 import random
-import struct
 
 import pytest
 
-from tests.links import Pair, Path
-from webrtc_transport.protocol.sctp.association import Association
+from tests.links import Pair, Path, blobs, chunk_types
 from webrtc_transport.protocol.sctp.events import InboundStreamsReset, MessageReceived
-from webrtc_transport.protocol.sctp.packet import ChunkType, PacketWriter, encode_chunk
-from webrtc_transport.protocol.sctp.receiver import OVERRUN
+from webrtc_transport.protocol.sctp.packet import ChunkType
+from webrtc_transport.protocol.sctp.receiver import COST_LIMIT, FREE_SHARE, MESSAGE_COST, OVERRUN
 from webrtc_transport.protocol.sctp.settings import AssociationSettings
-from webrtc_transport.protocol.sctp.states import State
 
 KIB = 1024
-
-
-def blobs(count, size, seed=3):
-    rng = random.Random(seed)
-    return [rng.randbytes(size) for _ in range(count)]
-
-
-def kinds(packet):
-    """The types of the chunks of a packet."""
-    found, position = [], 12
-    while position < len(packet):
-        kind, _, length = struct.unpack_from("!BBH", packet, position)
-        found.append(kind)
-        position += length + -length % 4
-    return found
 
 
 def random_with_tsn(tsn, seed=5):
     """A source of random bytes from which the first TSN is this one."""
     rng = random.Random(seed)
-    calls = iter([rng.randbytes(32), rng.randbytes(4), tsn.to_bytes(4)])
+    calls = iter([tsn.to_bytes(4)])
     return lambda size: next(calls, None) or rng.randbytes(size)
-
-
-class TestSetUp:
-    @pytest.mark.parametrize("both", [True, False])
-    def test_ends_meet(self, both):
-        pair = Pair().connect(both=both)
-        pair.send(pair.a, 1, [b"forth"])
-        pair.send(pair.b, 1, [b"back"])
-        assert pair.a.established.outbound_streams == 65535
-
-    def test_it_takes_two_round_trips_at_most(self):
-        pair = Pair().connect(both=False)
-        assert pair.now <= 4 * 0.005 + 1e-9
-
-    @pytest.mark.parametrize("both", [True, False])
-    @pytest.mark.parametrize("times", [1, 2])
-    @pytest.mark.parametrize("direction", ["forth", "back"])
-    @pytest.mark.parametrize("kind", [1, 2, 10, 11])
-    def test_each_packet_may_be_lost(self, both, times, direction, kind):
-        left = {"count": times}
-
-        def drops(packet, number):
-            if kind in kinds(packet) and left["count"]:
-                left["count"] -= 1
-                return True
-            return False
-
-        pair = Pair(**{direction: Path(drops=drops)}).connect(both=both)
-        pair.send(pair.a, 1, [b"forth"])
-        pair.send(pair.b, 1, [b"back"])
-
-    @pytest.mark.parametrize("mask", range(1, 64))
-    def test_any_of_the_first_packets_may_be_lost(self, mask):
-        drops = lambda packet, number: number < 6 and bool(mask >> number & 1)  # noqa: E731
-        pair = Pair(Path(drops=drops), Path(drops=drops)).connect()
-        pair.send(pair.a, 1, [b"forth"])
-        pair.send(pair.b, 1, [b"back"])
-
-    def test_init_is_repeated_with_tag_zero(self):
-        sent = []
-        pair = Pair(back=Path(drops=lambda packet, number: 2 in kinds(packet)))
-        pair.observe = lambda end, packet: sent.append(packet) if end is pair.a else None
-        pair.a.association.connect(0.0)
-        pair.run_for(5.0)
-        assert len(sent) > 2
-        assert all(kinds(packet) == [1] and packet[4:8] == bytes(4) for packet in sent)
-
-    def test_nobody_answers(self):
-        pair = Pair(Path(loss=1.0))
-        pair.a.association.connect(0.0)
-        pair.run(lambda: pair.a.ended is not None, limit=65.0)
-        assert not pair.a.ended.is_orderly
-        assert "does not answer (COOKIE_WAIT)" in pair.a.ended.reason
-
-    def test_messages_and_resets_wait_for_the_set_up(self):
-        pair = Pair()
-        pair.a.association.send(1, 53, b"early")
-        pair.a.association.reset_stream(1)
-        pair.connect()
-        pair.run(lambda: pair.a.confirmed == [1])
-        assert pair.b.finished == {1: [[b"early"]]}
-
-    def test_old_packets_of_the_set_up_change_nothing(self):
-        pair = Pair()
-        old = []
-        pair.observe = lambda end, packet: old.append((end, packet))
-        pair.connect()
-        pair.observe = lambda end, packet: None
-        pair.send(pair.a, 1, blobs(4, 5000))
-        for end, packet in old * 2:
-            pair.other(end).association.receive(packet, pair.now)
-        pair.send(pair.a, 1, blobs(4, 5000))
-        pair.send(pair.b, 1, blobs(4, 5000))
-
-    def test_a_peer_that_restarts_is_not_believed(self):
-        pair = Pair().connect()
-        stranger = Association(AssociationSettings())
-        stranger.connect(pair.now)
-        for packet in stranger.transmit(pair.now):
-            pair.a.association.receive(packet, pair.now)
-        assert pair.a.association.transmit(pair.now) == []
-        pair.send(pair.b, 1, [b"still here"])
-
-    def test_data_that_overtakes_the_cookie_ack_establishes(self):
-        pair = Pair(back=Path(drops=lambda packet, number: 11 in kinds(packet)))
-        pair.b.association.send(1, 53, b"hello")
-        # The message travels beside the lost COOKIE ACK; sent again, it says the same.
-        pair.connect(both=False)
-        pair.run(lambda: pair.a.received == {1: [b"hello"]})
-
-    def test_a_port_that_is_not_ours(self):
-        pair = Pair(settings=(AssociationSettings(port=7), AssociationSettings(peer_port=9)))
-        pair.a.association.connect(0.0)
-        pair.run_for(1.0)
-        assert pair.b.established is None
-
-    def test_ports_may_differ(self):
-        settings = (AssociationSettings(port=7, peer_port=9), AssociationSettings(port=9, peer_port=7))
-        pair = Pair(settings=settings).connect()
-        pair.send(pair.a, 1, [b"x"])
-
-    def test_a_stale_cookie_ends_the_set_up(self):
-        pair = Pair(Path(drops=lambda packet, number: 10 in kinds(packet)))
-        echoes = []
-        pair.observe = lambda end, packet: echoes.append(packet) if 10 in kinds(packet) else None
-        pair.a.association.connect(0.0)
-        pair.run(lambda: bool(echoes))
-        pair.now += 61.0
-        pair.b.association.receive(echoes[0], pair.now)
-        assert pair.b.association.state is State.CLOSED
-        pair.flush()
-        pair.run(lambda: pair.a.ended is not None, limit=0.1)
-        assert "too late" in pair.a.ended.reason
 
 
 class TestTransfer:
@@ -227,7 +96,7 @@ class TestTransfer:
         pair = Pair().connect()
         pair.send(pair.a, 1, [b"x"])
         sent = []
-        pair.observe = lambda end, packet: sent.append((pair.now, kinds(packet)))
+        pair.observe = lambda end, packet: sent.append((pair.now, chunk_types(packet)))
         begin = pair.now
         pair.run_for(1.0)
         assert [kind for _, kind in sent] == [[3]]
@@ -237,7 +106,7 @@ class TestTransfer:
         pair = Pair().connect()
         pair.send(pair.a, 1, [b"x"])
         sent = []
-        pair.observe = lambda end, packet: sent.append(kinds(packet))
+        pair.observe = lambda end, packet: sent.append(chunk_types(packet))
         pair.send(pair.b, 1, [b"y"])
         assert sent == [[3, 0]]
 
@@ -295,10 +164,33 @@ class TestWindow:
         pair = Pair(Path(loss=loss), settings=(settings, settings)).connect()
         pair.send(pair.a, 1, blobs(50, 32 * KIB))
 
+    @pytest.mark.parametrize("size", [1, 100, 2 * KIB])
+    @pytest.mark.parametrize("loss", [0.0, 0.05])
+    def test_a_window_of_a_few_packets_too(self, loss, size):
+        settings = AssociationSettings(window=4 * KIB, max_message_size=2 * KIB)
+        pair = Pair(Path(loss=loss), Path(loss=loss), settings=(settings, settings)).connect()
+        pair.send(pair.a, 1, blobs(200, size))
+
     def test_small_messages_out_of_order_do_not_shut_it(self):
         settings = AssociationSettings(window=64 * KIB, max_message_size=32 * KIB)
         pair = Pair(Path(loss=0.05, jitter=0.01), settings=(settings, settings)).connect()
         pair.send(pair.a, 1, blobs(5000, 40))
+
+    @pytest.mark.parametrize("size", [1, 30, 300])
+    def test_a_slow_reader_of_small_messages(self, size):
+        settings = AssociationSettings(window=64 * KIB, max_message_size=16 * KIB)
+        pair = Pair(settings=(settings, settings)).connect()
+        pair.b.reads = False
+        messages = blobs(4000, size)
+        for message in messages:
+            pair.a.association.send(1, 53, message)
+        pair.run_for(10.0)
+        most = max(64 * KIB * COST_LIMIT // MESSAGE_COST, 64 * KIB // FREE_SHARE // size)
+        assert len(pair.b.received[1]) <= most + 1
+        for _ in range(600):
+            pair.run_for(0.1)
+            pair.b.association.consume(min(200 * size, pair.b.unread), pair.now)
+        assert pair.b.received[1] == messages
 
     def test_a_slow_reader(self):
         settings = AssociationSettings(window=64 * KIB, max_message_size=16 * KIB)
@@ -342,7 +234,7 @@ class TestReset:
         left = {"count": times}
 
         def drops(packet, number):
-            if ChunkType.RE_CONFIG in kinds(packet) and left["count"]:
+            if ChunkType.RE_CONFIG in chunk_types(packet) and left["count"]:
                 left["count"] -= 1
                 return True
             return False
@@ -365,9 +257,35 @@ class TestReset:
         assert {key: [[b"last words"]] for key in streams[0]} == pair.b.finished
         assert {key: [[b"last words"]] for key in streams[1]} == pair.a.finished
 
+    @pytest.mark.parametrize("path", [{}, {"loss": 0.1}, {"jitter": 0.02, "duplication": 0.1}], ids=str)
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    def test_both_use_the_same_ids_again_and_again(self, path, seed):
+        pair = Pair(Path(**path), Path(**path), seed=seed).connect()
+        lives = [[b"%d of %d" % (life, stream_id)] * 3 for stream_id in (0, 1) for life in range(8)]
+        for end in pair.ends:
+            for number, messages in enumerate(lives):
+                for message in messages:
+                    end.association.send(number // 8, 53, message)
+                end.association.reset_stream(number // 8)
+                if number % 3:
+                    pair.flush()
+                pair.run(lambda end=end, number=number: len(end.confirmed) > number)
+        for end in pair.ends:
+            assert end.finished == {0: lives[:8], 1: lives[8:]}
+
+    def test_both_end_and_reuse_a_stream_in_the_same_moment(self):
+        pair = Pair(Path(loss=0.1), Path(loss=0.1)).connect()
+        for life in range(20):
+            for end in pair.ends:
+                end.association.send(5, 53, b"%d" % life)
+                end.association.reset_stream(5)
+            pair.run(lambda life=life: all(len(end.confirmed) == life + 1 for end in pair.ends))
+        for end in pair.ends:
+            assert end.finished == {5: [[b"%d" % life] for life in range(20)]}
+
     def test_a_request_that_overtakes_data_is_deferred(self):
         def drops(packet, number):
-            return 0 in kinds(packet) and pair.now < 0.3
+            return 0 in chunk_types(packet) and pair.now < 0.3
 
         pair = Pair(Path(drops=drops)).connect()
         pair.a.association.send(1, 53, b"late")
@@ -403,77 +321,17 @@ class TestReset:
                 pair.a.association.reset_stream(stream_id)
             pair.run(lambda end=ids[-1] + 1: len(pair.a.confirmed) == end, limit=1000.0)
         assert len(pair.b.finished) == 65534
-        assert not pair.b.association._receiver._streams
+        assert not pair.b.association._inbound.receiver._streams
         assert not pair.a.association._sender.queue._streams
 
     def test_a_peer_that_never_answers_requests(self):
-        pair = Pair(Path(drops=lambda packet, number: ChunkType.RE_CONFIG in kinds(packet))).connect()
+        pair = Pair(Path(drops=lambda packet, number: ChunkType.RE_CONFIG in chunk_types(packet))).connect()
         pair.a.association.reset_stream(1)
         pair.run(lambda: pair.a.ended is not None, limit=80.0)
         assert "streams end" in pair.a.ended.reason
 
 
 class TestEnd:
-    @pytest.mark.parametrize("loss", [0.0, 0.2])
-    def test_shutdown_waits_for_what_is_queued(self, loss):
-        pair = Pair(Path(loss=loss), Path(loss=loss)).connect()
-        messages = blobs(10, 16384)
-        for message in messages:
-            pair.a.association.send(1, 53, message)
-        pair.b.association.send(2, 53, messages[0])
-        pair.a.association.shutdown(pair.now)
-        pair.run(lambda: pair.a.ended is not None and pair.b.ended is not None)
-        assert pair.b.received == {1: messages}
-        assert pair.a.received == {2: messages[:1]}
-        assert pair.a.ended.is_orderly
-        assert pair.b.ended.is_orderly
-
-    def test_both_shut_down(self):
-        pair = Pair().connect()
-        for end in pair.ends:
-            end.association.send(1, 53, b"last")
-            end.association.shutdown(pair.now)
-        pair.run(lambda: all(end.ended is not None and end.ended.is_orderly for end in pair.ends))
-        assert pair.a.received == pair.b.received == {1: [b"last"]}
-
-    def test_a_peer_with_much_to_say_is_waited_for(self):
-        pair = Pair(Path(), Path(rate=1e5)).connect()
-        messages = blobs(40, 100_000)
-        for message in messages:
-            pair.b.association.send(1, 53, message)
-        pair.a.association.shutdown(pair.now)
-        pair.run(lambda: pair.a.ended is not None and pair.b.ended is not None)
-        assert pair.now > 30.0
-        assert pair.a.received == {1: messages}
-        assert pair.a.ended.is_orderly
-
-    def test_the_last_word_may_be_lost(self):
-        pair = Pair(Path(drops=lambda packet, number: 14 in kinds(packet))).connect()
-        pair.a.association.shutdown(pair.now)
-        pair.run(lambda: pair.b.ended is not None)
-        assert pair.b.ended.is_orderly
-
-    def test_nothing_is_taken_after_shutdown(self):
-        pair = Pair().connect()
-        pair.a.association.shutdown(pair.now)
-        pair.a.association.send(1, 53, b"too late")
-        pair.run(lambda: pair.b.ended is not None)
-        assert pair.b.received == {}
-
-    def test_a_shutdown_leaves_no_timer_behind(self):
-        pair = Pair(Path(delay=0.05), Path(delay=0.05)).connect()
-        for message in blobs(20, 16384):
-            pair.a.association.send(1, 53, message)
-        pair.a.association.shutdown(pair.now)
-        pair.run(lambda: pair.a.ended is not None and pair.b.ended is not None, steps=2000)
-
-    def test_shutdown_before_the_set_up(self):
-        association = Association(AssociationSettings())
-        association.connect(0.0)
-        association.shutdown(0.0)
-        assert association.state is State.ENDED
-        assert association.timer is None
-
     def test_abort_tells_why(self):
         pair = Pair().connect()
         pair.a.association.abort("gone fishing")
@@ -513,73 +371,3 @@ class TestEnd:
         for path in (pair.a.path, pair.b.path):
             path.blackouts.append((pair.now, pair.now + 30.0))
         pair.send(pair.a, 1, blobs(3, 16384), limit=45.0)
-
-
-class TestExtensions:
-    def write(self, pair, *chunks):
-        """Have a packet with these chunks arrive at b."""
-        association = pair.b.association
-        packet = PacketWriter(5000, 5000, association._tag).build(chunks)
-        association.receive(packet, pair.now)
-
-    def data(self, pair, offset, payload, *, flags=3, ssn=0, stream_id=1):
-        tsn = (pair.a.association._tsn + offset) & 0xFFFFFFFF
-        body = struct.pack("!IHHI", tsn, stream_id, ssn, 53) + payload
-        return encode_chunk(ChunkType.DATA, body, flags=flags)
-
-    def test_unordered_messages_are_not_held_up(self):
-        pair = Pair().connect()
-        self.write(pair, self.data(pair, 1, b"second", flags=7))
-        pair.flush()
-        assert pair.b.received == {1: [b"second"]}
-        self.write(pair, self.data(pair, 2, b"third", ssn=1))
-        self.write(pair, self.data(pair, 0, b"first", ssn=0))
-        pair.flush()
-        assert pair.b.received == {1: [b"second", b"first", b"third"]}
-
-    def test_forward_tsn_skips_what_was_given_up(self):
-        pair = Pair().connect()
-        self.write(pair, self.data(pair, 2, b"third", ssn=2))
-        tsn = pair.a.association._tsn + 1
-        self.write(pair, encode_chunk(ChunkType.FORWARD_TSN, struct.pack("!IHH", tsn & 0xFFFFFFFF, 1, 1)))
-        pair.flush()
-        assert pair.b.received == {1: [b"third"]}
-
-    def test_forward_tsn_on_a_stream_that_never_was(self):
-        pair = Pair().connect()
-        tsn = pair.a.association._tsn
-        self.write(pair, encode_chunk(ChunkType.FORWARD_TSN, struct.pack("!IHH", tsn, 9, 0)))
-        self.write(pair, self.data(pair, 1, b"next", ssn=1, stream_id=9))
-        pair.flush()
-        assert pair.b.received == {9: [b"next"]}
-
-    def test_data_behind_a_malformed_chunk_is_as_if_lost(self):
-        pair = Pair().connect()
-        whole = self.data(pair, 0, b"first")
-        self.write(pair, whole, struct.pack("!BBH", 3, 0, 2), self.data(pair, 1, b"second", ssn=1))
-        pair.flush()
-        assert pair.b.received == {1: [b"first"]}
-
-    def test_unknown_chunks(self):
-        pair = Pair().connect()
-        sent = []
-        pair.observe = lambda end, packet: sent.append(kinds(packet))
-        self.write(pair, encode_chunk(0x3F, b"stop"), self.data(pair, 0, b"not read"))
-        self.write(pair, encode_chunk(0xBF, b"skip"), self.data(pair, 0, b"read"))
-        self.write(pair, encode_chunk(0xFF, b"skip and report"))
-        pair.flush()
-        assert pair.b.received == {1: [b"read"]}
-        assert ChunkType.ERROR in sent[0]
-
-    def test_a_heartbeat_is_answered_as_it_is(self):
-        pair = Pair().connect()
-        sent = []
-        pair.observe = lambda end, packet: sent.append(packet)
-        self.write(pair, encode_chunk(ChunkType.HEARTBEAT, b"\0\1\0\7abc"))
-        pair.flush()
-        assert encode_chunk(ChunkType.HEARTBEAT_ACK, b"\0\1\0\7abc") in sent[0]
-
-    def test_the_round_trip_of_a_heartbeat_counts(self):
-        pair = Pair().connect()
-        pair.run_for(31.0)
-        assert pair.a.association.smoothed_rtt == pytest.approx(0.01)

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from tests.links import Pair, Path
 from tests.webrtc_transport.protocol.sctp.hostile import Adversary
-from webrtc_transport.protocol.sctp.association import MAX_CONTROL_CHUNKS, Association
+from webrtc_transport.protocol.sctp.association import Association
 from webrtc_transport.protocol.sctp.packet import ChunkType, Init, PacketWriter, encode_chunk
 from webrtc_transport.protocol.sctp.reassembly import FRAGMENT_COST
-from webrtc_transport.protocol.sctp.receiver import MAX_RANGES, OVERRUN
+from webrtc_transport.protocol.sctp.receiver import FREE_SHARE, MAX_RANGES, OVERRUN
 from webrtc_transport.protocol.sctp.settings import AssociationSettings
 from webrtc_transport.protocol.sctp.states import State
+from webrtc_transport.protocol.sctp.transmitter import MAX_CONTROL_CHUNKS
 
 
 def attack(count, seed, *, may_end):
@@ -59,7 +60,7 @@ def test_any_bytes_in_any_state(data):
     for association in (closed, waiting):
         association.receive(data, 0.0)
         padded = data + bytes(-len(data) % 4)
-        for tag in (0, association._tag):
+        for tag in (0, association._inbound.handshake.tag):
             association.receive(PacketWriter(5000, 5000, tag).build([padded]), 0.0)
         association.transmit(0.0)
 
@@ -69,7 +70,9 @@ def test_any_bytes_in_any_state(data):
 def test_any_chunk(data, kind, flags):
     pair = Pair().connect()
     chunk = encode_chunk(kind, data, flags=flags)
-    pair.b.association.receive(PacketWriter(5000, 5000, pair.b.association._tag).build([chunk]), pair.now)
+    pair.b.association.receive(
+        PacketWriter(5000, 5000, pair.b.association._inbound.handshake.tag).build([chunk]), pair.now
+    )
     pair.run_for(0.5)
 
 
@@ -98,13 +101,13 @@ def data_chunk(tsn, payload, *, flags=3, stream_id=1, ssn=0):
 def victim():
     """An end, a function that has chunks arrive at it, and the TSN that comes next."""
     pair = Pair().connect()
-    writer = PacketWriter(5000, 5000, pair.b.association._tag)
+    writer = PacketWriter(5000, 5000, pair.b.association._inbound.handshake.tag)
 
     def arrive(*chunks):
         pair.b.association.receive(writer.build(chunks), pair.now)
 
     pair.arrive = arrive
-    pair.tsn = pair.a.association._tsn
+    pair.tsn = pair.a.association._sender.initial_tsn
     return pair
 
 
@@ -114,7 +117,7 @@ class TestBounds:
             victim.arrive(
                 data_chunk((victim.tsn + number) & 0xFFFFFFFF, bytes(1100), flags=2 if not number else 0)
             )
-        victim.b.dispatch(0.0)
+        victim.flush()
         assert "more than 262144 bytes" in victim.b.ended.reason
         assert not victim.b.ended.is_orderly
 
@@ -122,7 +125,7 @@ class TestBounds:
     def test_one_that_never_began(self, victim, flags):
         for number in range(1, 400):
             victim.arrive(data_chunk((victim.tsn + number) & 0xFFFFFFFF, bytes(1100), flags=flags))
-        victim.b.dispatch(0.0)
+        victim.flush()
         assert "more than 262144 bytes" in victim.b.ended.reason
 
     @pytest.mark.parametrize("flags", [0, 4])
@@ -135,7 +138,7 @@ class TestBounds:
                 for n in range(60)
             ]
             victim.arrive(*chunks)
-        receiver = victim.b.association._receiver
+        receiver = victim.b.association._inbound.receiver
         assert receiver._held <= 1024 * 1024 + OVERRUN + FRAGMENT_COST
         assert len(receiver._ranges) <= MAX_RANGES
         assert time.process_time() - begin < 5.0
@@ -145,15 +148,15 @@ class TestBounds:
         for number in range(3000):
             chunk = data_chunk((victim.tsn + number) & 0xFFFFFFFF, bytes(1100), ssn=number & 0xFFFF)
             victim.arrive(chunk)
-            victim.b.dispatch(0.0)
+            victim.flush()
         assert victim.b.unread <= 1024 * 1024 + OVERRUN
 
     def test_many_streams_with_a_fragment_each(self, victim):
         for number in range(30_000):
             chunk = data_chunk((victim.tsn + number) & 0xFFFFFFFF, b"x", flags=2, stream_id=number)
             victim.arrive(chunk)
-        assert victim.b.association._receiver._held <= 1024 * 1024 + OVERRUN + FRAGMENT_COST
-        assert len(victim.b.association._receiver._streams) < 18_000
+        assert victim.b.association._inbound.receiver._held <= 1024 * 1024 + OVERRUN + FRAGMENT_COST
+        assert len(victim.b.association._inbound.receiver._streams) < 18_000
 
     def test_sacks_for_data_never_sent(self, victim):
         sender = victim.b.association._sender
@@ -177,14 +180,14 @@ class TestBounds:
         pair.flush()
         for _ in range(60):
             pair.b.association.transmit(pair.now)
-        in_flight = len(sender._sent)
+        in_flight = len(sender._flight._packets)
         assert in_flight > 500
-        writer = PacketWriter(5000, 5000, pair.b.association._tag)
+        writer = PacketWriter(5000, 5000, pair.b.association._inbound.handshake.tag)
         begin = time.process_time()
         for number in range(2000):
             first = 2 + number % 2
             gaps = [(first + 4 * n, first + 4 * n + 1) for n in range(in_flight // 4 - 2)]
-            value = struct.pack("!IIHH", sender._acked & 0xFFFFFFFF, 2**32 - 1, len(gaps), 0)
+            value = struct.pack("!IIHH", sender._flight.acked & 0xFFFFFFFF, 2**32 - 1, len(gaps), 0)
             value += b"".join(struct.pack("!HH", *gap) for gap in gaps)
             pair.b.association.receive(writer.build([encode_chunk(ChunkType.SACK, value)]), pair.now)
         assert time.process_time() - begin < 3.0
@@ -193,25 +196,67 @@ class TestBounds:
 
     def test_window_lies(self, victim):
         for window in (2**32 - 1, 0, 1, 2**32 - 1):
-            value = struct.pack("!IIHH", victim.b.association._sender._acked & 0xFFFFFFFF, window, 0, 0)
+            value = struct.pack(
+                "!IIHH", victim.b.association._sender._flight.acked & 0xFFFFFFFF, window, 0, 0
+            )
             victim.arrive(encode_chunk(ChunkType.SACK, value))
         victim.send(victim.b, 1, [bytes(100_000)])
 
     def test_floods_are_answered_in_part(self, victim):
         association = victim.b.association
-        peer_tag = victim.a.association._tag
+        peer_tag = victim.a.association._inbound.handshake.tag
         init = PacketWriter(5000, 5000, 0).build([Init(peer_tag, 1, 1, 1, 1).encode(ChunkType.INIT)])
         heartbeat = encode_chunk(ChunkType.HEARTBEAT, bytes(60))
-        number = association._resetter._next_peer_number
+        number = association._inbound.resetter._next_peer_number
         echo = encode_chunk(ChunkType.COOKIE_ECHO, bytes(80))
         for turn in range(500):
             association.receive(init, 0.0)
             request = struct.pack("!HHIIIH", 13, 18, (number + turn) & 0xFFFFFFFF, 0, victim.tsn + 5, turn)
             victim.arrive(heartbeat, echo, encode_chunk(ChunkType.RE_CONFIG, request))
-        assert len(association._outbox) <= MAX_CONTROL_CHUNKS
-        assert len(association._control) <= MAX_CONTROL_CHUNKS + 1
-        assert len(association._resetter._deferred) <= 500
+        assert len(association._transmitter._packets) <= MAX_CONTROL_CHUNKS
+        assert len(association._transmitter._chunks) <= MAX_CONTROL_CHUNKS + 1
+        assert len(association._inbound.resetter.deferred) <= 500
         assert sum(map(len, association.transmit(0.0))) < 32 * 1024
+
+    @pytest.mark.parametrize("is_live", [True, False])
+    def test_strangers_that_begin_over_and_over(self, victim, is_live):
+        association = victim.b.association if is_live else Association(AssociationSettings())
+        writer = PacketWriter(5000, 5000, 0)
+        begin = time.process_time()
+        for tag in range(1, 5000):
+            init = Init(tag, 2**32 - 1, 65535, 65535, tag).encode(ChunkType.INIT)
+            association.receive(writer.build([init]), victim.now)
+        assert time.process_time() - begin < 2.0
+        packets = association.transmit(victim.now)
+        # A live association has its peer; one that waits for a peer keeps nothing of those who ask.
+        assert len(packets) == (0 if is_live else MAX_CONTROL_CHUNKS)
+        assert is_live or association._inbound.handshake.peer is None
+        if is_live:
+            victim.send(victim.a, 1, [b"alive"])
+
+    @pytest.mark.parametrize("kind", [ChunkType.ABORT, ChunkType.SHUTDOWN_COMPLETE])
+    @pytest.mark.parametrize("flags", [0, 1])
+    def test_ends_with_forged_tags(self, victim, kind, flags):
+        own, peer = (end.association._inbound.handshake.tag for end in (victim.b, victim.a))
+        # A reflected tag is the peer's, any other one is ours.
+        right = peer if flags else own
+        for tag in {0, 1, peer, own ^ 1, peer ^ 1} - {right}:
+            packet = PacketWriter(5000, 5000, tag).build([encode_chunk(kind, flags=flags)])
+            victim.b.association.receive(packet, victim.now)
+        victim.send(victim.a, 1, [b"alive"])
+
+    def test_a_flood_of_tiny_messages_does_not_fill_memory(self, victim):
+        victim.b.reads = False
+        body = struct.Struct("!BBHIHHI4s")
+        tsn, ssn = victim.tsn, 0
+        for _ in range(5000):
+            chunks = []
+            for _ in range(57):
+                chunks.append(body.pack(0, 3, 17, tsn & 0xFFFFFFFF, 1, ssn & 0xFFFF, 53, b"x"))
+                tsn, ssn = tsn + 1, ssn + 1
+            victim.arrive(b"".join(chunks))
+            victim.b.dispatch(victim.now)
+        assert len(victim.b.received[1]) == victim.b.unread <= 1024 * 1024 // FREE_SHARE + 57
 
     def test_forward_tsn_with_many_streams_costs_little(self, victim):
         begin = time.process_time()
@@ -229,7 +274,7 @@ class TestBounds:
 
     def test_data_without_data(self, victim):
         victim.arrive(data_chunk(victim.tsn, b"") + bytes(4))
-        victim.b.dispatch(0.0)
+        victim.flush()
         assert victim.b.ended.reason == "the peer sent DATA without data"
 
     def test_init_in_company_is_ignored(self):
@@ -244,7 +289,7 @@ class TestBounds:
         pair.observe = lambda end, packet: echoes.append(packet) if packet[12] == 10 else None
         pair.a.association.connect(0.0)
         pair.run(lambda: bool(echoes))
-        writer = PacketWriter(5000, 5000, pair.b.association._tag)
+        writer = PacketWriter(5000, 5000, pair.b.association._inbound.handshake.tag)
         cookie = echoes[0][12:]
         for at in range(4, len(cookie)):
             forged = cookie[:at] + bytes([cookie[at] ^ 1]) + cookie[at + 1 :]
@@ -265,11 +310,11 @@ class TestBounds:
     @pytest.mark.parametrize("kind", [ChunkType.ABORT, ChunkType.ERROR])
     def test_aborts_and_errors_with_junk(self, victim, kind, value):
         victim.arrive(encode_chunk(kind, value))
-        victim.b.dispatch(0.0)
+        victim.flush()
         assert (victim.b.ended is not None) == (kind is ChunkType.ABORT)
 
     def test_a_stream_that_can_not_be(self, victim):
         victim.arrive(data_chunk(victim.tsn, b"x", stream_id=65535))
         packets = victim.b.association.transmit(victim.now + 1.0)
         assert encode_chunk(ChunkType.ERROR, b"\0\1\0\x08\xff\xff\0\0") in packets[0]
-        assert victim.b.association._receiver.cumulative_tsn == victim.tsn
+        assert victim.b.association._inbound.receiver.cumulative_tsn == victim.tsn

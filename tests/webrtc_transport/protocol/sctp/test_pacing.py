@@ -44,4 +44,6 @@ def test_a_window_is_spread_over_the_round_trip():
 
     pair.observe = observe
     pair.send(pair.a, 1, [bytes(16384)] * 40)
-    assert max(bursts.values()) <= QUANTUM_PACKETS + 3
+    congestion = pair.a.association._sender.congestion
+    quantum = congestion.pacing_rate(0.1) * QUANTUM_TIME / congestion.packet_size
+    assert max(bursts.values()) <= max(QUANTUM_PACKETS, quantum) + 3

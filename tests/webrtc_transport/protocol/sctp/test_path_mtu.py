@@ -77,7 +77,7 @@ def test_a_transfer_finds_what_the_path_carries(limit, expected):
     pair = Pair(Path(max_size=limit)).connect()
     pair.send(pair.a, 1, [bytes(16384)] * 200)
     pair.run_for(5.0)
-    assert pair.a.association._path_mtu.size == expected
+    assert pair.a.association._transmitter.path_mtu.size == expected
 
 
 def test_larger_ones_only_if_a_setting_allows():
@@ -92,11 +92,11 @@ def test_larger_ones_only_if_a_setting_allows():
 def test_a_path_that_becomes_narrower_for_a_while():
     pair = Pair().connect()
     pair.send(pair.a, 1, [bytes(16384)] * 200)
-    assert pair.a.association._path_mtu.size == 1432
+    assert pair.a.association._transmitter.path_mtu.size == 1432
     pair.a.path.max_size = 1200
     pair.a.association.send(1, 53, bytes(16384))
     pair.run_for(4.0)
-    assert pair.a.association._path_mtu.size == 1160
+    assert pair.a.association._transmitter.path_mtu.size == 1160
     pair.a.path.max_size = 65536
     pair.run(lambda: len(pair.b.received[1]) == 201)
     sizes = []

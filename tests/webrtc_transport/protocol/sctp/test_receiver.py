@@ -2,11 +2,17 @@ import struct
 
 import pytest
 
+from webrtc_transport.protocol.sctp.packet import ChunkType, encode_chunk
 from webrtc_transport.protocol.sctp.receiver import (
+    COST_LIMIT,
+    FREE_OVERRUN,
+    FREE_SHARE,
     MAX_DISTANCE,
     MAX_GAP_BLOCKS,
     MAX_RANGES,
+    MESSAGE_COST,
     OVERRUN,
+    PATIENCE,
     SACK_DELAY,
     Receiver,
 )
@@ -61,28 +67,28 @@ def test_tsns_wrap_around():
 class TestWhenToAcknowledge:
     def test_a_lone_packet_waits(self, receiver):
         give(receiver, 100, now=1.0)
-        assert receiver.sack_at == 1.0 + SACK_DELAY
+        assert receiver.timer == 1.0 + SACK_DELAY
         give(receiver, 101, now=1.01)
-        assert receiver.sack_at == 1.01
+        assert receiver.timer == 1.01
 
     def test_chunks_of_one_packet_are_one_packet(self, receiver):
         for tsn in (100, 101, 102):
             receiver.receive(tsn, 3, 1, tsn - 100, 53, b"x")
         receiver.end_packet(1.0)
-        assert receiver.sack_at == 1.0 + SACK_DELAY
+        assert receiver.timer == 1.0 + SACK_DELAY
 
     @pytest.mark.parametrize("tsn", [102, 99])
     def test_gaps_and_duplicates_do_not(self, receiver, tsn):
         give(receiver, tsn, now=1.0)
-        assert receiver.sack_at == 1.0
+        assert receiver.timer == 1.0
 
     def test_nor_what_is_marked_so(self, receiver):
         give(receiver, 100, now=1.0, flags=11)
-        assert receiver.sack_at == 1.0
+        assert receiver.timer == 1.0
 
     def test_packets_without_data_are_not_acknowledged(self, receiver):
-        assert not receiver.end_packet(1.0)
-        assert receiver.sack_at is None
+        assert not receiver.has_data
+        assert receiver.timer is None
 
 
 class TestWindow:
@@ -92,28 +98,86 @@ class TestWindow:
         receiver.consume(1500, 0.0)
         assert receiver.window == WINDOW - 500
 
+    def test_and_what_each_message_takes(self, receiver):
+        give(receiver, *range(100, 160), size=100)
+        assert receiver.window == WINDOW - 6000 - 60 * MESSAGE_COST
+        receiver.consume(3000, 0.0)
+        assert receiver.window == WINDOW - 3000 - 30 * MESSAGE_COST
+        receiver.consume(3000, 0.0)
+        assert receiver.window == WINDOW
+
     def test_it_never_becomes_negative(self, receiver):
         give(receiver, *range(100, 115), size=1000)
         assert receiver.window == 0
 
     def test_what_exceeds_it_too_far_is_dropped(self, receiver):
         give(receiver, *range(100, 200), size=1000)
+        assert receiver.unread == (WINDOW + FREE_OVERRUN) // 1000 * 1000
+        assert sack(receiver)[0] == 100 + (WINDOW + FREE_OVERRUN) // 1000 - 1
+
+    def test_a_sender_that_tries_for_long_gets_a_chunk_through(self, receiver):
+        give(receiver, *range(100, 200), size=1000)
+        taken = receiver.unread
+        last = sack(receiver)[0]
+        for _ in range(PATIENCE):
+            assert receiver.unread == taken
+            give(receiver, last + 1, size=1000)
+            assert sack(receiver)[1] == 0
+        assert receiver.unread == taken + 1000
+        give(receiver, last + 2, size=1000)
+        assert receiver.unread == taken + 1000
+
+    def test_but_no_more_than_the_bound(self, receiver):
+        for _ in range(PATIENCE + 1):
+            for tsn in range(100, 200):
+                give(receiver, *[tsn] * (PATIENCE + 1), size=1000)
         assert receiver.unread == (WINDOW + OVERRUN) // 1000 * 1000
-        assert sack(receiver)[0] == 100 + (WINDOW + OVERRUN) // 1000 - 1
 
     def test_what_closes_a_gap_is_taken_even_so(self, receiver):
         give(receiver, *range(101, 200), size=1000)
         assert 101 + len(receiver._streams[1]._pile.messages) < 200
         give(receiver, 100, size=1000)
-        assert receiver.cumulative_tsn > 150
+        assert receiver.cumulative_tsn > 120
 
     def test_its_opening_is_told_of_when_it_is_worth_a_packet(self, receiver):
         give(receiver, *range(100, 110), size=1000)
         receiver.sack()
         receiver.consume(1000, 1.0)
-        assert receiver.sack_at is None
-        receiver.consume(4000, 2.0)
-        assert receiver.sack_at == 2.0
+        assert receiver.timer is None
+        receiver.consume(4000, 1.5)
+        assert receiver.timer is None
+        receiver.consume(600, 2.0)
+        assert receiver.timer == 2.0
+
+    @pytest.mark.parametrize("size", [1, 10, 100])
+    def test_small_messages_count_what_they_take(self, size):
+        receiver = Receiver(0, 100_000, 50_000, 10)
+
+        def give_while(condition, begin):
+            tsn = begin
+            while tsn < 60_000 and condition():
+                receiver.receive(tsn, 3, 1, tsn & 0xFFFF, 53, bytes(size))
+                receiver.end_packet(0.0)
+                tsn += 1
+            return tsn
+
+        count = give_while(lambda: receiver.window, 0)
+        assert receiver.unread <= max(100_000 // FREE_SHARE, 100_000 * size // (size + MESSAGE_COST)) + size
+        # A peer that heard of it too late, or doesn't mind.
+        give_while(lambda: True, count)
+        cost = receiver.unread // size * MESSAGE_COST
+        assert cost <= max(COST_LIMIT * 100_000, 100_000 // FREE_SHARE // size * MESSAGE_COST) + MESSAGE_COST
+        receiver.consume(receiver.unread, 0.0)
+        assert receiver.window == 100_000
+
+    @pytest.mark.parametrize("size", [1, 10, 100])
+    def test_an_owner_that_returns_an_eighth_at_a_time_gets_as_much(self, size):
+        receiver = Receiver(0, 100_000, 50_000, 10)
+        tsn = 0
+        while receiver.unread < 100_000 // 8:
+            assert receiver.window
+            receiver.receive(tsn, 3, 1, tsn & 0xFFFF, 53, bytes(size))
+            tsn += 1
 
     def test_or_when_no_more_can_be_read(self, receiver):
         receiver = Receiver(100, WINDOW, 9000, 10)
@@ -121,7 +185,7 @@ class TestWindow:
         receiver.receive(101, 3, 2, 0, 53, bytes(3000))
         receiver.sack()
         receiver.consume(3000, 2.0)
-        assert receiver.sack_at == 2.0
+        assert receiver.timer == 2.0
 
 
 class TestBounds:
@@ -161,3 +225,76 @@ def test_forward_tsn_keeps_unordered_fragments_that_follow(receiver):
     assert receiver.cumulative_tsn == 101
     receiver.receive(102, 5, 1, 0, 53, b"gin")
     assert [message.data for message in receiver.messages] == [b"begin"]
+
+
+class TestPacketsOfMessages:
+    """Many small messages in a packet go another way than other chunks, and must come to the same."""
+
+    def packet(self, *chunks):
+        return b"".join(
+            encode_chunk(ChunkType.DATA, struct.pack("!IHHI", tsn, stream_id, ssn, 53) + data, flags=flags)
+            for tsn, stream_id, ssn, data, flags in chunks
+        )
+
+    def start(self, tsn=100, window=100_000):
+        receiver = Receiver(tsn, window, 50_000, 8)
+        for stream_id in range(3):
+            receiver.receive((tsn + stream_id) & 0xFFFFFFFF, 3, stream_id, 0, 53, b"first")
+        receiver.end_packet(0.0)
+        receiver.consume(receiver.unread, 0.0)
+        receiver.messages.clear()
+        return receiver
+
+    def test_all_that_are_next(self):
+        receiver = self.start()
+        packet = self.packet((103, 0, 1, b"a", 3), (104, 1, 1, b"bc", 3), (105, 0, 2, b"def", 3))
+        assert receiver.receive_messages(packet, 0) == len(packet)
+        assert [(m.stream_id, m.data) for m in receiver.messages] == [(0, b"a"), (1, b"bc"), (0, b"def")]
+        assert receiver.cumulative_tsn == 105
+        assert receiver.unread == 6
+        assert receiver.has_data
+
+    def test_over_the_end_of_the_tsns(self):
+        receiver = self.start(2**32 - 4)
+        packet = self.packet((2**32 - 1, 0, 1, b"a", 3), (0, 0, 2, b"b", 3))
+        assert receiver.receive_messages(packet, 0) == len(packet)
+        assert receiver.cumulative_tsn == 0
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            pytest.param((104, 0, 2, b"x", 2), id="a fragment"),
+            pytest.param((104, 0, 2, b"x", 7), id="unordered"),
+            pytest.param((104, 0, 2, b"x", 11), id="to be acknowledged at once"),
+            pytest.param((105, 0, 2, b"x", 3), id="a gap"),
+            pytest.param((103, 0, 2, b"x", 3), id="a duplicate"),
+            pytest.param((104, 0, 3, b"x", 3), id="a message too early"),
+            pytest.param((104, 7, 0, b"x", 3), id="a new stream"),
+            pytest.param((104, 0, 2, b"", 3), id="an empty one"),
+        ],
+    )
+    def test_up_to_what_is_not(self, other):
+        receiver = self.start()
+        first = self.packet((103, 0, 1, b"abcd", 3))
+        assert receiver.receive_messages(first + self.packet(other) + bytes(4), 0) == len(first)
+        assert receiver.cumulative_tsn == 103
+        assert len(receiver.messages) == 1
+
+    @pytest.mark.parametrize("length", [0, 15, 16, 100, 65535])
+    def test_lengths_that_lie(self, length):
+        receiver = self.start()
+        packet = bytearray(self.packet((103, 0, 1, b"abcd", 3)))
+        packet[2:4] = length.to_bytes(2)
+        assert receiver.receive_messages(bytes(packet), 0) == 0
+        assert receiver.messages == []
+
+    def test_a_shut_window(self):
+        receiver = self.start(window=100)
+        packet = self.packet(*((103 + n, 0, 1 + n, bytes(40), 3) for n in range(4)))
+        assert receiver.receive_messages(packet, 0) < len(packet)
+        assert receiver.unread <= 100
+
+    def test_nothing_while_something_is_missing(self):
+        receiver = self.start()
+        receiver.receive(105, 3, 1, 1, 53, b"early")
+        assert receiver.receive_messages(self.packet((103, 0, 1, b"a", 3)), 0) == 0

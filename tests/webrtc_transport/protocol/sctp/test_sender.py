@@ -3,8 +3,9 @@ import struct
 import pytest
 
 from webrtc_transport.protocol.sctp.congestion import NewReno
-from webrtc_transport.protocol.sctp.packet import DATA_HEADER
-from webrtc_transport.protocol.sctp.sender import MAX_TIMEOUTS, REORDERING, Sender
+from webrtc_transport.protocol.sctp.flight import REORDERING
+from webrtc_transport.protocol.sctp.packet import DATA_HEADER, split_chunks
+from webrtc_transport.protocol.sctp.sender import MAX_TIMEOUTS, Sender
 
 ROOM = 1148
 
@@ -21,9 +22,17 @@ def fill(sender, now=0.0, packets=1000):
     """The TSNs of each packet that is sent."""
     sent = []
     while len(sent) < packets and (chunks := sender.fill(ROOM, now, is_alone=True)):
-        assert sum(map(len, chunks)) <= ROOM
-        sent.append([DATA_HEADER.unpack_from(chunk)[3] for chunk in chunks])
+        assert len(chunks) <= ROOM
+        sent.append(tsns(chunks))
     return sent
+
+
+def tsns(chunks):
+    found = []
+    while chunks:
+        chunk, chunks = split_chunks(chunks, 0)
+        found.append(DATA_HEADER.unpack_from(chunk)[3])
+    return found
 
 
 def sack(sender, cumulative, *gaps, now=0.0, window=1_000_000):
@@ -243,5 +252,53 @@ def test_a_chunk_that_is_too_large_by_now_goes_alone(sender):
     put(sender, 1)
     fill(sender)
     sender.handle_timer(1.0)
-    assert sender.fill(1000, 1.0, is_alone=False) == []
-    assert len(sender.fill(1000, 1.0, is_alone=True)) == 1
+    assert sender.fill(1000, 1.0, is_alone=False) == b""
+    assert tsns(sender.fill(1000, 1.0, is_alone=True)) == [100]
+
+
+def test_a_packet_that_is_too_large_by_now_goes_in_parts(sender):
+    put(sender, 9, 100)
+    fill(sender)
+    sender.handle_timer(1.0)
+    assert sender.has_more
+    parts = [tsns(sender.fill(500, 1.0, is_alone=True)) for _ in range(4)]
+    assert parts == [[100, 101, 102, 103], [104, 105, 106, 107], [108], []]
+    assert not sender.has_more
+
+
+@pytest.mark.parametrize("gaps", [[(2, 4)], [(2, 4), (6, 9)], [(2, 3), (5, 6), (8, 9)]])
+def test_a_peer_that_takes_parts_of_packets(sender, gaps):
+    put(sender, 9, 100)
+    fill(sender)
+    sack(sender, 99, *gaps)
+    assert sender.flight_size == 900
+    assert sack(sender, 102) is False
+    assert sender.flight_size == 900
+    sender.handle_timer(sender.timer)
+    assert fill(sender, 1.0) == [list(range(100, 109))]
+    sack(sender, 108)
+    assert sender.is_idle
+    assert sender.flight_size == 0
+
+
+class TestGrowth:
+    """The window grows if it, or the pace that follows from it, has kept more from being sent."""
+
+    def test_what_waits_for_its_pace_counts(self, sender):
+        put(sender, 10)
+        fill(sender, packets=2)
+        sack(sender, 101)
+        assert sender.congestion.window == 100_000 + 2 * 1132
+
+    def test_an_application_that_sends_little_does_not(self, sender):
+        put(sender, 2)
+        fill(sender)
+        sack(sender, 101)
+        assert sender.congestion.window == 100_000
+
+    def test_a_peer_that_takes_little_does_not(self, sender):
+        sender.peer_window = 2500
+        put(sender, 10)
+        fill(sender)
+        sack(sender, 101, window=2500)
+        assert sender.congestion.window == 100_000

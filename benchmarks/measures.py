@@ -1,0 +1,235 @@
+"""What is measured, of which libraries, and what the ratios should be."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .tools import folder, python
+
+MIB = 1024 * 1024
+KIB = 1024
+
+Result = Mapping[str, float]
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Program:
+    """One end of a measurement."""
+
+    command: tuple[str, ...]
+    needs: str | None = None
+    """A tool that must be installed."""
+    slowness: int = 1
+    """By how much the number of messages of a transfer is divided, so that a round of all takes minutes."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two ends; for most, the same program."""
+
+    accepts: Program
+    dials: Program
+
+    @property
+    def needs(self) -> set[str]:
+        """The tools that must be installed."""
+        return {program.needs for program in (self.accepts, self.dials) if program.needs is not None}
+
+
+def _peer(module: str, *arguments: str, tool: str | None = None, slowness: int = 1) -> Program:
+    interpreter = sys.executable if tool is None else python(tool)
+    return Program((interpreter, "-m", f"benchmarks.peers.{module}", *arguments), tool, slowness)
+
+
+NODE_PROGRAM = Path(__file__).parent / "peers" / "datachannel.mjs"
+
+PROGRAMS = {
+    "native asyncio": _peer("facade", "native", "asyncio"),
+    "native trio": _peer("facade", "native", "trio"),
+    "facade on aiortc": _peer("facade", "aiortc", "asyncio"),
+    "aiortc": _peer("rtc", "aiortc", "plain"),
+    "libp2p webrtc": _peer("libp2p_host", "webrtc", tool="libp2p", slowness=4),
+    "libp2p tcp": _peer("libp2p_host", "tcp", tool="libp2p"),
+    "libp2p quic": _peer("libp2p_host", "quic", tool="libp2p", slowness=4),
+    "libdatachannel": Program(("node", str(NODE_PROGRAM), str(folder("node"))), "node"),
+    "libwebrtc": _peer("rtc", "wrtc", "plain", tool="wrtc"),
+}
+"""By the names that tables give them. The first two are this library's default engine."""
+
+_FRAMED_LIBWEBRTC = _peer("rtc", "wrtc", "libp2p", tool="wrtc")
+"""Speaks libp2p's framing, for the facade does."""
+
+
+def _alike(*names: str) -> dict[str, Pair]:
+    return {name: Pair(PROGRAMS[name], PROGRAMS[name]) for name in names}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number of a measure."""
+
+    unit: str
+    is_rate: bool = False
+    """More is better."""
+
+
+RATE, CPU = Figure("MiB/s", is_rate=True), Figure("CPU ms/MiB")
+MESSAGES, CPU_MESSAGE = Figure("messages/s", is_rate=True), Figure("CPU us/message")
+TIME, MEMORY = Figure("ms"), Figure("KiB")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One thing to measure."""
+
+    title: str
+    role: str
+    """What the two processes do: see ``peers/roles.py``."""
+    parameters: Mapping[str, int]
+    figures: Callable[[Result, Result, Mapping[str, int]], Figures]
+    """Of the results of the accepting and the dialing end, and of the parameters."""
+    pairs: Mapping[str, Pair] = field(default_factory=dict)
+
+
+def _bulk(accepting: Result, dialing: Result, parameters: Mapping[str, int]) -> Figures:
+    # The clock starts when the first message is there.
+    size = parameters["size"] * (parameters["count"] - 1) / MIB
+    used = accepting["cpu"] + dialing["cpu"]
+    return {RATE.unit: size / accepting["seconds"], CPU.unit: used * 1000 / size}
+
+
+def _messages(accepting: Result, dialing: Result, parameters: Mapping[str, int]) -> Figures:
+    count = parameters["count"] - 1
+    used = accepting["cpu"] + dialing["cpu"]
+    return {MESSAGES.unit: count / accepting["seconds"], CPU_MESSAGE.unit: used * 1e6 / count}
+
+
+def _time(_accepting: Result, dialing: Result, _parameters: Mapping[str, int]) -> Figures:
+    return {TIME.unit: dialing["seconds"] * 1000}
+
+
+def _dials(_accepting: Result, dialing: Result, _parameters: Mapping[str, int]) -> Figures:
+    return {"ms alone": dialing["alone"] * 1000, "ms beside 200": dialing["crowded"] * 1000}
+
+
+def _memory(accepting: Result, dialing: Result, _parameters: Mapping[str, int]) -> Figures:
+    return {MEMORY.unit: (accepting["bytes"] + dialing["bytes"]) / 2 / KIB}
+
+
+_NATIVE = ("native asyncio", "native trio")
+_WEBRTC = (*_NATIVE, "aiortc", "libdatachannel", "libwebrtc")
+_LIBP2P = ("libp2p webrtc", "libp2p tcp", "libp2p quic")
+_BULK = {"size": 16 * KIB, "count": 64 * MIB // (16 * KIB)}
+
+MEASURES = {
+    "bulk": Measure(
+        "one stream, messages of 16 KiB",
+        "transfer",
+        _BULK,
+        _bulk,
+        _alike(*_WEBRTC, "facade on aiortc", *_LIBP2P),
+    ),
+    "messages": Measure(
+        "one stream, messages of 100 bytes",
+        "transfer",
+        # aiortc is fast at first, and ever slower the more of them it sends.
+        {"size": 100, "count": 60_000},
+        _messages,
+        _alike(*_WEBRTC, "libp2p webrtc"),
+    ),
+    "rtt": Measure(
+        "round trip of 64 bytes, p50",
+        "round-trips",
+        {"size": 64, "count": 3000},
+        _time,
+        _alike(*_WEBRTC, *_LIBP2P),
+    ),
+    "setup": Measure("set-up of a connection, p50", "setups", {"count": 25}, _time, _alike(*_WEBRTC)),
+    "stream": Measure(
+        "open a stream, echo 64 bytes, close it, p50",
+        "streams",
+        {"size": 64, "count": 150},
+        _time,
+        _alike(*_WEBRTC),
+    ),
+    "dial": Measure(
+        "a dial alone, and beside 200 that wait for an answer",
+        "crowd",
+        {"count": 3, "others": 200},
+        _dials,
+        _alike(*_NATIVE),
+    ),
+    "memory": Measure(
+        "resident memory per idle connection and end",
+        "idle",
+        {"first": 20, "count": 100},
+        _memory,
+        _alike(*_NATIVE, "aiortc", "libwebrtc"),
+    ),
+    "from-libwebrtc": Measure(
+        "receiving from libwebrtc, messages of 16 KiB",
+        "transfer",
+        _BULK,
+        _bulk,
+        {
+            "native asyncio": Pair(PROGRAMS["native asyncio"], _FRAMED_LIBWEBRTC),
+            "aiortc": Pair(PROGRAMS["aiortc"], PROGRAMS["libwebrtc"]),
+        },
+    ),
+    "to-libwebrtc": Measure(
+        "sending to libwebrtc, messages of 16 KiB",
+        "transfer",
+        _BULK,
+        _bulk,
+        {
+            "native asyncio": Pair(_FRAMED_LIBWEBRTC, PROGRAMS["native asyncio"]),
+            "aiortc": Pair(PROGRAMS["libwebrtc"], PROGRAMS["aiortc"]),
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the ratio of two medians has to reach, and should reach: at least for rates, at most for the others."""
+
+    measure: str
+    figure: Figure
+    variant: str
+    reference: str
+    floor: float
+    aim: float
+    smoke: Mapping[str, int] | None = None
+    """Other parameters for the short run; ``None`` leaves it out there."""
+
+    @property
+    def title(self) -> str:
+        """What it compares."""
+        return f"{self.measure}, {self.figure.unit}: {self.variant} / {self.reference}"
+
+    def reaches(self, ratio: float, bound: float) -> bool:
+        """Whether a ratio is as good as a bound."""
+        return ratio >= bound if self.figure.is_rate else ratio <= bound
+
+
+_BULK_SMOKE = {"size": 16 * KIB, "count": 32 * MIB // (16 * KIB)}
+
+TARGETS = (
+    Target("bulk", RATE, "native asyncio", "aiortc", 5, 8, _BULK_SMOKE),
+    Target("bulk", RATE, "native asyncio", "libp2p webrtc", 6, 10, _BULK_SMOKE),
+    Target("bulk", RATE, "native asyncio", "libdatachannel", 0.7, 1.0, _BULK_SMOKE),
+    Target("bulk", CPU, "native asyncio", "libdatachannel", 1.0, 0.7, _BULK_SMOKE),
+    Target("bulk", RATE, "native trio", "native asyncio", 0.8, 0.9, _BULK_SMOKE),
+    Target("messages", MESSAGES, "native asyncio", "aiortc", 20, 50, {"size": 100, "count": 40_000}),
+    Target("rtt", TIME, "native asyncio", "aiortc", 1 / 2, 1 / 3, {"size": 64, "count": 1500}),
+    Target("rtt", TIME, "native trio", "libp2p webrtc", 1 / 2, 1 / 3, {"size": 64, "count": 1500}),
+    Target("setup", TIME, "native asyncio", "aiortc", 1 / 2.5, 1 / 4, {"count": 15}),
+    Target("stream", TIME, "native asyncio", "aiortc", 1 / 2, 1 / 5, {"size": 64, "count": 100}),
+    Target("memory", MEMORY, "native asyncio", "aiortc", 1.25, 1.0, {"first": 20, "count": 60}),
+    Target("from-libwebrtc", RATE, "native asyncio", "aiortc", 2.5, 4, _BULK_SMOKE),
+    Target("to-libwebrtc", RATE, "native asyncio", "aiortc", 2.5, 4, _BULK_SMOKE),
+)

@@ -1,0 +1,65 @@
+"""Puts measured figures where a page says ``<!-- figures: … -->``: tables, and a chart of bars.
+
+``docs/explanation/figures.json`` is what ``python -m benchmarks --json`` wrote. No number is typed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+PROJECT: Final = Path(__file__).parents[2]
+sys.path.append(str(PROJECT))
+
+from benchmarks.report import Rounds, median, medians_table, number, targets_table  # noqa: E402 - of the checkout
+
+_MARK: Final = re.compile(r"<!-- figures: (\w+)(?: ([\w-]+) (.+))? -->")
+_NAME_WIDTH: Final = 150
+_BAR_WIDTH: Final = 430
+_ROW_HEIGHT: Final = 24
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Replace the marks of one page; mkdocs calls it."""
+    return _MARK.sub(_figures, markdown)
+
+
+def _figures(match: re.Match[str]) -> str:
+    measured = json.loads((PROJECT / "docs" / "explanation" / "figures.json").read_text(encoding="utf-8"))
+    what, measure, unit = match.groups()
+    rounds: Rounds = measured["figures"]
+    match what:
+        case "chart":
+            return chart(rounds, measure, unit)
+        case "targets":
+            return "\n".join(targets_table(rounds))
+        case "medians":
+            return "\n".join(medians_table(rounds))
+        case _:
+            return str(measured[what])
+
+
+def chart(rounds: Rounds, measure: str, unit: str) -> str:
+    """A drawing of the medians of one figure, a bar for each variant."""
+    found = {variant: median(rounds, measure, variant, unit) for variant in rounds[measure]}
+    values = {variant: value for variant, value in found.items() if value is not None}
+    rows = []
+    for row, (variant, value) in enumerate(sorted(values.items(), key=lambda item: -item[1])):
+        y = row * _ROW_HEIGHT
+        width = max(1, round(value / max(values.values()) * _BAR_WIDTH))
+        opacity = 1 if variant.startswith("native") else 0.45
+        rows += [
+            f'<text x="{_NAME_WIDTH - 8}" y="{y + 16}" text-anchor="end">{escape(variant)}</text>',
+            f'<rect x="{_NAME_WIDTH}" y="{y + 4}" width="{width}" height="{_ROW_HEIGHT - 8}" '
+            f'fill="#5c6bc0" fill-opacity="{opacity}"/>',
+            f'<text x="{_NAME_WIDTH + width + 6}" y="{y + 16}">{number(value)}</text>',
+        ]
+    size = f"{_NAME_WIDTH + _BAR_WIDTH + 70} {len(values) * _ROW_HEIGHT}"
+    return (
+        f'<svg viewBox="0 0 {size}" role="img" aria-label="{escape(f"{measure}, {unit}")}" '
+        f'fill="currentColor" font-size="13">{"".join(rows)}</svg>'
+    )

@@ -1,0 +1,151 @@
+"""Which message goes to which channel, with an association that only records."""
+
+import pytest
+
+from tests.webrtc_transport.engine.virtual_driver import VirtualDriver
+from webrtc_transport.abc import ChannelEvents
+from webrtc_transport.engine.data_channels import DataChannels
+from webrtc_transport.errors import EngineError, TooManyStreams
+from webrtc_transport.protocol.limits import MAX_EARLY_MESSAGES
+from webrtc_transport.protocol.sctp.data_channel import ACK, Open, PayloadProtocol
+
+BINARY = PayloadProtocol.BINARY
+
+
+class Association:
+    def __init__(self):
+        self.sent, self.consumed, self.resets, self.aborts = [], [], [], []
+
+    def send(self, stream_id, ppid, data):
+        self.sent.append((stream_id, ppid, data))
+
+    def consume(self, size, now):
+        self.consumed.append(size)
+
+    def reset_stream(self, stream_id):
+        self.resets.append(stream_id)
+
+    def abort(self, reason):
+        self.aborts.append(reason)
+
+
+class Events(ChannelEvents):
+    def __init__(self):
+        self.told = []
+
+    def on_message(self, data):
+        self.told.append(data)
+
+    def on_sent(self, size):
+        self.told.append(size)
+
+    def on_closed(self):
+        self.told.append("closed")
+
+
+class Owner:
+    def __init__(self):
+        self.driver, self.association = VirtualDriver(), Association()
+        self.inbound, self.failures, self.wakes = [], [], 0
+        self.channels = DataChannels(
+            self.driver,
+            self.association,
+            is_server=False,
+            max_message_size=1000,
+            wake=self._wake,
+            on_channel=self._on_channel,
+            on_failed=self.failures.append,
+        )
+
+    def _wake(self):
+        self.wakes += 1
+
+    def _on_channel(self, channel):
+        events = Events()
+        channel.bind(events)
+        self.inbound.append((channel, events))
+
+    def open(self, negotiated_id=None, label=""):
+        events = Events()
+        return self.channels.open(events, label, negotiated_id), events
+
+
+@pytest.fixture
+def owner():
+    return Owner()
+
+
+def test_a_channel_is_announced_with_its_label_and_wakes_the_stack(owner):
+    channel, _ = owner.open(label="a")
+    assert owner.association.sent == [(0, PayloadProtocol.DCEP, Open("a").encode())]
+    assert owner.wakes == 1
+    assert (channel.id, owner.open()[0].id) == (0, 2)
+
+
+def test_the_peers_limit_is_kept(owner):
+    owner.channels.id_limit = 2
+    owner.open()
+    with pytest.raises(TooManyStreams):
+        owner.open()
+
+
+def test_messages_go_to_their_channel(owner):
+    (a, a_events), (_, b_events) = owner.open(), owner.open()
+    owner.channels.message_received(0, BINARY, b"to a")
+    owner.channels.message_received(2, PayloadProtocol.STRING, b"to b")
+    owner.channels.message_received(2, PayloadProtocol.BINARY_EMPTY, b"\0")
+    owner.channels.message_received(2, 99, b"of no kind")
+    owner.channels.bytes_sent(0, len(Open("").encode()) + 3)
+    owner.channels.bytes_sent(77, 3)
+    assert a_events.told == [b"to a", 3]
+    assert b_events.told == [b"to b", b""]
+    # What nobody will read makes room again.
+    assert owner.association.consumed == [1, 10]
+    assert a.is_open
+
+
+def test_the_peer_opens_a_channel_and_gets_an_answer(owner):
+    owner.channels.message_received(1, PayloadProtocol.DCEP, Open("theirs").encode())
+    owner.channels.message_received(1, BINARY, b"hello")
+    ((channel, events),) = owner.inbound
+    assert (channel.id, channel.label, events.told) == (1, "theirs", [b"hello"])
+    assert owner.association.sent == [(1, PayloadProtocol.DCEP, ACK)]
+    owner.channels.message_received(1, PayloadProtocol.DCEP, Open("again").encode())
+    assert len(owner.inbound) == 1
+
+
+def test_a_malformed_open_ends_the_connection(owner):
+    owner.channels.message_received(1, PayloadProtocol.DCEP, b"\x03nonsense")
+    assert [type(failure) for failure in owner.failures] == [EngineError]
+    assert len(owner.association.aborts) == 1
+
+
+def test_what_comes_before_a_negotiated_channel_is_told_later_and_is_bounded(owner):
+    for number in range(MAX_EARLY_MESSAGES + 1):
+        owner.channels.message_received(5, BINARY, b"%d" % number)
+    _, events = owner.open(negotiated_id=5)
+    assert owner.association.sent == []
+    assert events.told == []
+    owner.driver.run(lambda: events.told)
+    assert events.told == [b"%d" % number for number in range(MAX_EARLY_MESSAGES)]
+    assert owner.association.consumed == [len(b"%d" % MAX_EARLY_MESSAGES)]
+
+
+def test_a_message_for_the_next_life_of_an_id_waits_for_it(owner):
+    channel, events = owner.open()
+    owner.channels.inbound_reset([0, 88])
+    owner.channels.message_received(0, PayloadProtocol.DCEP, Open("next").encode())
+    assert owner.inbound == []
+    assert owner.association.resets == [0]
+    owner.channels.outbound_reset([0, 88])
+    assert events.told == ["closed"]
+    assert [inbound.label for inbound, _ in owner.inbound] == ["next"]
+    assert not channel.is_open
+
+
+def test_the_end_closes_all_and_tells_none(owner):
+    opened = [owner.open() for _ in range(3)]
+    owner.channels.close_all()
+    assert all(events.told == [] for _, events in opened)
+    opened[0][0].send(b"late")
+    assert len(owner.association.sent) == 3

@@ -1,0 +1,155 @@
+"""The data channels of one association: which stream is whose, and what comes before its channel (RFC 8831, 8832)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..abc import ChannelEvents, EngineChannel
+from ..errors import EngineError
+from ..protocol.limits import MAX_EARLY_MESSAGES
+from ..protocol.sctp.association import Association
+from ..protocol.sctp.data_channel import ACK, DcepError, Open, PayloadProtocol, decode_message
+from .driver import Driver
+from .native_channel import ChannelOwner, NativeChannel
+from .stream_ids import MAX_STREAMS, StreamIds
+
+
+class DataChannels(ChannelOwner):
+    """Opens, finds and forgets channels.
+
+    :param wake: told that the association has something to send
+    :param on_channel: told of a channel that the peer has opened
+    :param on_failed: told that the peer broke the protocol; the association is aborted then
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        association: Association,
+        *,
+        is_server: bool,
+        max_message_size: int,
+        wake: Callable[[], None],
+        on_channel: Callable[[EngineChannel], None],
+        on_failed: Callable[[Exception], None],
+    ) -> None:
+        self.driver = driver
+        self.max_message_size = max_message_size
+        self.is_ended = False
+        self.id_limit = MAX_STREAMS
+        """Ids that the peer takes are below this."""
+        self._association = association
+        self._wake = wake
+        self._on_channel = on_channel
+        self._on_failed = on_failed
+        self._channels: dict[int, NativeChannel] = {}
+        self._ids = StreamIds(is_server=is_server, in_use=self._channels)
+        self._early: list[tuple[int, int, bytes]] = []
+        """Messages on streams that nobody has opened: stream id, ppid, data."""
+
+    def open(self, events: ChannelEvents, label: str, negotiated_id: int | None) -> EngineChannel:
+        """See :meth:`~webrtc_transport.abc.EnginePeer.open_channel`."""
+        stream_id = self._ids.take(self.id_limit) if negotiated_id is None else negotiated_id
+        channel = NativeChannel(self, stream_id, label)
+        channel.bind(events)
+        self._channels[stream_id] = channel
+        if negotiated_id is None:
+            channel.send_control(Open(label).encode())
+        elif self._early:
+            self.driver.call_soon(self._replay_early)
+        return channel
+
+    def close_all(self) -> None:
+        """The connection is over."""
+        self.is_ended = True
+        for channel in list(self._channels.values()):
+            channel.closed()
+
+    # --- what the association tells -------------------------------------------------------------------------------
+
+    def message_received(self, stream_id: int, ppid: int, data: bytes) -> None:
+        """A message arrived."""
+        channel = self._channels.get(stream_id)
+        if channel is not None and ppid == PayloadProtocol.BINARY and channel.is_open:
+            channel.message_received(data)
+        else:
+            self._other_message_received(channel, stream_id, ppid, data)
+
+    def _other_message_received(
+        self, channel: NativeChannel | None, stream_id: int, ppid: int, data: bytes
+    ) -> None:
+        """A message that isn't plain data of an open channel."""
+        if channel is not None and not channel.is_open:
+            channel.keep(ppid, data)
+            return
+        if ppid == PayloadProtocol.DCEP:
+            self.consume(len(data))
+            if data != ACK and channel is None:
+                self._open_inbound(stream_id, data)
+            return
+        message = decode_message(ppid, data)
+        if channel is None and message is not None and len(self._early) < MAX_EARLY_MESSAGES:
+            # Both ends open a negotiated channel, and the peer was first.
+            self._early.append((stream_id, ppid, data))
+            return
+        if not message or channel is None:
+            # An empty message has a byte in its place, which nobody will read.
+            self.consume(len(data))
+        if channel is not None and message is not None:
+            channel.message_received(message)
+
+    def bytes_sent(self, stream_id: int, size: int) -> None:
+        """Queued bytes of a stream have left."""
+        channel = self._channels.get(stream_id)
+        if channel is not None:
+            channel.bytes_sent(size)
+
+    def inbound_reset(self, stream_ids: Sequence[int]) -> None:
+        """The peer has ended its direction of these streams."""
+        for channel in self._channels_of(stream_ids):
+            channel.inbound_reset()
+
+    def outbound_reset(self, stream_ids: Sequence[int]) -> None:
+        """The peer knows that we have ended ours."""
+        for channel in self._channels_of(stream_ids):
+            channel.outbound_reset()
+
+    def _channels_of(self, stream_ids: Sequence[int]) -> list[NativeChannel]:
+        return [self._channels[stream_id] for stream_id in stream_ids if stream_id in self._channels]
+
+    def _open_inbound(self, stream_id: int, data: bytes) -> None:
+        try:
+            opening = Open.parse(data)
+        except DcepError as exc:
+            self._association.abort(f"DCEP: {exc}")
+            self._on_failed(EngineError(f"the peer sent a malformed DATA_CHANNEL_OPEN: {exc}"))
+            return
+        channel = NativeChannel(self, stream_id, opening.label)
+        self._channels[stream_id] = channel
+        channel.send_control(ACK)
+        self._on_channel(channel)
+
+    def _replay_early(self) -> None:
+        early, self._early = self._early, []
+        for stream_id, ppid, data in early:
+            self.message_received(stream_id, ppid, data)
+
+    # --- for the channels -----------------------------------------------------------------------------------------
+
+    def queue(self, stream_id: int, ppid: int, data: bytes) -> None:
+        self._association.send(stream_id, ppid, data)
+        self._wake()
+
+    def reset(self, stream_id: int) -> None:
+        self._association.reset_stream(stream_id)
+        self._wake()
+
+    def remove(self, channel: NativeChannel) -> None:
+        del self._channels[channel.id]
+
+    def replay(self, stream_id: int, messages: list[tuple[int, bytes]]) -> None:
+        for ppid, data in messages:
+            self.message_received(stream_id, ppid, data)
+
+    def consume(self, size: int) -> None:
+        self._association.consume(size, self.driver.now())

@@ -1,0 +1,273 @@
+"""One connection of webrtc-direct: an ICE agent of our own below, DTLS and SCTP above, on whichever event loop."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from OpenSSL import SSL
+
+from ..abc import ChannelEvents, EngineChannel, PeerStatistics
+from ..config import TransportConfig
+from ..errors import ConnectionLost, ConnectTimeout, IceFailed
+from ..protocol.ice_agent import IceAgent
+from ..protocol.ice_events import ChecksFailed, ConsentExpired, PathValidated
+from ..protocol.limits import MAX_FRAME_LENGTH
+from ..protocol.sdp import Fingerprint
+from ..protocol.stun_message import Address, StunMessage
+from .driver import Driver, TimerHandle
+from .dtls import DtlsConnection, is_handshake
+from .native_stack import NativeStack
+from .stack import StackEvents
+
+HANDSHAKE_TIMEOUT: Final = 10.0
+"""Seconds from the first check until SCTP stands: js, which is the least patient, gives a dial up by then."""
+
+SILENCE_BEFORE_CHECK: Final = 0.8
+"""Seconds since anything came, after which whatever is sent has ICE check the path: less than the shortest timeout of
+SCTP (RFC 9260, section 16: RTO.Min is 1 s), so that its first retransmission does."""
+
+SendDatagrams = Callable[[Sequence[bytes], Address], None]
+
+
+class DirectPeerEvents(ABC):
+    """What a connection tells, on its loop."""
+
+    @abstractmethod
+    def on_established(self, peer: DirectPeer) -> None:
+        """Channels can be opened. Who the peer is isn't proven yet: that is for Noise on channel 0."""
+
+    @abstractmethod
+    def on_channel(self, channel: EngineChannel) -> None:
+        """The peer opened a channel. Bind its events, or close it, before returning."""
+
+    @abstractmethod
+    def on_ended(self, reason: Exception) -> None:
+        """The set-up failed, or the connection is over: told at most once, and not after :meth:`DirectPeer.close`.
+
+        Nothing is left of the connection then. Before ``on_established`` the reason is a
+        :exc:`~webrtc_transport.errors.ConnectError`, afterwards a :exc:`~webrtc_transport.errors.ConnectionEnded`.
+        """
+
+
+class _Dtls(DtlsConnection):
+    """Remembers whether the last datagram was authentic."""
+
+    took_data = False
+
+    def receive(self, datagram: bytes) -> bytes:
+        content = super().receive(datagram)
+        self.took_data = bool(content)
+        return content
+
+
+class DirectPeer(StackEvents):
+    """One end of a connection.
+
+    :param context: for DTLS, with our certificate
+    :param fingerprints: of which the peer's certificate has to have one; None at the listener, who can't know it
+    :param accept: gives the events of this connection. A listener is asked when DTLS begins, a dialer at once.
+    :param on_gone: told once, whatever ends it
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        agent: IceAgent,
+        send: SendDatagrams,
+        *,
+        context: SSL.Context,
+        fingerprints: Sequence[Fingerprint] | None,
+        accept: Callable[[DirectPeer], DirectPeerEvents],
+        on_gone: Callable[[DirectPeer], None],
+        config: TransportConfig,
+    ) -> None:
+        self._driver = driver
+        self._agent = agent
+        self._send = send
+        self._context = context
+        self._fingerprints = fingerprints
+        self._accept = accept
+        self._on_gone = on_gone
+        self._config = config
+        self._is_server = fingerprints is None
+        self._dtls: _Dtls | None = None
+        self._stack: NativeStack | None = None
+        self._events: DirectPeerEvents | None = None
+        self._is_established = False
+        self._is_over = False
+        self._heard_at = driver.now()
+        self._deadline = driver.now() + HANDSHAKE_TIMEOUT
+        self._timer: TimerHandle | None = None
+        self._timer_due = 0.0
+        if not self._is_server:
+            self._events = accept(self)
+        self._advance()
+
+    # --- datagrams ------------------------------------------------------------------------------------------------
+
+    def stun_received(self, message: StunMessage, size: int, address: Address) -> None:
+        """A STUN message of ``size`` bytes arrived."""
+        if not self._is_over:
+            self._agent.receive(message, size, address, self._driver.now())
+            self._advance()
+
+    def packet_received(self, data: bytes, address: Address) -> None:
+        """A datagram arrived that isn't STUN."""
+        if self._is_over or not self._agent.accepts(len(data), address):
+            return
+        if self._stack is None and self._is_server and is_handshake(data):
+            self._events = self._accept(self)
+            self._begin()
+        stack, dtls = self._stack, self._dtls
+        if stack is None or dtls is None:
+            # Who doesn't begin with a handshake has nothing that can be read.
+            return
+        was_connected = dtls.is_connected
+        stack.packet_received(data)
+        if dtls.took_data or (dtls.is_connected and not was_connected):
+            dtls.took_data = False
+            self._heard_at = self._driver.now()
+            self._agent.confirm(address, self._heard_at)
+            if self._agent.events:
+                self._advance()
+
+    def _send_packets(self, packets: Sequence[bytes]) -> None:
+        # All of a flight or nothing: a part of it helps nobody, and DTLS and SCTP send again what got lost.
+        address = self._agent.destination(sum(map(len, packets))) if packets else None
+        if address is not None:
+            self._send(packets, address)
+        now = self._driver.now()
+        if self._is_established and now - self._heard_at >= SILENCE_BEFORE_CHECK:
+            self._heard_at = now
+            self._agent.ask_consent(now)
+            self._advance()
+
+    # --- ICE ------------------------------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Do what the agent wants, after whatever may have changed it."""
+        for datagram, address in self._agent.transmit():
+            self._send((datagram,), address)
+        events = list(self._agent.events)
+        self._agent.events.clear()
+        for event in events:
+            match event:
+                case PathValidated() if not self._is_server and self._stack is None:
+                    self._begin()
+                case ChecksFailed(reason=reason):
+                    self._end(IceFailed(reason))
+                case ConsentExpired(silence=silence) if self._is_established:
+                    self._end(ConnectionLost(f"the peer has been silent for {silence:.1f} s"))
+                case ConsentExpired(silence=silence):
+                    self._end(IceFailed(f"the peer fell silent for {silence:.1f} s during the set-up"))
+        self._arm_timer()
+
+    def _arm_timer(self) -> None:
+        due = self._agent.timer
+        if self._is_over or due is None:
+            return
+        if not self._is_established:
+            due = min(due, self._deadline)
+        # As in the stack: a timer that fires too early costs one look.
+        if self._timer is None or due < self._timer_due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer, self._timer_due = self._driver.call_at(due, self._timer_fired), due
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        now = self._driver.now()
+        if now >= self._deadline and not self._is_established:
+            phase = "ICE" if self._dtls is None else "SCTP" if self._dtls.is_connected else "DTLS"
+            self._end(
+                ConnectTimeout(f"{phase} wasn't done within {HANDSHAKE_TIMEOUT:.0f} s of the first check")
+            )
+            return
+        self._agent.handle_timer(now)
+        self._advance()
+
+    # --- DTLS and SCTP --------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if self._is_over:
+            return
+        self._dtls = _Dtls(self._context, is_server=self._is_server, fingerprints=self._fingerprints)
+        # The size that the specification puts into both descriptions, which are never exchanged.
+        self._stack = NativeStack(
+            self._driver,
+            self._dtls,
+            self._send_packets,
+            self,
+            is_server=self._is_server,
+            max_message_size=MAX_FRAME_LENGTH,
+            config=self._config,
+        )
+        self._stack.start()
+
+    def on_secured(self) -> None:
+        """Nothing to be done until SCTP stands."""
+
+    def on_established(self) -> None:
+        self._is_established = True
+        if self._events is not None:
+            self._events.on_established(self)
+
+    def on_channel(self, channel: EngineChannel) -> None:
+        if self._events is not None:
+            self._events.on_channel(channel)
+
+    def on_ended(self, reason: Exception) -> None:
+        self._end(reason)
+
+    # --- what the owner does --------------------------------------------------------------------------------------
+
+    @property
+    def remote_address(self) -> Address | None:
+        """Where the peer is: the address that was nominated, or to which it moved."""
+        return self._agent.selected
+
+    def remote_fingerprint(self, algorithm: str) -> Fingerprint:
+        """That of the peer's certificate. The connection is established.
+
+        :param algorithm: ``sha-256``, ``sha-384`` or ``sha-512``
+        """
+        assert self._dtls is not None
+        return self._dtls.peer_fingerprint(algorithm)
+
+    def open_channel(
+        self, events: ChannelEvents, *, label: str = "", negotiated_id: int | None = None
+    ) -> EngineChannel:
+        """See :meth:`~webrtc_transport.abc.EnginePeer.open_channel`. The connection is established."""
+        assert self._stack is not None
+        return self._stack.open_channel(events, label, negotiated_id)
+
+    def grant(self, size: int) -> None:
+        """See :meth:`~webrtc_transport.abc.EnginePeer.grant`. The connection is established."""
+        assert self._stack is not None
+        self._stack.grant(size)
+
+    def statistics(self) -> PeerStatistics:
+        """The counters of what is above ICE. The connection is established."""
+        assert self._stack is not None
+        return self._stack.statistics()
+
+    def close(self, reason: Exception | None = None) -> None:
+        """End the connection, and tell the peer if it can be told. Safe at any time, and twice.
+
+        :param reason: what ``on_ended`` is to be told; nothing is told without
+        """
+        if self._is_over:
+            return
+        self._is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._stack is not None:
+            self._stack.close()
+        self._on_gone(self)
+        if reason is not None and self._events is not None:
+            self._events.on_ended(reason)
+
+    def _end(self, reason: Exception) -> None:
+        self.close(reason)

@@ -1,0 +1,171 @@
+"""The UDP ports of webrtc-direct: one for all inbound connections of a listener, and one for each dial."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from OpenSSL import SSL
+
+from ..config import TransportConfig
+from ..errors import LimitExceeded
+from ..protocol.demux import Demultiplexer, DropReason, Newcomer
+from ..protocol.ice_controlling import ControllingAgent
+from ..protocol.ice_lite import LiteAgent
+from ..protocol.limits import MAX_DIRECT_PEERS
+from ..protocol.sdp import Fingerprint
+from ..protocol.stun import PacketKind, classify
+from ..protocol.stun_message import Address, StunError, StunMessage
+from ..protocol.ufrag import DirectCredentials
+from .direct_peer import DirectPeer, DirectPeerEvents
+from .driver import Driver
+from .udp_port import UdpPort
+
+
+class DirectListenerPort:
+    """One bound UDP socket, and the connections that others make to it.
+
+    :param host: the local IP address
+    :param port: the local port; 0 lets the kernel choose
+    :param context: for DTLS, with the certificate whose hash the listener announces
+    :param accept: called when a newcomer has begun DTLS; gives the events of its connection
+    :param gater: asked with the address of a newcomer before anything is computed for it
+    :raises OSError: if the address can't be bound
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        host: str,
+        port: int,
+        *,
+        context: SSL.Context,
+        accept: Callable[[DirectPeer], DirectPeerEvents],
+        config: TransportConfig,
+        gater: Callable[[Address], bool] | None = None,
+        max_peers: int = MAX_DIRECT_PEERS,
+    ) -> None:
+        self._driver = driver
+        self._context = context
+        self._accept = accept
+        self._config = config
+        self._demux: Demultiplexer[DirectPeer] = Demultiplexer(driver.now(), gater=gater, max_peers=max_peers)
+        self._udp = UdpPort(driver, host, self._datagram_received, port=port)
+
+    @property
+    def address(self) -> Address:
+        """The local address and port."""
+        return self._udp.address
+
+    def __len__(self) -> int:
+        """Connections, whether they stand or are being set up."""
+        return len(self._demux)
+
+    @property
+    def dropped(self) -> Counter[DropReason]:
+        """Datagrams that went nowhere, by reason."""
+        return self._demux.dropped
+
+    def established(self, peer: DirectPeer) -> None:
+        """Tell that the peer has proven who it is: no newcomer displaces it any more."""
+        self._demux.established(peer)
+
+    def close(self) -> None:
+        """Close every connection, telling nobody but the peers, and the socket. Safe to call twice."""
+        for peer in self._demux.peers():
+            peer.close()
+        self._udp.close()
+
+    def _datagram_received(self, data: bytes, address: Address) -> None:
+        kind = classify(data)
+        if kind is PacketKind.DTLS:
+            peer = self._demux.peer_at(address)
+            if peer is not None:
+                peer.packet_received(data, address)
+        elif kind is PacketKind.STUN:
+            self._stun_received(data, address)
+
+    def _stun_received(self, data: bytes, address: Address) -> None:
+        now = self._driver.now()
+        arrival = self._demux.route_stun(data, address, now)
+        if arrival is None:
+            return
+        if isinstance(arrival, Newcomer):
+            if arrival.displaced is not None:
+                arrival.displaced.close(
+                    LimitExceeded("there are too many handshakes, and this one took longest")
+                )
+            peer = self._make_peer(arrival.credentials, now)
+            self._demux.add(peer, arrival, address, now)
+        else:
+            peer = arrival.peer
+        peer.stun_received(arrival.message, len(data), address)
+
+    def _make_peer(self, credentials: DirectCredentials, now: float) -> DirectPeer:
+        return DirectPeer(
+            self._driver,
+            LiteAgent(credentials, now, consent_timeout=self._config.liveness_timeout),
+            self._udp.send_batch,
+            context=self._context,
+            fingerprints=None,
+            accept=self._accept,
+            on_gone=self._demux.forget,
+            config=self._config,
+        )
+
+
+class DirectDialPort:
+    """One bound UDP socket, and the connection that is made with it.
+
+    :param host: the local IP address, ``0.0.0.0`` or ``::`` for whichever the system takes
+    :param remote: where the listener may be, the best first
+    :param credentials: made for this dial alone
+    :param context: for DTLS, with a certificate of ours
+    :param fingerprints: of which the listener's certificate has to have one
+    :param events: of the connection
+    :raises OSError: if no socket can be bound
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        host: str,
+        remote: Sequence[Address],
+        *,
+        credentials: DirectCredentials,
+        context: SSL.Context,
+        fingerprints: Sequence[Fingerprint],
+        events: DirectPeerEvents,
+        config: TransportConfig,
+    ) -> None:
+        self._udp = UdpPort(driver, host, self._datagram_received)
+        self.peer = DirectPeer(
+            driver,
+            ControllingAgent(credentials, remote, driver.now(), consent_timeout=config.liveness_timeout),
+            self._udp.send_batch,
+            context=context,
+            fingerprints=fingerprints,
+            accept=lambda _peer: events,
+            on_gone=lambda _peer: self._udp.close(),
+            config=config,
+        )
+
+    @property
+    def address(self) -> Address:
+        """The local address and port."""
+        return self._udp.address
+
+    def close(self) -> None:
+        """Close the connection, telling nobody but the peer, and the socket. Safe to call twice."""
+        self.peer.close()
+
+    def _datagram_received(self, data: bytes, address: Address) -> None:
+        kind = classify(data)
+        if kind is PacketKind.DTLS:
+            self.peer.packet_received(data, address)
+        elif kind is PacketKind.STUN:
+            try:
+                message = StunMessage(data)
+            except StunError:
+                return
+            self.peer.stun_received(message, len(data), address)

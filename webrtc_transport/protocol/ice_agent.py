@@ -1,0 +1,61 @@
+"""What the two ICE agents of webrtc-direct have in common: no I/O, and one rule for every driver.
+
+After each call, send what :meth:`IceAgent.transmit` returns, act on :attr:`IceAgent.events` and empty it, and call
+:meth:`IceAgent.handle_timer` when :attr:`IceAgent.timer` says so.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from .ice_events import IceEvent
+from .stun_message import Address, StunMessage
+
+
+class IceAgent(ABC):
+    """One end of one connection."""
+
+    def __init__(self) -> None:
+        self.events: list[IceEvent] = []
+        self.is_ended = False
+
+    @abstractmethod
+    def receive(self, message: StunMessage, size: int, address: Address, now: float) -> None:
+        """Take a STUN message from ``address``.
+
+        :param size: bytes of the datagram
+        """
+
+    @abstractmethod
+    def accepts(self, size: int, address: Address) -> bool:
+        """Whether a datagram of ``size`` bytes that isn't STUN is to be looked at. It counts as received."""
+
+    @abstractmethod
+    def confirm(self, address: Address, now: float) -> None:
+        """Tell that DTLS took something authentic from ``address``: the end of a handshake, or data."""
+
+    @abstractmethod
+    def destination(self, size: int) -> Address | None:
+        """Where ``size`` bytes may be sent now, and count them as sent. None if nowhere."""
+
+    @abstractmethod
+    def ask_consent(self, now: float) -> None:
+        """Tell that the peer is silent though it should answer: an agent that sends checks sends one at once."""
+
+    @property
+    @abstractmethod
+    def selected(self) -> Address | None:
+        """The peer's address on the path that was nominated, once there is one."""
+
+    @abstractmethod
+    def transmit(self) -> list[tuple[bytes, Address]]:
+        """The datagrams that are due; they are given once."""
+
+    @property
+    @abstractmethod
+    def timer(self) -> float | None:
+        """When :meth:`handle_timer` is to be called, or None if not any more."""
+
+    @abstractmethod
+    def handle_timer(self, now: float) -> None:
+        """Do what is due at ``now``."""
