@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import logging
 import os
 import sys
 import time
@@ -162,6 +163,8 @@ def describe(error):
 
 
 if __name__ == "__main__":
+    logging.basicConfig()
+    logging.getLogger("libp2p.transport.webrtc").setLevel(logging.DEBUG)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--relay", help="the relay to use; without one, be a relay")
     parser.add_argument("--listen", nargs="*", default=[], help="where a relay listens")
