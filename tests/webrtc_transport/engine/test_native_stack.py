@@ -182,6 +182,10 @@ def test_data_that_overtake_the_last_flight_are_not_late(wire, driver):
     # After the data, but long before anything is repeated.
     driver.call_at(driver.time + 0.01, lambda: wire.client.stack.packet_received(held[0]))
     assert driver.run(lambda: wire.is_established) == pytest.approx(0.01)
+    driver.run(lambda: driver.time > 1001)
+    # Nor does what follows wait for the packet after it.
+    wire.server.open().channel.send(b"at once")
+    assert driver.run(lambda: wire.client.inbound and wire.client.inbound[0].messages) == 0
 
 
 def test_messages_of_one_turn_share_a_packet(wire, driver):
