@@ -268,8 +268,8 @@ class NativeStack(Stack):
             return
         if self._association.events:
             self._dispatch()
-            if self._association.queued:
-                # What left made room: the pace allows for more before a timer of the loop could say so.
+            if self._association.has_output(self._now()):
+                # The pace allows for more before a timer of the loop could say so, or a stream came to its end.
                 self._wake()
         self._arm_timer()
 

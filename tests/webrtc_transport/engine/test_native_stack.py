@@ -228,3 +228,13 @@ def test_it_needs_no_asyncio():
     trio.run(main)
     assert told[:2] == ["secured", "established"]
     assert isinstance(told[2], ConnectionClosed)
+
+
+def test_a_stream_that_ends_behind_its_messages_waits_for_no_timer(wire, driver):
+    established(wire, driver)
+    record = wire.client.open()
+    driver.run(lambda: wire.server.inbound)
+    for _ in range(8):
+        record.channel.send(bytes(10_000))
+    record.channel.close()
+    assert driver.run(lambda: record.closed) < 0.1
