@@ -155,8 +155,7 @@ class Stream(ByteStream):
         :raises anyio.EndOfStream: after the peer's FIN
         """
         if max_bytes < 1:
-            msg = "max_bytes must be positive"
-            raise ValueError(msg)
+            raise ValueError("max_bytes must be positive")
         with self._receive_guard:
             if self._chunks:
                 await anyio.lowlevel.checkpoint_if_cancelled()
@@ -178,8 +177,7 @@ class Stream(ByteStream):
         """Let other tasks have their turn, now and then."""
         self._since_turn += size + TURN_PER_CALL
         if self._since_turn >= BYTES_PER_TURN:
-            self._since_turn = 0
-            # What is done can't be undone by a cancellation.
+            self._since_turn = 0  # and what is done can't be undone by a cancellation
             await anyio.lowlevel.cancel_shielded_checkpoint()
 
     @property
