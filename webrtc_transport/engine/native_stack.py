@@ -325,7 +325,7 @@ class NativeStack(Stack):
             if isinstance(event, MessageReceived):
                 channels.message_received(*event)
             elif isinstance(event, BytesSent):
-                channels.bytes_sent(event.stream_id, event.size)
+                channels.bytes_sent(*event)
             else:
                 self._dispatch_rare(event)
                 self._defer()
