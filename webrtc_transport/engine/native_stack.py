@@ -28,6 +28,7 @@ from ..protocol.sctp.events import (
     MessageReceived,
     OutboundStreamsReset,
 )
+from ..protocol.sctp.receiver import SACK_DELAY
 from ..protocol.sctp.settings import CONGESTION_CONTROLS, AssociationSettings, packet_size_in
 from ..protocol.sdp import DEFAULT_MAX_MESSAGE_SIZE, SessionDescription
 from .data_channels import DataChannels
@@ -175,7 +176,8 @@ class NativeStack(Stack):
                 return
             if association.has_output(now):
                 self._wake()
-            else:
+            elif self._timer is None or self._timer_due > now + SACK_DELAY:
+                # A packet that calls for nothing now brings nothing that is due before that.
                 self._arm_timer()
         elif is_handshake(record):
             # The peer is still at its last flight, and so lacks ours.
@@ -211,7 +213,7 @@ class NativeStack(Stack):
             self._association.abort()
             # If DTLS can't send any more, there is nothing left to be said.
             with suppress(DtlsError):
-                self._transmit()
+                self._transmit(self._now())
         self._output(self._dtls.close())
         if self._timer is not None:
             self._timer.cancel()
@@ -280,20 +282,21 @@ class NativeStack(Stack):
         self._turns = 0
         if self._is_closed or not self._dtls.is_connected:
             return
+        now = self._now()
         try:
-            self._transmit()
+            self._transmit(now)
         except DtlsError as exc:
             self._end(EngineError(f"DTLS can't send any more: {exc}"))
             return
         if self._association.events:
             self._dispatch()
-            if self._association.has_output(self._now()):
+            if self._association.has_output(now):
                 # The pace allows for more before a timer of the loop could say so, or a stream came to its end.
                 self._wake()
         self._arm_timer()
 
-    def _transmit(self) -> None:
-        packets = self._association.transmit(self._now())
+    def _transmit(self, now: float) -> None:
+        packets = self._association.transmit(now)
         if packets:
             encrypt = self._dtls.send
             self._output([encrypt(packet) for packet in packets])

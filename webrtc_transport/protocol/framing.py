@@ -9,9 +9,8 @@ hold many frames.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import FramingError
 from .limits import MAX_FRAME_LENGTH, MAX_FRAME_PAYLOAD
@@ -45,8 +44,7 @@ MAX_SHORT_PAYLOAD: Final = 125
 _FLAGS: Final[Mapping[int | None, Flag]] = {flag.value: flag for flag in Flag}
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A frame. If it has both parts, the payload comes before what the flag says."""
 
     flag: Flag | None
