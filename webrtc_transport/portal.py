@@ -39,6 +39,8 @@ _SHUTDOWN_TIMEOUT = 5.0
 
 _CLOSED = "the transport is closed, or its engine's thread has died"
 
+_HANDED_OVER = "error in a function handed across the portal"
+
 
 class Portal(ABC):
     """Runs functions on the engine's loop and in the caller's loop."""
@@ -87,22 +89,17 @@ async def open_portal() -> AsyncIterator[Portal]:
         yield _AsyncioPortal()
 
 
-def _run_guarded(func: Callable[[*_Ts], object], *args: *_Ts) -> None:
-    """Run a function that was handed over. What it raises is a bug here, and must not take a loop down."""
-    try:
-        func(*args)
-    except Exception:
-        _logger.exception("error in a function handed across the portal")
-
-
 class _AsyncioPortal(Portal):
     """The caller's loop is the engine's loop."""
 
     def post(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
-        _run_guarded(func, *args)
+        # What it raises is a bug here, and must not take the loop down.
+        try:
+            func(*args)
+        except Exception:
+            _logger.exception(_HANDED_OVER)
 
-    def deliver(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
-        _run_guarded(func, *args)
+    deliver = post
 
     async def call(self, func: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
         return func(*args)
@@ -147,7 +144,7 @@ class _Mailbox:
             item()
         except BaseException:
             # SystemExit too: it would end the loop that it happens to run in, and not the program.
-            _logger.exception("error in a function handed across the portal")
+            _logger.exception(_HANDED_OVER)
 
 
 class _TrioPortal(Portal):

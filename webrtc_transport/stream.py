@@ -121,7 +121,6 @@ class Stream(ByteStream):
                     await self._writable.wait()
                     if self._send_end is not None:
                         self._raise(self._send_end)
-                self._state.apply(StreamInput.SEND_DATA)
                 self._has_sent = True
                 payload = view[start : start + limit]
                 self._owner.payload_sent += len(payload)
@@ -134,14 +133,21 @@ class Stream(ByteStream):
         if self._send_end is not None and (self._is_closing or self._state.send is SendHalf.RESET):
             self._raise(self._send_end)
         self._send_end = anyio.ClosedResourceError("nothing can be sent after send_eof()")
-        self._send_fin()
+        self._send_farewell()
 
-    def _send_fin(self) -> None:
+    def _send_farewell(self, *, stops_reading: bool = False) -> None:
+        """Send FIN and, if asked for, STOP_SENDING in one message, unless they were sent or are moot."""
+        frames = b""
         if self._state.send in (SendHalf.OPEN, SendHalf.STOPPED):
             self._state.apply(StreamInput.SEND_FIN)
             self._has_sent = True
-            self._send_frame(encode_frame(flag=Flag.FIN))
+            frames = encode_frame(flag=Flag.FIN)
             self._owner.stream_draining(self)
+        if stops_reading and self._state.receive is ReceiveHalf.OPEN:
+            self._state.apply(StreamInput.SEND_STOP)
+            frames += encode_frame(flag=Flag.STOP_SENDING)
+        if frames:
+            self._send_frame(frames)
 
     def _send_frame(self, frame: bytes) -> None:
         self._credit -= len(frame)
@@ -203,10 +209,7 @@ class Stream(ByteStream):
             self._tell()
             return
         self._close_ends()
-        self._send_fin()
-        if self._state.receive is ReceiveHalf.OPEN:
-            self._state.apply(StreamInput.SEND_STOP)
-            self._send_frame(encode_frame(flag=Flag.STOP_SENDING))
+        self._send_farewell(stops_reading=True)
         try:
             await self._wait_fin_ack()
         except anyio.get_cancelled_exc_class():
@@ -337,7 +340,8 @@ class Stream(ByteStream):
         """Act on one frame; return how many of its bytes wait to be read."""
         kept = 0
         if frame.payload:
-            self._state.apply(StreamInput.RECEIVE_DATA)
+            if self._state.receive is not ReceiveHalf.OPEN:
+                self._state.apply(StreamInput.RECEIVE_DATA)
             if self._receive_end is None:
                 self._keep(frame.payload)
                 kept = len(frame.payload)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import anyio
 
 
@@ -12,10 +14,11 @@ class Wakeup:
     function for the loop that the tasks run in.
     """
 
-    __slots__ = ("_event",)
+    __slots__ = ("_event", "_make_event")
 
     def __init__(self) -> None:
         self._event: anyio.Event | None = None
+        self._make_event: Callable[[], anyio.Event] = anyio.Event
 
     def notify(self) -> None:
         """Wake everyone who waits."""
@@ -26,5 +29,7 @@ class Wakeup:
     async def wait(self) -> None:
         """Wait for the next :meth:`notify`."""
         if self._event is None:
-            self._event = anyio.Event()
+            self._event = self._make_event()
+            # anyio finds out which event loop is running each time anew. It stays the same.
+            self._make_event = type(self._event)
         await self._event.wait()

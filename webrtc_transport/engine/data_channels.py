@@ -17,7 +17,8 @@ from .stream_ids import MAX_STREAMS, StreamIds
 class DataChannels(ChannelOwner):
     """Opens, finds and forgets channels.
 
-    :param wake: told that the association has something to send
+    :param wake: told that a message is to be sent
+    :param defer: told that something is to be sent that a message may follow soon
     :param on_channel: told of a channel that the peer has opened
     :param on_failed: told that the peer broke the protocol; the association is aborted then
     """
@@ -30,6 +31,7 @@ class DataChannels(ChannelOwner):
         is_server: bool,
         max_message_size: int,
         wake: Callable[[], None],
+        defer: Callable[[], None],
         on_channel: Callable[[EngineChannel], None],
         on_failed: Callable[[Exception], None],
     ) -> None:
@@ -40,6 +42,7 @@ class DataChannels(ChannelOwner):
         """Ids that the peer takes are below this."""
         self._association = association
         self._wake = wake
+        self._defer = defer
         self._on_channel = on_channel
         self._on_failed = on_failed
         self._channels: dict[int, NativeChannel] = {}
@@ -138,11 +141,14 @@ class DataChannels(ChannelOwner):
 
     def queue(self, stream_id: int, ppid: int, data: bytes) -> None:
         self._association.send(stream_id, ppid, data)
-        self._wake()
+        if ppid == PayloadProtocol.DCEP:
+            self._defer()
+        else:
+            self._wake()
 
     def reset(self, stream_id: int) -> None:
         self._association.reset_stream(stream_id)
-        self._wake()
+        self._defer()
 
     def remove(self, channel: NativeChannel) -> None:
         del self._channels[channel.id]

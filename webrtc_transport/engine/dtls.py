@@ -239,6 +239,8 @@ def is_finished(record: bytes) -> bool:
 
 def split_records(datagram: bytes) -> list[bytes]:
     """The records of a datagram, which may have several (RFC 6347, section 4.1.1)."""
+    if RECORD_HEADER + int.from_bytes(datagram[11:13]) >= len(datagram):
+        return [datagram]
     records: list[bytes] = []
     start = 0
     while start < len(datagram):

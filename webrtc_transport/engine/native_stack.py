@@ -2,7 +2,9 @@
 
 A packet goes from the socket through DTLS and SCTP to its channel in one call. What there is to send after a batch of
 packets is sent once, at the end of the event loop's turn. A message of the application leaves at once if nothing is
-under way; else it waits for the end of the turn, and a little longer while others follow it into the same packet.
+under way; else it waits for the end of the turn, and a little longer while others follow it into the same packet. What
+answers the peer, and what opens or ends a channel, waits a few turns for such a message: most often the application is
+about to send one.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from ..protocol.sctp.events import (
     MessageReceived,
     OutboundStreamsReset,
 )
+from ..protocol.sctp.receiver import SACK_DELAY
 from ..protocol.sctp.settings import CONGESTION_CONTROLS, AssociationSettings, packet_size_in
 from ..protocol.sdp import DEFAULT_MAX_MESSAGE_SIZE, SessionDescription
 from .data_channels import DataChannels
@@ -41,6 +44,10 @@ PACKET_WORTH: Final = 1024
 
 MAX_TURNS: Final = 16
 """Turns of the loop, of some 10 µs each, that messages wait for others to share their packet."""
+
+ANSWER_TURNS: Final = 4
+"""Turns that an answer waits for a message of the application: it takes as many to wake a task, which accepts a stream
+and starts another that reads and sends."""
 
 
 class NativeEngine(Engine):
@@ -115,13 +122,20 @@ class NativeStack(Stack):
             is_server=is_server,
             max_message_size=max_message_size,
             wake=self._message_queued,
+            defer=self._defer,
             on_channel=events.on_channel,
             on_failed=self._end,
         )
         self._is_established = False
         self._is_closed = False
         self._is_awake = False
-        """Whether a flush is due."""
+        """Whether the end of the turn is waited for."""
+        self._is_due = False
+        """Whether there is something to be sent then."""
+        self._is_dispatching = False
+        """Whether what is queued answers the peer."""
+        self._patience = 0
+        """Turns that what is due may still wait for the application to send something."""
         self._has_new = False
         """Whether a message was queued in this turn."""
         self._turns = 0
@@ -160,10 +174,15 @@ class NativeStack(Stack):
         association, now = self._association, self._now()
         association.receive(content, now)
         if association.events:
+            self._is_dispatching = True
             self._dispatch()
+            self._is_dispatching = False
+        if self._is_due:
+            return
         if association.has_output(now):
             self._wake()
-        elif not self._is_awake:
+        elif self._timer is None or self._timer_due > now + SACK_DELAY:
+            # A packet that calls for nothing now brings nothing that is due before that.
             self._arm_timer()
 
     def open_channel(self, events: ChannelEvents, label: str, negotiated_id: int | None) -> EngineChannel:
@@ -196,7 +215,7 @@ class NativeStack(Stack):
             self._association.abort()
             # If DTLS can't send any more, there is nothing left to be said.
             with suppress(DtlsError):
-                self._transmit()
+                self._transmit(self._now())
         self._output(self._dtls.close())
         if self._timer is not None:
             self._timer.cancel()
@@ -227,54 +246,67 @@ class NativeStack(Stack):
 
     # --- SCTP -----------------------------------------------------------------------------------------------------
 
+    def _message_queued(self) -> None:
+        if self._is_dispatching:
+            self._defer()
+        elif self._association.in_flight or not self._is_established:
+            self._has_new = True
+            self._wake()
+        else:
+            self._flush()
+
     def _wake(self) -> None:
         """Have everything sent at the end of this turn of the loop."""
+        self._patience = 0
+        self._schedule()
+
+    def _defer(self) -> None:
+        """Have everything sent in a few turns, or with what is sent before."""
+        if not self._is_due:
+            self._patience = ANSWER_TURNS
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._is_due = True
         if not self._is_awake:
             self._is_awake = True
             self._driver.call_soon(self._end_turn)
 
-    def _message_queued(self) -> None:
-        self._has_new = True
-        if not self._is_awake and not self._association.in_flight and self._is_established:
-            self._flush()
-        else:
-            self._wake()
-
     def _end_turn(self) -> None:
-        association = self._association
-        if (
-            self._has_new
-            and association.in_flight
-            and association.queued < PACKET_WORTH
-            and self._turns < MAX_TURNS
-        ):
+        self._is_awake = False
+        if not self._is_due:
+            return
+        patience = self._patience
+        if self._has_new and self._association.in_flight and self._association.queued < PACKET_WORTH:
             # Whoever sends small messages has most likely not sent the last of them.
+            patience = MAX_TURNS
+        if self._turns < patience:
             self._has_new = False
             self._turns += 1
-            self._driver.call_soon(self._end_turn)
-            return
-        self._is_awake = False
-        self._flush()
+            self._schedule()
+        else:
+            self._flush()
 
     def _flush(self) -> None:
-        self._has_new = False
+        self._is_due = self._has_new = False
         self._turns = 0
         if self._is_closed or not self._dtls.is_connected:
             return
+        now = self._now()
         try:
-            self._transmit()
+            self._transmit(now)
         except DtlsError as exc:
             self._end(EngineError(f"DTLS can't send any more: {exc}"))
             return
         if self._association.events:
             self._dispatch()
-            if self._association.has_output(self._now()):
+            if self._association.has_output(now):
                 # The pace allows for more before a timer of the loop could say so, or a stream came to its end.
                 self._wake()
         self._arm_timer()
 
-    def _transmit(self) -> None:
-        packets = self._association.transmit(self._now())
+    def _transmit(self, now: float) -> None:
+        packets = self._association.transmit(now)
         if packets:
             encrypt = self._dtls.send
             self._output([encrypt(packet) for packet in packets])
@@ -306,10 +338,10 @@ class NativeStack(Stack):
             if isinstance(event, MessageReceived):
                 channels.message_received(*event)
             elif isinstance(event, BytesSent):
-                channels.bytes_sent(event.stream_id, event.size)
+                channels.bytes_sent(*event)
             else:
                 self._dispatch_rare(event)
-                self._wake()
+                self._defer()
 
     def _dispatch_rare(self, event: Established | InboundStreamsReset | OutboundStreamsReset | Ended) -> None:
         match event:

@@ -6,7 +6,6 @@ and those that came together are received so (UDP GRO). Where the kernel or the 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import ipaddress
 import socket
@@ -82,8 +81,10 @@ class UdpPort:
     def send(self, data: bytes, address: Address) -> None:
         """Send one datagram, or drop it as a full network would: whoever needs it sends it again."""
         # Full buffer, no route, ICMP error of an earlier datagram, closed socket: to UDP all are loss.
-        with contextlib.suppress(OSError):
+        try:
             self._socket.sendto(data, address)
+        except OSError:
+            return
 
     def send_batch(self, datagrams: Sequence[bytes], address: Address) -> None:
         """Send datagrams to one address, in order; each may be dropped as by :meth:`send`."""

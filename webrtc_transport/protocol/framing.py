@@ -9,13 +9,13 @@ hold many frames.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import FramingError
 from .limits import MAX_FRAME_LENGTH, MAX_FRAME_PAYLOAD
 from .protobuf import (
+    DATA_TAG,
     ProtobufError,
     TruncatedError,
     decode_message,
@@ -38,11 +38,13 @@ class Flag(IntEnum):
     """The sender has received a FIN, and so all that came before it."""
 
 
+MAX_SHORT_PAYLOAD: Final = 125
+"""Bytes of payload up to which a frame without a flag has lengths of one byte, its own and the payload's."""
+
 _FLAGS: Final[Mapping[int | None, Flag]] = {flag.value: flag for flag in Flag}
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A frame. If it has both parts, the payload comes before what the flag says."""
 
     flag: Flag | None
@@ -55,10 +57,13 @@ def encode_frame(payload: bytes | memoryview = b"", flag: Flag | None = None) ->
     :param payload: at most ``MAX_FRAME_PAYLOAD`` bytes, which leaves room for a flag
     :raises ValueError: if the frame would have more than ``MAX_FRAME_LENGTH`` bytes
     """
+    size = len(payload)
+    if flag is None and 0 < size <= MAX_SHORT_PAYLOAD:
+        return bytes((size + 2, DATA_TAG, size)) + payload
     body = encode_message(flag, bytes(payload) if payload else None)
     frame = encode_varint(len(body)) + body
     if len(frame) > MAX_FRAME_LENGTH:
-        raise ValueError(f"a frame holds {MAX_FRAME_PAYLOAD} bytes and a flag, not {len(payload)} bytes")
+        raise ValueError(f"a frame holds {MAX_FRAME_PAYLOAD} bytes and a flag, not {size} bytes")
     return frame
 
 
@@ -92,6 +97,8 @@ class FrameDecoder:
             ``MAX_FRAME_LENGTH`` bytes, which is found before any of the frame is stored, or if a body isn't the
             protobuf message. Frames before the bad one are lost with it.
         """
+        if not self._partial and _is_short(data):
+            return [Frame(None, data[3:])]
         frames: list[Frame] = []
         view = memoryview(data)
         while view:
@@ -125,6 +132,12 @@ class FrameDecoder:
         """
         if self._partial:
             raise FramingError(f"the channel was closed {len(self._partial)} bytes into a frame")
+
+
+def _is_short(data: bytes) -> bool:
+    """Whether ``data`` is one frame of nothing but a short payload."""
+    size = len(data) - 3
+    return 0 < size <= MAX_SHORT_PAYLOAD and data.startswith(bytes((size + 2, DATA_TAG, size)))
 
 
 def _measure(data: bytearray | memoryview) -> tuple[int, int]:

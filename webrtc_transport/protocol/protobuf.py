@@ -20,7 +20,8 @@ _MAX_SKIPPED_VARINT_LENGTH: Final = 10
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _KIND_TAG: Final = 1 << 3 | _VARINT
-_DATA_TAG: Final = 2 << 3 | _BYTES
+DATA_TAG: Final = 2 << 3 | _BYTES
+"""Precedes the length of field 2."""
 
 
 class ProtobufError(ValueError):
@@ -75,7 +76,7 @@ def encode_message(kind: int | None, data: bytes | bytearray | memoryview | None
     """
     encoded = b"" if kind is None else bytes((_KIND_TAG,)) + encode_varint(kind)
     if data is not None:
-        encoded += bytes((_DATA_TAG,)) + encode_varint(len(data)) + data
+        encoded += bytes((DATA_TAG,)) + encode_varint(len(data)) + data
     return encoded
 
 
@@ -92,7 +93,7 @@ def decode_message(data: bytes | bytearray | memoryview) -> tuple[int | None, by
     offset, end = 0, len(data)
     while offset < end:
         tag = data[offset]
-        if tag == _DATA_TAG:
+        if tag == DATA_TAG:
             size, start = decode_varint(data, offset + 1)
             offset = start + size
             content = bytes(data[start:offset])

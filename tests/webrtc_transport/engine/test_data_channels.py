@@ -53,6 +53,7 @@ class Owner:
             is_server=False,
             max_message_size=1000,
             wake=self._wake,
+            defer=self._wake,
             on_channel=self._on_channel,
             on_failed=self.failures.append,
         )

@@ -116,7 +116,12 @@ class Association:
         Most packets call for nothing: an acknowledgement waits for company.
         """
         receiver = self._inbound.receiver
-        if receiver is None or self.is_ended or self._sender.has_more or self._transmitter.has_control:
+        if (
+            receiver is None
+            or self._lifecycle.ended
+            or self._sender.has_more
+            or self._transmitter.has_control
+        ):
             return True
         if self._sender.queue.ended:
             # The last message of a stream that is to end has left.
@@ -131,18 +136,17 @@ class Association:
     @property
     def timer(self) -> float | None:
         """When :meth:`handle_timer` is to be called; ``None`` if nothing is due."""
-        if self.is_ended:
+        if self._lifecycle.ended:
             return None
-        inbound, transmitter = self._inbound, self._transmitter
-        times = [
-            self._lifecycle.timer,
-            self._sender.timer,
-            transmitter.send_at,
-            transmitter.path_mtu.timer,
-        ]
-        parts = (inbound.receiver, inbound.resetter, inbound.liveness)
-        times += [part.timer for part in parts if part is not None]
-        return min([time for time in times if time is not None], default=None)
+        inbound, path_mtu = self._inbound, self._transmitter.path_mtu
+        due = self._transmitter.send_at
+        for part in (
+            *(self._lifecycle, self._sender, path_mtu),
+            *(inbound.receiver, inbound.resetter, inbound.liveness),
+        ):
+            if part is not None and part.timer is not None and (due is None or part.timer < due):
+                due = part.timer
+        return due
 
     # --- packets in -----------------------------------------------------------------------------------------------
 
@@ -186,11 +190,12 @@ class Association:
         """The packets to be sent now."""
         receiver, transmitter = self._inbound.receiver, self._transmitter
         self._report()
-        if receiver is None or self.is_ended:
+        if receiver is None or self._lifecycle.ended:
             return transmitter.take_packets()
-        is_sending = self.state in SENDING
-        if is_sending:
-            self._request_resets(now)
+        is_sending = self._lifecycle.state in SENDING
+        resetter = self._inbound.resetter
+        if is_sending and resetter is not None and (self._sender.queue.ended or resetter.is_busy):
+            self._request_resets(resetter, now)
         packets = transmitter.transmit(receiver, now, is_sending=is_sending)
         queue = self._sender.queue
         if queue.taken:
@@ -198,9 +203,8 @@ class Association:
             self.events += [BytesSent(stream_id, count) for stream_id, count in taken.items()]
         return packets
 
-    def _request_resets(self, now: float) -> None:
-        resetter, queue = self._inbound.resetter, self._sender.queue
-        assert resetter is not None
+    def _request_resets(self, resetter: StreamResetter, now: float) -> None:
+        queue = self._sender.queue
         if queue.ended:
             resetter.request(queue.ended)
             queue.ended = []

@@ -22,9 +22,8 @@ class MessageReceived(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class BytesSent:
-    """Queued payload of a stream was sent for the first time, and makes room for more."""
+class BytesSent(NamedTuple):
+    """Queued payload of a stream was sent for the first time, and makes room for more. (A tuple likewise.)"""
 
     stream_id: int
     size: int

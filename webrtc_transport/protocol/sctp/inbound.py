@@ -103,9 +103,14 @@ class Inbound:
         if self.liveness is not None:
             self.liveness.heard(now)
         receiver = self.receiver
-        if receiver is not None and self.liveness is not None and packet[position + 1] == _WHOLE:
-            position = receiver.receive_messages(packet, position)
+        may_be_plain = receiver is not None and self.liveness is not None
         while position + CHUNK_HEADER.size <= size:
+            if may_be_plain and packet[position] == _DATA and receiver is not None:
+                # Most often all data is behind the acknowledgement, and nothing is missing.
+                may_be_plain = False
+                if packet[position + 1] == _WHOLE:
+                    position = receiver.receive_messages(packet, position)
+                    continue
             if packet[position] == _DATA and receiver is not None and size - position > _DATA_SIZE:
                 if self.liveness is None:
                     # A peer that sends data has our cookie; only its COOKIE ACK got lost.

@@ -245,12 +245,12 @@ class Receiver:
     @property
     def sack_size(self) -> int:
         """Bytes of the chunk that :meth:`sack` gives."""
-        gaps = min(len(self._ranges), MAX_GAP_BLOCKS)
+        gaps = min(len(self._ranges.starts), MAX_GAP_BLOCKS)
         return SACK_HEADER.size + 4 * (gaps + len(self._duplicates))
 
     def sack(self) -> bytes:
         """A SACK chunk, now."""
-        gaps = min(len(self._ranges), MAX_GAP_BLOCKS)
+        gaps = min(len(self._ranges.starts), MAX_GAP_BLOCKS)
         duplicates = self._duplicates
         self._announced = self.window
         header = SACK_HEADER.pack(

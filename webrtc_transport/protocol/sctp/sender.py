@@ -137,7 +137,7 @@ class Sender:
         distance = (cumulative - flight.acked) & TSN_MASK
         if distance >= TSN_HALF or flight.acked + distance >= flight.next_tsn:
             return False
-        blocks = self._parse_gaps(value, gaps, flight.acked + distance)
+        blocks = self._parse_gaps(value, gaps, flight.acked + distance) if gaps else []
         if blocks is None:
             return False
         self._update_window(window)

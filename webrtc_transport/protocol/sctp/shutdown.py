@@ -40,7 +40,7 @@ class Shutdown:
 
     def advance(self, now: float) -> None:
         """Go on, if all that was under way has arrived."""
-        if not self._sender.is_idle:
+        if self._lifecycle.state is State.ESTABLISHED or not self._sender.is_idle:
             return
         if self._lifecycle.state is State.SHUTDOWN_PENDING:
             self._lifecycle.move(State.SHUTDOWN_SENT)

@@ -88,6 +88,11 @@ class StreamResetter:
         """End streams of ours, each once, on which nothing is queued."""
         self._waiting += stream_ids
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is under way, or is to be made."""
+        return bool(self._under_way or self._waiting)
+
     def output(self, last_tsn: int, now: float) -> list[bytes]:
         """Chunks to be sent now.
 

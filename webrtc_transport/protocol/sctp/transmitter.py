@@ -125,7 +125,7 @@ class Transmitter:
         if self._chunks or receiver.timer is not None:
             self._transmit_control(packets, receiver, room, now, is_sending=is_sending)
         self.send_at = None
-        if is_sending:
+        if is_sending and self._sender.has_more:
             self._transmit_data(packets, room, now)
         return packets
 
