@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, S
 
 from .protocol.certificate import Certificate
 from .protocol.ice_url import IceUrl, parse_ice_url
+from .protocol.limits import MAX_DATAGRAM
 from .protocol.sctp.settings import BASE_DATAGRAM_SIZE, MAX_DATAGRAM_SIZE, CongestionName
 
 
@@ -133,7 +134,7 @@ class TransportConfig(BaseModel):
     and slow down for each lost packet; ``model`` estimates the path's rate and round trip instead, which is many times
     faster where packets get lost at random, and takes more than its share beside others where queues are short."""
 
-    max_packet_size: int = Field(default=MAX_DATAGRAM_SIZE, ge=BASE_DATAGRAM_SIZE, le=65_507)
+    max_packet_size: int = Field(default=MAX_DATAGRAM_SIZE, ge=BASE_DATAGRAM_SIZE, le=MAX_DATAGRAM)
     """The largest UDP payload that the engine ``native`` tries on the path. It begins with 1200 bytes, and raises that
     by probes (RFC 8899), which put nothing else at risk; 1200 leaves it at that."""
 

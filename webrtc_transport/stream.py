@@ -31,16 +31,14 @@ CHANNEL_LINGER: Final = 1.0
 that is followed by the close of its channel at once; whoever *receives* the last frame may close without a wait."""
 
 BYTES_PER_TURN: Final = 16 * 1024
-"""Bytes sent or received between turns of the event loop: the largest frame's. A turn costs more than a small message,
-and those that are sent in one turn leave in one packet."""
+"""Bytes sent or received between turns of the event loop: a turn costs more than a small message."""
 
 TURN_PER_CALL: Final = 100
-"""Bytes that a call counts for beside what it moves, for it takes time however little that is."""
+"""Bytes that a call counts for beside what it moves."""
 
 SMALL_CHUNK: Final = 4096
 """Bytes up to which unread chunks are put together: a peer that sends a few bytes per frame would otherwise take
 fifty times the receive buffer for their objects."""
-
 
 _LIMIT_HINT: Final = " before it sent anything: it gave up, or has too many streams"
 """Which of them it was can't be known: a reset has no text."""
@@ -163,8 +161,7 @@ class Stream(ByteStream):
         :raises anyio.EndOfStream: after the peer's FIN
         """
         if max_bytes < 1:
-            msg = "max_bytes must be positive"
-            raise ValueError(msg)
+            raise ValueError("max_bytes must be positive")
         with self._receive_guard:
             if self._chunks:
                 await anyio.lowlevel.checkpoint_if_cancelled()
@@ -183,11 +180,10 @@ class Stream(ByteStream):
             return data
 
     async def _let_others(self, size: int) -> None:
-        """Let other tasks have their turn, after what doesn't wait by itself; ``size`` bytes are done."""
+        """Let other tasks have their turn, now and then."""
         self._since_turn += size + TURN_PER_CALL
         if self._since_turn >= BYTES_PER_TURN:
-            self._since_turn = 0
-            # What is done can't be undone by a cancellation.
+            self._since_turn = 0  # and what is done can't be undone by a cancellation
             await anyio.lowlevel.cancel_shielded_checkpoint()
 
     @property
