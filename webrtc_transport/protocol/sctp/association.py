@@ -116,7 +116,12 @@ class Association:
         Most packets call for nothing: an acknowledgement waits for company.
         """
         receiver = self._inbound.receiver
-        if receiver is None or self._lifecycle.ended or self._sender.has_more or self._transmitter.has_control:
+        if (
+            receiver is None
+            or self._lifecycle.ended
+            or self._sender.has_more
+            or self._transmitter.has_control
+        ):
             return True
         if self._sender.queue.ended:
             # The last message of a stream that is to end has left.
