@@ -85,6 +85,8 @@ class PeerLink(PeerEvents, StreamOwner):
         self.candidate_pair: CandidatePair | None = None
         self.end_reason: Exception | None = None
         self.changed = Wakeup()
+        self._stream_changed = Wakeup()
+        """Of streams that come and go: others needn't wake up for them."""
         """Notified after each change of ``candidates``, ``phase`` and ``end_reason``, and with inbound streams."""
         self.attributes: Attributes = {}
         self._peer: EnginePeer | None = None
@@ -201,7 +203,7 @@ class PeerLink(PeerEvents, StreamOwner):
         """
         while not self._inbound:
             self.check_alive()
-            await self.changed.wait()
+            await self._stream_changed.wait()
         return self._inbound.popleft()
 
     def check_alive(self) -> None:
@@ -228,7 +230,7 @@ class PeerLink(PeerEvents, StreamOwner):
     async def drain(self) -> None:
         """Wait until the peer has acknowledged every stream that was ended here."""
         while self.end_reason is None and self._draining:
-            await self.changed.wait()
+            await self._stream_changed.wait()
 
     async def close(self, reason: Exception) -> None:
         """End the peer connection. Returns when nothing of it is left; not cancellable, but bounded."""
@@ -286,7 +288,7 @@ class PeerLink(PeerEvents, StreamOwner):
             self._refuse(stream, f"{config.accept_backlog} wait to be accepted (accept_backlog)")
         else:
             self._inbound.append(stream)
-            self.changed.notify()
+            self._stream_changed.notify()
 
     def _refuse(self, stream: Stream, why: str) -> None:
         # The first is said aloud; a peer that goes on fills no log.
@@ -303,6 +305,7 @@ class PeerLink(PeerEvents, StreamOwner):
             port.connection_ended(ended(reason))
         self.streams.clear()
         self.changed.notify()
+        self._stream_changed.notify()
         self._on_end(self)
 
     # --- StreamOwner ----------------------------------------------------------------------------------------
@@ -318,7 +321,8 @@ class PeerLink(PeerEvents, StreamOwner):
 
     def stream_drained(self, stream: Stream) -> None:
         self._draining.discard(stream)
-        self.changed.notify()
+        if not self._draining:
+            self._stream_changed.notify()
 
     def stream_closed(self, stream: Stream) -> None:
         if self.streams.pop(stream, None) is not None:
@@ -326,7 +330,8 @@ class PeerLink(PeerEvents, StreamOwner):
             if self._stalls is not None:
                 self._stalls.closed(stream)
         self._draining.discard(stream)
-        self.changed.notify()
+        if not self._draining:
+            self._stream_changed.notify()
 
     def stream_attributes(self) -> Attributes:
         return self.attributes

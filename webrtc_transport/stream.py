@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from types import TracebackType
 from typing import Final, NoReturn
 
 import anyio
@@ -228,19 +227,15 @@ class Stream(ByteStream):
         self._discard_unread()
         self._wake()
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         # What an exception has cut short must not look complete to the peer.
         if exc_type is not None:
             self.reset()
         await self.aclose()
 
     async def _wait_fin_ack(self) -> None:
-        await anyio.lowlevel.checkpoint()
+        if self._state.send is not SendHalf.FIN_SENT:
+            await anyio.lowlevel.checkpoint()
         with anyio.move_on_after(self._owner.fin_ack_timeout) as scope:
             while self._state.send is SendHalf.FIN_SENT:
                 await self._writable.wait()

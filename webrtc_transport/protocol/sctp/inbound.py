@@ -93,7 +93,11 @@ class Inbound:
         receiver = self.receiver
         if receiver is not None and receiver.has_data:
             receiver.end_packet(now)
-            self._follow_data(receiver, now)
+            if self._lifecycle.state is State.SHUTDOWN_SENT:
+                # The peer has more to say first (section 9.2).
+                self._lifecycle.restart_repeating(now)
+            if receiver.invalid_stream is not None:
+                self._refuse_stream(receiver)
 
     def _receive_own(self, packet: bytes, now: float) -> None:
         size = len(packet)
@@ -167,14 +171,10 @@ class Inbound:
             self._transmitter.answer(encode_cause(ChunkType.ERROR, CauseCode.UNRECOGNIZED_CHUNK, unknown))
         return bool(kind & _SKIP_UNKNOWN)
 
-    def _follow_data(self, receiver: Receiver, now: float) -> None:
-        if self._lifecycle.state is State.SHUTDOWN_SENT:
-            # The peer has more to say first (section 9.2).
-            self._lifecycle.restart_repeating(now)
-        if receiver.invalid_stream is not None:
-            information = struct.pack("!HH", receiver.invalid_stream, 0)
-            self._transmitter.answer(encode_cause(ChunkType.ERROR, CauseCode.INVALID_STREAM, information))
-            receiver.invalid_stream = None
+    def _refuse_stream(self, receiver: Receiver) -> None:
+        information = struct.pack("!HH", receiver.invalid_stream, 0)
+        self._transmitter.answer(encode_cause(ChunkType.ERROR, CauseCode.INVALID_STREAM, information))
+        receiver.invalid_stream = None
 
     # --- chunks of the set-up -------------------------------------------------------------------------------------
 

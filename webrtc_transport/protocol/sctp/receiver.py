@@ -187,7 +187,8 @@ class Receiver:
         stream.add(absolute, flags, ssn, ppid, payload, messages)
         if stream.held != held:
             self._held += stream.held - held
-        self._count(messages[count:])
+        if len(messages) > count:
+            self._count(messages[count:])
 
     def _count(self, messages: list[MessageReceived]) -> None:
         """These messages are unread from now on."""
@@ -250,12 +251,12 @@ class Receiver:
 
     def sack(self) -> bytes:
         """A SACK chunk, now."""
+        size = self.sack_size
         gaps = min(len(self._ranges.starts), MAX_GAP_BLOCKS)
         duplicates = self._duplicates
         self._announced = self.window
-        header = SACK_HEADER.pack(
-            ChunkType.SACK, 0, self.sack_size, self.cumulative_tsn, self._announced, gaps, len(duplicates)
-        )
+        acked = self._cumulative & TSN_MASK
+        header = SACK_HEADER.pack(ChunkType.SACK, 0, size, acked, self._announced, gaps, len(duplicates))
         self.timer = None
         self._unacknowledged = 0
         self._is_urgent = False

@@ -120,7 +120,7 @@ class Transmitter:
 
         :param is_sending: whether data may be sent
         """
-        packets = self.take_packets()
+        packets, self._packets = self._packets, []
         room = self.path_mtu.size - _HEADER
         if self._chunks or receiver.timer is not None:
             self._transmit_control(packets, receiver, room, now, is_sending=is_sending)
