@@ -84,7 +84,7 @@ async def open_portal() -> AsyncIterator[Portal]:
             with anyio.CancelScope(shield=True):
                 await portal.stop()
     else:
-        yield _AsyncioPortal()
+        yield SameLoopPortal()
 
 
 def _run_guarded(func: Callable[[*_Ts], object], *args: *_Ts) -> None:
@@ -95,8 +95,8 @@ def _run_guarded(func: Callable[[*_Ts], object], *args: *_Ts) -> None:
         _logger.exception("error in a function handed across the portal")
 
 
-class _AsyncioPortal(Portal):
-    """The caller's loop is the engine's loop."""
+class SameLoopPortal(Portal):
+    """The caller's loop is the engine's loop: asyncio, or whatever runs what needs no asyncio."""
 
     def post(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
         _run_guarded(func, *args)

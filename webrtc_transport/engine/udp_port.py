@@ -178,6 +178,9 @@ def _bind(host: str, port: int) -> socket.socket:
         sock.setblocking(False)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
+        if family == socket.AF_INET6:
+            # IPv4 has a socket of its own, which may have the same port.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
     except BaseException:
         sock.close()
