@@ -112,7 +112,8 @@ async def open_trio_driver() -> AsyncIterator[TrioDriver]:
             await driver.run(task_status=task_status)
 
     async with bare_task_group() as task_group:
-        await task_group.start(run)
+        with _new_scope(shield=True):
+            await task_group.start(run)
         try:
             yield driver
         finally:
