@@ -3,8 +3,8 @@
 from .abc import CandidatePair, PeerStatistics
 from .config import IceServer, TransportConfig
 from .connection import Connection, ConnectionState, ConnectionStatistics, SetupTimes, WebRTCAttribute
-from .connector import TransportStatistics
 from .identity import Identity, PeerId, PublicKey
+from .links import TransportStatistics
 from .listener import Listener
 from .protocol.certificate import Certificate
 from .stream import Stream

@@ -198,10 +198,6 @@ class PeerEvents(ABC):
     """What an engine tells about a peer connection, on the engine's loop."""
 
     @abstractmethod
-    def on_candidate(self, candidate: IceCandidate | None) -> None:
-        """A local candidate was found; ``None`` ends them. Each is told once."""
-
-    @abstractmethod
     def on_phase(self, phase: str) -> None:
         """``ice``, ``dtls`` or ``sctp`` begins; ``connected``; ``disconnected`` while the peer doesn't answer."""
 
@@ -216,6 +212,14 @@ class PeerEvents(ABC):
         Before the phase ``connected`` the reason is a :exc:`~webrtc_transport.errors.ConnectError`, unless it was
         given to :meth:`EnginePeer.close`.
         """
+
+
+class SignaledPeerEvents(PeerEvents):
+    """The same about one whose candidates are signaled to the peer."""
+
+    @abstractmethod
+    def on_candidate(self, candidate: IceCandidate | None) -> None:
+        """A local candidate was found; ``None`` ends them. Each is told once."""
 
 
 class ChannelEvents(ABC):
@@ -271,26 +275,6 @@ class EngineChannel(ABC):
 class EnginePeer(ABC):
     """One peer connection: ICE, DTLS and SCTP. Methods are called on the engine's loop and never block."""
 
-    @property
-    @abstractmethod
-    def local_description(self) -> SessionDescription:
-        """Our parameters, without candidates: those are told by :meth:`PeerEvents.on_candidate`.
-
-        On the answering side it is valid after :meth:`start`.
-        """
-
-    @abstractmethod
-    def gather(self) -> None:
-        """Begin to look for local candidates."""
-
-    @abstractmethod
-    def start(self, remote: SessionDescription) -> None:
-        """Connect to the peer that ``remote`` describes. ``on_phase`` and ``on_closed`` tell how it goes."""
-
-    @abstractmethod
-    def add_remote_candidate(self, candidate: IceCandidate | None) -> None:
-        """A trickled candidate of the peer; ``None`` ends them. Unusable ones are ignored."""
-
     @abstractmethod
     def open_channel(
         self, events: ChannelEvents, *, label: str = "", negotiated_id: int | None = None
@@ -329,11 +313,35 @@ class EnginePeer(ABC):
         """
 
 
+class SignaledPeer(EnginePeer):
+    """One whose parameters and candidates are exchanged by signaling."""
+
+    @property
+    @abstractmethod
+    def local_description(self) -> SessionDescription:
+        """Our parameters, without candidates: those are told by :meth:`SignaledPeerEvents.on_candidate`.
+
+        On the answering side it is valid after :meth:`start`.
+        """
+
+    @abstractmethod
+    def gather(self) -> None:
+        """Begin to look for local candidates."""
+
+    @abstractmethod
+    def start(self, remote: SessionDescription) -> None:
+        """Connect to the peer that ``remote`` describes. ``on_phase`` and ``on_closed`` tell how it goes."""
+
+    @abstractmethod
+    def add_remote_candidate(self, candidate: IceCandidate | None) -> None:
+        """A trickled candidate of the peer; ``None`` ends them. Unusable ones are ignored."""
+
+
 class Engine(ABC):
     """A protocol stack. Register a factory as an entry point of the group ``webrtc_transport.engines``."""
 
     name: ClassVar[str]
 
     @abstractmethod
-    def create_peer(self, settings: PeerSettings, events: PeerEvents) -> EnginePeer:
+    def create_peer(self, settings: PeerSettings, events: SignaledPeerEvents) -> SignaledPeer:
         """Build a peer connection. Called on the engine's loop."""

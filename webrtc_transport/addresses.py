@@ -1,4 +1,7 @@
-"""The multiaddrs that this transport dials and listens on (libp2p specs, ``webrtc/webrtc.md``, step 1)."""
+"""The multiaddrs that this transport dials and listens on (libp2p specs, ``webrtc/webrtc.md``, step 1).
+
+Those of webrtc-direct stand in :mod:`.protocol.direct_address`.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,22 @@ from multiaddr.exceptions import Error as MultiaddrError
 
 from .errors import AddressError, IdentityError
 from .identity import PeerId
+from .protocol.direct_address import DirectAddress
 from .protocol.sdp import IceCandidate
 
 _MAX_LENGTH: Final = 1024
 """Bytes of an address; through a relay to a named peer it has some 250 at most."""
 
-_DIAL_FORM: Final = "/webrtc/p2p/<peer id>"
-_LISTEN_FORM: Final = "/webrtc"
+_WEBRTC: Final = "/webrtc"
+_DIAL_FORM: Final = (
+    "/webrtc/p2p/<peer id> or /ip4/<address>/udp/<port>/webrtc-direct/certhash/<hash>[/p2p/<peer id>]"
+)
+_LISTEN_FORM: Final = "/webrtc or /ip4/<address>/udp/<port>/webrtc-direct"
 
 
 @dataclass(frozen=True, slots=True)
 class DialAddress:
-    """How to reach a peer: ``webrtc`` is by signaling."""
+    """How to reach a peer by signaling."""
 
     kind: Literal["webrtc"]
     peer: PeerId
@@ -30,14 +37,14 @@ class DialAddress:
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """How to be reached: ``webrtc`` is by signaling."""
+    """How to be reached by signaling."""
 
     kind: Literal["webrtc"]
 
 
 def webrtc_address(peer_id: PeerId | None = None) -> Multiaddr:
     """``/webrtc/p2p/<peer id>``, or ``/webrtc`` alone."""
-    return Multiaddr(_LISTEN_FORM if peer_id is None else f"{_LISTEN_FORM}/p2p/{peer_id}")
+    return Multiaddr(_WEBRTC if peer_id is None else f"{_WEBRTC}/p2p/{peer_id}")
 
 
 def candidate_address(candidate: IceCandidate) -> Multiaddr:
@@ -49,10 +56,11 @@ def candidate_address(candidate: IceCandidate) -> Multiaddr:
     return Multiaddr(f"/{protocol}/{candidate.address}/{candidate.transport}/{candidate.port}")
 
 
-def parse_dial_address(address: str | Multiaddr) -> DialAddress:
+def parse_dial_address(address: str | Multiaddr) -> DialAddress | DirectAddress:
     """Take the multiaddr of a peer apart.
 
-    :raises AddressError: if it isn't of the form ``/webrtc/p2p/<peer id>``
+    :raises AddressError: if it is neither of the form ``/webrtc/p2p/<peer id>`` nor one of webrtc-direct with a
+        ``certhash``
     """
     text = _text_of(address, expected=_DIAL_FORM)
     match text.split("/"):
@@ -61,7 +69,7 @@ def parse_dial_address(address: str | Multiaddr) -> DialAddress:
         case ["", "webrtc"]:
             problem = "doesn't say which peer to dial"
         case components if "webrtc-direct" in components:
-            problem = "is a webrtc-direct address, which this version doesn't dial"
+            return DirectAddress.parse_dial(text)
         case components if "p2p-circuit" in components:
             problem = "leads through a relay, which this version doesn't dial"
         case _:
@@ -69,10 +77,10 @@ def parse_dial_address(address: str | Multiaddr) -> DialAddress:
     raise AddressError(f"{text!r} {problem}; expected {_DIAL_FORM}")
 
 
-def parse_listen_address(address: str | Multiaddr, own: PeerId) -> ListenAddress:
+def parse_listen_address(address: str | Multiaddr, own: PeerId) -> ListenAddress | DirectAddress:
     """Take the multiaddr apart that a peer, ``own``, wants to listen on.
 
-    :raises AddressError: if it is neither ``/webrtc`` nor ``/webrtc/p2p/<own peer id>``
+    :raises AddressError: if it is neither ``/webrtc`` nor one of webrtc-direct, or names another peer
     """
     text = _text_of(address, expected=_LISTEN_FORM)
     match text.split("/"):
@@ -83,7 +91,13 @@ def parse_listen_address(address: str | Multiaddr, own: PeerId) -> ListenAddress
                 return ListenAddress("webrtc")
             problem = f"names another peer than this one, {own}"
         case components if "webrtc-direct" in components:
-            problem = "is a webrtc-direct address, which this version doesn't listen on"
+            direct = DirectAddress.parse(text)
+            if direct.is_name:
+                problem = "has a name, and a listener needs an IP address; 0.0.0.0 and :: stand for all"
+            elif direct.peer in (None, own):
+                return direct
+            else:
+                problem = f"names another peer than this one, {own}"
         case _:
             problem = "isn't an address that this transport listens on"
     raise AddressError(f"{text!r} {problem}; expected {_LISTEN_FORM}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 
-from .errors import IdentityError
+from .errors import ConfigurationError, IdentityError
 from .files import read_private, write_private
 from .protocol.certificate import Certificate
 
@@ -22,6 +23,18 @@ def load_certificate(path: str | os.PathLike[str]) -> Certificate:
         return Certificate.from_pem(read_private(path))
     except IdentityError as exc:
         raise IdentityError(f"{os.fspath(path)}: {exc}") from None
+
+
+def check_certificate(certificate: Certificate, now: datetime) -> None:
+    """Check that a certificate can be shown.
+
+    :raises ConfigurationError: if it has expired
+    """
+    if certificate.is_expired(now):
+        until = f"{certificate.not_valid_after:%Y-%m-%d %H:%M} UTC"
+        raise ConfigurationError(
+            f"the configured certificate expired on {until}; make a new one, or leave it to the transport"
+        )
 
 
 def save_certificate(path: str | os.PathLike[str], certificate: Certificate) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, SecretStr, model_validator
 
 from .protocol.certificate import Certificate
+from .protocol.direct_address import DirectAddress
 from .protocol.ice_url import IceUrl, parse_ice_url
 from .protocol.limits import MAX_DATAGRAM
 from .protocol.sctp.settings import BASE_DATAGRAM_SIZE, MAX_DATAGRAM_SIZE, CongestionName
@@ -73,6 +74,12 @@ def _ip_addresses(value: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if value is None else tuple(str(ipaddress.ip_address(address)) for address in value)
 
 
+def _announced(value: Sequence[str]) -> tuple[str, ...]:
+    for address in value:
+        DirectAddress.parse_announced(address)
+    return tuple(value)
+
+
 IceServerSource = Callable[[], Awaitable[Sequence[IceServer]]]
 """An async function that returns the ICE servers, called once per connection (for time-limited credentials)."""
 
@@ -100,7 +107,20 @@ class TransportConfig(BaseModel):
     """Local IP addresses to offer as host candidates; ``None`` is every address but loopback's."""
 
     certificate: InstanceOf[Certificate] | None = None
-    """The DTLS certificate; ``None`` makes a new one for each transport."""
+    """The DTLS certificate. ``None`` makes a new one for each transport; for webrtc-direct, it derives one from the
+    identity key, so that the ``certhash`` of an address stays the same."""
+
+    direct_version: Literal["v1", "v2"] = "v1"
+    """The version of webrtc-direct to dial with. Every listener takes ``v1``; ``v2`` is for those that refuse it. A
+    listener of ours takes both."""
+
+    announce_addresses: Annotated[Sequence[str], AfterValidator(_announced)] = ()
+    """What a webrtc-direct listener tells as its addresses, in place of this host's own: multiaddrs such as
+    ``/ip4/192.0.2.1/udp/4001/webrtc-direct``. The ``certhash`` and the peer id are appended."""
+
+    gater: Callable[[str, int], bool] | None = None
+    """Asked with the IP address and port of whoever comes anew to a webrtc-direct listener, before anything is spent on
+    it: whether it is let in. It is called for each datagram of a stranger, so it has to be quick."""
 
     dial_timeout: float = Field(default=30.0, gt=0)
     """For a whole ``dial()``, from signaling to the first stream."""
@@ -148,6 +168,6 @@ class TransportConfig(BaseModel):
     """Inbound peers whose handshake is under way at once; further ones are told ``busy``. One peer gets an eighth of
     them at most, but two at least."""
 
-    accept_backlog: int = Field(default=64, ge=1)
+    accept_backlog: int = Field(default=256, ge=1)
     """Connections, and streams of one connection, that wait to be accepted. A connection takes its place when its
     handshake begins."""

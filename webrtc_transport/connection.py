@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from types import TracebackType
 from typing import Self
@@ -14,7 +15,7 @@ from anyio.abc import AsyncResource
 from multiaddr import Multiaddr
 
 from .abc import Attributes, CandidatePair, PeerStatistics
-from .addresses import candidate_address, webrtc_address
+from .addresses import candidate_address
 from .errors import ConnectionAborted, ConnectionClosed, ConnectionEnded
 from .identity import PeerId
 from .link import PeerLink, ended
@@ -53,15 +54,19 @@ class WebRTCAttribute(TypedAttributeSet):
 class SetupTimes:
     """How long each phase of the set-up took, in seconds."""
 
-    signaling: float
-    ice: float
-    dtls: float
-    sctp: float
+    signaling: float = 0.0
+    """Until the peer's description was there. None of it is in webrtc-direct."""
+    ice: float = 0.0
+    """A listener of webrtc-direct begins to count with the first DTLS packet."""
+    dtls: float = 0.0
+    sctp: float = 0.0
+    noise: float = 0.0
+    """In webrtc-direct, until the peer had proven who it is."""
 
     @property
     def total(self) -> float:
         """From the beginning of the dial, or the arrival of the offer, to the first possible stream."""
-        return self.signaling + self.ice + self.dtls + self.sctp
+        return self.signaling + self.ice + self.dtls + self.sctp + self.noise
 
 
 @dataclass(frozen=True)
@@ -77,12 +82,19 @@ class ConnectionStatistics:
 class Connection(AsyncResource, TypedAttributeProvider):
     """A connection whose peer is proven. Leaving ``async with`` closes it in an orderly way."""
 
-    def __init__(self, link: PeerLink, remote_peer: PeerId, remote_fingerprint: Fingerprint | None) -> None:
+    def __init__(
+        self,
+        link: PeerLink,
+        remote_peer: PeerId,
+        remote_fingerprint: Fingerprint | None,
+        remote_multiaddr: Multiaddr,
+    ) -> None:
         assert link.candidate_pair is not None, "a connection is made of a link that is connected"
         self._link = link
         self._pair = link.candidate_pair
         self._remote_peer = remote_peer
         self._fingerprint = remote_fingerprint
+        self._multiaddr = remote_multiaddr
         link.attributes = self.extra_attributes
 
     def __repr__(self) -> str:
@@ -110,8 +122,11 @@ class Connection(AsyncResource, TypedAttributeProvider):
 
     @property
     def remote_multiaddr(self) -> Multiaddr:
-        """The libp2p address of the peer: ``/webrtc/p2p/<id>``."""
-        return webrtc_address(self._remote_peer)
+        """The libp2p address of the peer: ``/webrtc/p2p/<id>``, or ``/ip4/…/udp/…/webrtc-direct/…/p2p/<id>``.
+
+        That of a webrtc-direct peer that has dialed says where it is, and can't be dialed.
+        """
+        return self._multiaddr
 
     @property
     def extra_attributes(self) -> Attributes:
@@ -128,12 +143,10 @@ class Connection(AsyncResource, TypedAttributeProvider):
     @property
     def setup_times(self) -> SetupTimes:
         """How long each phase of the set-up took."""
-        at = self._link.phase_times
+        times = list(self._link.phase_times.items())
+        told = {field.name for field in fields(SetupTimes)}
         return SetupTimes(
-            signaling=at["ice"] - at["signaling"],
-            ice=at["dtls"] - at["ice"],
-            dtls=at["sctp"] - at["dtls"],
-            sctp=at["connected"] - at["sctp"],
+            **{phase: end - begin for (phase, begin), (_, end) in itertools.pairwise(times) if phase in told}
         )
 
     @property

@@ -27,6 +27,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from .errors import IdentityError
 from .files import read_private, write_private
+from .protocol.certificate import Certificate
+from .protocol.derived_certificate import derive_certificate
 from .protocol.keys import (
     KeyType,
     RawPrivateKey,
@@ -260,6 +262,10 @@ class Identity:
     def peer_id(self) -> PeerId:
         """Our name."""
         return self.public_key.peer_id
+
+    def derive_certificate(self) -> Certificate:
+        """The DTLS certificate that follows from the key; always the same."""
+        return derive_certificate(self._key)
 
     def sign(self, data: bytes) -> bytes:
         """Sign ``data``, as :meth:`PublicKey.verify` checks it."""

@@ -1,6 +1,6 @@
 """A peer connection, and its streams, as the caller's loop sees them.
 
-The dialer and the listener set a link up; a :class:`~webrtc_transport.connection.Connection` is made of one that is
+Dialers and listeners set a link up; a :class:`~webrtc_transport.connection.Connection` is made of one that is
 connected to a proven peer.
 """
 
@@ -18,14 +18,13 @@ from .abc import (
     Attributes,
     CandidatePair,
     ChannelEvents,
-    Engine,
     EngineChannel,
     EnginePeer,
     PeerEvents,
-    PeerSettings,
     PeerStatistics,
 )
 from .channel_port import ChannelPort
+from .config import TransportConfig
 from .errors import (
     ConnectError,
     ConnectionAborted,
@@ -34,10 +33,8 @@ from .errors import (
     EngineError,
     WebRTCError,
 )
-from .identity import PeerId
 from .portal import Portal
 from .protocol.limits import FRAME_OVERHEAD, MAX_FRAME_LENGTH
-from .protocol.sdp import IceCandidate, SessionDescription
 from .stall_watch import StallWatch
 from .stream import Stream
 from .stream_owner import StreamOwner
@@ -59,39 +56,39 @@ GRANTS_PER_BUFFER = 8
 class PeerLink(PeerEvents, StreamOwner):
     """The caller's end of an :class:`~webrtc_transport.abc.EnginePeer`.
 
-    :param remote_peer: who the other end says it is; proven before a connection is made of the link
+    :param remote: what logs call the other end
+    :param first_phase: what is under way now
     """
 
     def __init__(
         self,
         portal: Portal,
-        settings: PeerSettings,
-        remote_peer: PeerId,
+        config: TransportConfig,
+        remote: object,
         *,
+        first_phase: str,
         on_end: Callable[[PeerLink], object],
     ) -> None:
-        config = settings.config
         self.portal = portal
-        self.remote_peer = remote_peer
         self.send_window = config.send_buffer
         self.payload_limit = MAX_FRAME_LENGTH - FRAME_OVERHEAD
         self.fin_ack_timeout = config.fin_ack_timeout
         self.close_timeout = config.close_timeout
         self.payload_sent = self.payload_received = 0
         self.streams: dict[Stream, ChannelPort] = {}
-        self.candidates: deque[IceCandidate | None] = deque()
-        self.phase = "signaling"
-        self.phase_times: dict[str, float] = {"signaling": time.monotonic()}
+        self.phase = first_phase
+        self.phase_times: dict[str, float] = {first_phase: time.monotonic()}
         self.candidate_pair: CandidatePair | None = None
         self.end_reason: Exception | None = None
         self.changed = Wakeup()
+        """Notified after each change of ``phase`` and ``end_reason``, and with inbound streams."""
         self._stream_changed = Wakeup()
         """Of streams that come and go: others needn't wake up for them."""
-        """Notified after each change of ``candidates``, ``phase`` and ``end_reason``, and with inbound streams."""
         self.attributes: Attributes = {}
         self._peer: EnginePeer | None = None
         self._on_end = on_end
         self._config = config
+        self.remote = remote
         self._inbound: deque[Stream] = deque()
         self._inbound_open = 0
         self._has_refused = False
@@ -102,40 +99,12 @@ class PeerLink(PeerEvents, StreamOwner):
             None if config.stalled_stream_timeout is None else StallWatch(config.stalled_stream_timeout)
         )
 
-    async def open(self, engine: Engine, settings: PeerSettings) -> None:
-        """Build the engine's peer, and begin to gather candidates.
-
-        :raises ConnectError: if the engine can't, or the link was closed meanwhile
-        """
-        try:
-            self._peer = await self.portal.call(engine.create_peer, settings, self)
-        except WebRTCError:
-            raise
-        except Exception as exc:
-            # An engine may be anybody's. Its text is left to the cause, for the peer is told this one.
-            raise ConnectError(f"the engine {engine.name!r} raised {type(exc).__name__}") from exc
-        if self.end_reason is not None:
-            self.portal.post(self._peer.close, self.end_reason)
-            raise set_up_failed(self.end_reason)
-        self.portal.post(self._peer.gather)
-
     @property
     def peer(self) -> EnginePeer:
         assert self._peer is not None
         return self._peer
 
     # --- setting up -----------------------------------------------------------------------------------------
-
-    async def start(self, remote: SessionDescription) -> None:
-        """Connect to the peer that ``remote`` describes; :meth:`wait_connected` tells how it went."""
-        self.payload_limit = min(MAX_FRAME_LENGTH, remote.max_message_size) - FRAME_OVERHEAD
-        await self.portal.call(self.peer.start, remote)
-
-    async def local_description(self) -> SessionDescription:
-        return await self.portal.call(lambda: self.peer.local_description)
-
-    def add_remote_candidate(self, candidate: IceCandidate | None) -> None:
-        self.portal.post(self.peer.add_remote_candidate, candidate)
 
     async def wait_connected(self) -> None:
         """Wait for the phase ``connected``.
@@ -155,6 +124,7 @@ class PeerLink(PeerEvents, StreamOwner):
             "ice": "no candidate pair worked yet; configure a TURN server, or check that UDP is not blocked",
             "dtls": "the peer does not answer the DTLS handshake; does its address still belong to it?",
             "sctp": "the peer does not answer the SCTP handshake",
+            "noise": "the peer does not prove who it is; does it speak webrtc-direct?",
         }.get(self.phase, "the peer connection came up too late")
         return ConnectTimeout(f"not connected after {timeout:g} s, in phase {self.phase!r}: {cure}")
 
@@ -248,9 +218,6 @@ class PeerLink(PeerEvents, StreamOwner):
 
     # --- what the engine tells, on its loop -----------------------------------------------------------------
 
-    def on_candidate(self, candidate: IceCandidate | None) -> None:
-        self.portal.deliver(self._candidate_found, candidate)
-
     def on_phase(self, phase: str) -> None:
         self.portal.deliver(self._phase_changed, phase, time.monotonic())
 
@@ -268,10 +235,6 @@ class PeerLink(PeerEvents, StreamOwner):
         self.portal.deliver(self._closed, reason)
 
     # --- the same, in the caller's loop ---------------------------------------------------------------------
-
-    def _candidate_found(self, candidate: IceCandidate | None) -> None:
-        self.candidates.append(candidate)
-        self.changed.notify()
 
     def _phase_changed(self, phase: str, at: float) -> None:
         self.phase = phase
@@ -294,7 +257,7 @@ class PeerLink(PeerEvents, StreamOwner):
         # The first is said aloud; a peer that goes on fills no log.
         level = logging.DEBUG if self._has_refused else logging.WARNING
         self._has_refused = True
-        _logger.log(level, "a stream of %s is reset: %s", self.remote_peer, why)
+        _logger.log(level, "a stream of %s is reset: %s", self.remote, why)
         stream.reset()
 
     def _closed(self, reason: Exception) -> None:

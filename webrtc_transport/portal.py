@@ -86,11 +86,11 @@ async def open_portal() -> AsyncIterator[Portal]:
             with anyio.CancelScope(shield=True):
                 await portal.stop()
     else:
-        yield _AsyncioPortal()
+        yield SameLoopPortal()
 
 
-class _AsyncioPortal(Portal):
-    """The caller's loop is the engine's loop."""
+class SameLoopPortal(Portal):
+    """The caller's loop is the engine's loop: asyncio, or whatever runs what needs no asyncio."""
 
     def post(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
         # What it raises is a bug here, and must not take the loop down.

@@ -17,12 +17,19 @@ from .abc import Engine, SignalingBackend, SignalingContext
 from .addresses import parse_dial_address, parse_listen_address
 from .config import TransportConfig
 from .connection import Connection
-from .connector import Connector, TransportStatistics, all_failed
-from .dialer import Dialer
+from .direct_connector import DirectConnector
+from .direct_dialer import DirectDialer
+from .direct_listener import DirectListener
+from .engine.driver import open_driver
 from .errors import AddressError, ConfigurationError, ConnectionClosed, SignalingError
 from .identity import Identity, PeerId
+from .links import Links, TransportStatistics
 from .listener import Listener
 from .portal import open_portal
+from .protocol.direct_address import DirectAddress
+from .signaled_connector import SignaledConnector, all_failed
+from .signaled_dialer import SignaledDialer
+from .signaled_listener import SignaledListener
 from .task_group import bare_task_group
 
 _logger = logging.getLogger("libp2p.transport.webrtc")
@@ -35,7 +42,8 @@ class WebRTCTransport:
     """Connects to libp2p peers over WebRTC data channels.
 
     Use it as an async context manager, on asyncio or trio. On the way out it closes what it made: listeners,
-    connections, signaling sessions, and, on trio, the engine's thread.
+    connections, signaling sessions, and, on trio with signaling, the engine's thread. webrtc-direct needs no signaling,
+    and no thread.
 
     :param identity: who we are
     :param signaling: ways to exchange descriptions, tried in this order when dialing: URLs whose scheme names a
@@ -65,7 +73,9 @@ class WebRTCTransport:
         self._stack: AsyncExitStack | None = None
         self._tasks: TaskGroup | None = None
         self._backends: list[SignalingBackend] = []
-        self._connector: Connector | None = None
+        self._links = Links()
+        self._signaled: SignaledConnector | None = None
+        self._direct: DirectConnector | None = None
 
     @property
     def identity(self) -> Identity:
@@ -84,37 +94,62 @@ class WebRTCTransport:
 
     def statistics(self) -> TransportStatistics:
         """The counters, now; zeros while the transport isn't running."""
-        return TransportStatistics() if self._connector is None else self._connector.statistics()
+        return TransportStatistics() if self._direct is None else self._links.statistics()
 
     async def dial(self, address: str | Multiaddr) -> Connection:
-        """Connect to the peer at ``address``, of the form ``/webrtc/p2p/<peer id>``.
+        """Connect to the peer at ``address``.
+
+        ``/webrtc/p2p/<peer id>`` is reached by signaling, and
+        ``/ip4/…/udp/…/webrtc-direct/certhash/…[/p2p/<peer id>]`` directly; ``ip6``, ``dns``, ``dns4`` and ``dns6`` may
+        stand for ``ip4``.
 
         :raises AddressError: if the address is none that can be dialed
         :raises ConnectError: if no connection can be made; the error names the phase and the cure
         :raises TypeError: if it is neither text nor a ``Multiaddr``
         """
-        connector = self._entered()
+        direct = self._entered()
         target = parse_dial_address(address)
         if target.peer == self.peer_id:
             msg = f"{address} is this peer's own address"
             raise AddressError(msg)
-        return await Dialer(connector, self._backends).dial(target.peer)
+        if isinstance(target, DirectAddress):
+            return await DirectDialer(direct).dial(target)
+        if self._signaled is None:
+            msg = "this transport has no signaling backend; pass signaling=['ws://…'] to reach /webrtc addresses"
+            raise ConfigurationError(msg)
+        return await SignaledDialer(self._signaled, self._backends).dial(target.peer)
 
     async def listen(self, address: str | Multiaddr) -> Listener:
-        """Listen on ``address``, of the form ``/webrtc``. Returns once peers can reach us.
+        """Listen on ``address``. Returns once peers can reach us.
 
-        :raises AddressError: if the address is none that can be listened on
+        ``/webrtc`` is reached by signaling. ``/ip4/…/udp/…/webrtc-direct`` (or ``ip6``) is a UDP port of this host: 0
+        lets the system pick one, and ``0.0.0.0`` and ``::`` stand for all addresses. There may be several such
+        listeners, and one of ``/webrtc`` besides.
+
+        :raises AddressError: if the address is none that can be listened on, or its port is taken
+        :raises ConfigurationError: if the configured certificate has expired
         :raises SignalingError: if no signaling backend can be reached, or all refuse us
-        :raises AlreadyListening: if this transport listens already
+        :raises AlreadyListening: if this transport listens on ``/webrtc`` already
         :raises TypeError: if the address is neither text nor a ``Multiaddr``
         """
-        connector = self._entered()
-        parse_listen_address(address, self.peer_id)
-        if not self._backends:
+        direct = self._entered()
+        target = parse_listen_address(address, self.peer_id)
+        if isinstance(target, DirectAddress):
+            return await self._listen_directly(DirectListener(direct, target))
+        if self._signaled is None:
             msg = "this transport has no signaling backend; pass signaling=['ws://…'] to listen on /webrtc"
             raise ConfigurationError(msg)
+        return await self._listen_by_signaling(SignaledListener(self._signaled, self.peer_id))
+
+    async def _listen_directly(self, listener: DirectListener) -> Listener:
         assert self._tasks is not None
-        listener = Listener(connector, self.peer_id)
+        # It has its port, so who is cancelled here must not leave it behind: the task gives the port back.
+        with anyio.CancelScope(shield=True):
+            await self._tasks.start(listener.run)
+        return listener
+
+    async def _listen_by_signaling(self, listener: SignaledListener) -> Listener:
+        assert self._tasks is not None
         failures: list[tuple[str, SignalingError]] = []
         try:
             for backend in self._backends:
@@ -138,21 +173,24 @@ class WebRTCTransport:
             msg = "a transport is entered once; make a new one"
             raise RuntimeError(msg)
         async with AsyncExitStack() as stack:
-            portal = await stack.enter_async_context(open_portal())
-            context = SignalingContext(self._identity, self._config, portal)
-            for source in self._signaling:
-                backend = make_backend(source, context)
-                self._backends.append(await stack.enter_async_context(backend))
-            self._connector = Connector(self._identity, portal, self._engine, self._config)
-            reason = ConnectionClosed("the transport was closed")
-            stack.push_async_callback(self._connector.close_links, reason)
+            driver = await stack.enter_async_context(open_driver())
+            self._direct = DirectConnector(self._identity, driver, self._config, self._links)
+            if self._signaling:
+                self._signaled = await self._open_signaling(stack)
+            stack.push_async_callback(self._links.close, ConnectionClosed("the transport was closed"))
             self._tasks = await stack.enter_async_context(bare_task_group())
             if self._config.stalled_stream_timeout is not None:
-                self._tasks.start_soon(
-                    self._connector.reset_stalled_streams, self._config.stalled_stream_timeout
-                )
+                self._tasks.start_soon(self._links.reset_stalled_streams, self._config.stalled_stream_timeout)
             self._stack = stack.pop_all()
         return self
+
+    async def _open_signaling(self, stack: AsyncExitStack) -> SignaledConnector:
+        portal = await stack.enter_async_context(open_portal())
+        context = SignalingContext(self._identity, self._config, portal)
+        for source in self._signaling:
+            backend = make_backend(source, context)
+            self._backends.append(await stack.enter_async_context(backend))
+        return SignaledConnector(self._identity, portal, self._engine, self._config, self._links)
 
     async def __aexit__(
         self,
@@ -162,16 +200,16 @@ class WebRTCTransport:
     ) -> None:
         assert self._stack is not None
         assert self._tasks is not None
-        self._connector = None
+        self._direct = self._signaled = None
         self._tasks.cancel_scope.cancel()
         # What left the block goes on as it is: a task group would wrap it.
         await self._stack.aclose()
 
-    def _entered(self) -> Connector:
-        if self._connector is None:
+    def _entered(self) -> DirectConnector:
+        if self._direct is None:
             msg = "the transport isn't running; use it inside `async with WebRTCTransport(…) as transport:`"
             raise RuntimeError(msg)
-        return self._connector
+        return self._direct
 
 
 def _check_type(name: str, value: object, expected: type | UnionType, cure: str) -> None:

@@ -11,7 +11,7 @@ from multiaddr.exceptions import Error as MultiaddrError
 from multiaddr.exceptions import ProtocolLookupError
 from multiaddr.protocols import P_P2P, protocol_with_code
 
-from webrtc_transport.addresses import parse_dial_address, webrtc_address
+from webrtc_transport.addresses import DialAddress, parse_dial_address, webrtc_address
 from webrtc_transport.errors import AddressError
 from webrtc_transport.identity import PeerId
 
@@ -78,9 +78,18 @@ def parse_dial_target(address: Multiaddr) -> DialTarget:
     :raises AddressError: if it is neither
     """
     if not is_relayed_webrtc(address):
-        return DialTarget(parse_dial_address(address).peer, relay=None)
+        return DialTarget(_peer_of(address), relay=None)
     relay, _, end = str(address).rpartition("/p2p-circuit")
-    return DialTarget(parse_dial_address(end).peer, Multiaddr(relay))
+    return DialTarget(_peer_of(end), Multiaddr(relay))
+
+
+def _peer_of(address: Multiaddr | str) -> PeerId:
+    parsed = parse_dial_address(address)
+    if not isinstance(parsed, DialAddress):
+        raise AddressError(
+            f"{address} is a webrtc-direct address, which the py-libp2p transport doesn't dial yet"
+        )
+    return parsed.peer
 
 
 def parse_listen_relay(address: Multiaddr) -> Multiaddr | None:

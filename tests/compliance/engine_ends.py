@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from webrtc_transport.abc import ChannelEvents, PeerEvents, PeerSettings
+from webrtc_transport.abc import ChannelEvents, PeerSettings, SignaledPeerEvents
 from webrtc_transport.config import TransportConfig
 from webrtc_transport.errors import ConnectionClosed
 from webrtc_transport.protocol.certificate import Certificate
@@ -140,7 +140,7 @@ class ChannelRecord(ChannelEvents):
         self.end.journal.notify()
 
 
-class End(PeerEvents):
+class End(SignaledPeerEvents):
     """One end of a connection: its peer, and what it told."""
 
     def __init__(self, engine, journal, *, offerer=True, grants=True, **changes):
@@ -155,7 +155,7 @@ class End(PeerEvents):
         self.other = None
         self.peer = engine.create_peer(settings(offerer=offerer, **changes), self)
 
-    # --- PeerEvents -----------------------------------------------------------------------------------------------
+    # --- SignaledPeerEvents --------------------------------------------------------------------------------
 
     def on_candidate(self, candidate):
         assert not self.closed

@@ -9,8 +9,8 @@ import time
 import anyio
 
 from webrtc_transport import Identity, TransportConfig, WebRTCTransport
-from webrtc_transport.connector import Connector
 from webrtc_transport.errors import WebRTCError
+from webrtc_transport.signaled_connector import SignaledConnector
 
 
 def tell(event, **fields):
@@ -46,14 +46,14 @@ async def main(signaling, engine):
 
 def forge_answers():
     """Swap the certificate of each answer after it was signed, as a server in the middle would."""
-    sign = Connector.sign_answer
+    sign = SignaledConnector.sign_answer
 
     def forge(self, session, sdp):
         answer = sign(self, session, sdp)
         forged = re.sub("a=fingerprint:.*", f"a=fingerprint:sha-256 {':'.join(['AB'] * 32)}", sdp)
         return answer.model_copy(update={"data": answer.data.model_copy(update={"sdp": forged})})
 
-    Connector.sign_answer = forge
+    SignaledConnector.sign_answer = forge
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Cancelling at any await leaves nothing behind."""
 
 import types
+from contextlib import suppress
 
 import anyio
 import pytest
 
+from tests import direct_pairs
 from tests.leaks import nothing_left
 from tests.pairs import connected, read_all, serving, transport
 from webrtc_transport.errors import (
@@ -57,6 +59,45 @@ async def test_a_dial_can_be_cancelled_at_every_await():
         async with nothing_left():
             assert await cancel_everywhere(dial) > 5
         task_group.cancel_scope.cancel()
+
+
+async def test_a_direct_dial_can_be_cancelled_at_every_await():
+    async with (
+        direct_pairs.transport(inbound_timeout=0.5) as server,
+        direct_pairs.transport() as client,
+        anyio.create_task_group() as task_group,
+    ):
+        listener = await server.listen(direct_pairs.ANY_PORT)
+        task_group.start_soon(listener.serve, lambda connection: connection.wait_closed())
+
+        async def dial():
+            async with await client.dial(listener.addresses[0]):
+                pass
+
+        await dial()
+        async with nothing_left():
+            assert await cancel_everywhere(dial) > 3
+        task_group.cancel_scope.cancel()
+
+
+async def test_an_inbound_direct_connection_can_be_cancelled_at_every_await():
+    async with direct_pairs.transport() as client:
+
+        async def accept():
+            async with direct_pairs.transport() as server, anyio.create_task_group() as task_group:
+                listener = await server.listen(direct_pairs.ANY_PORT)
+                task_group.start_soon(dial, listener.addresses[0])
+                async with await listener.accept():
+                    task_group.cancel_scope.cancel()
+
+        async def dial(address):
+            with suppress(ConnectError):
+                async with await client.dial(address) as connection:
+                    await connection.wait_closed()
+
+        await accept()
+        async with nothing_left():
+            assert await cancel_everywhere(accept) > 2
 
 
 async def test_listening_can_be_cancelled_at_every_await():

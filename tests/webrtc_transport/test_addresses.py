@@ -72,8 +72,6 @@ def test_one_listens_without_a_peer_or_with_the_own(address: str | Multiaddr) ->
         (f"/ip4/192.0.2.1/tcp/4001/p2p/{PEER}", "isn't an address"),
         (RELAY, "leads through a relay, which this version doesn't dial"),
         (Multiaddr(RELAY), "leads through a relay"),
-        (DIRECT, "is a webrtc-direct address, which this version doesn't dial"),
-        (Multiaddr(DIRECT), "is a webrtc-direct address"),
     ],
 )
 def test_other_addresses_are_not_dialled(address: str | Multiaddr, problem: str) -> None:
@@ -83,6 +81,16 @@ def test_other_addresses_are_not_dialled(address: str | Multiaddr, problem: str)
     assert "expected" in str(caught.value)
 
 
+@pytest.mark.parametrize("address", [DIRECT, Multiaddr(DIRECT)], ids=["text", "object"])
+def test_a_server_is_dialled_and_listened_on_by_its_own_address(address: str | Multiaddr) -> None:
+    with pytest.raises(AddressError, match="doesn't say which certificate the peer has"):
+        parse_dial_address(address)
+    certhash = "uEiAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    complete = str(address).replace("/p2p/", f"/certhash/{certhash}/p2p/")
+    assert str(parse_dial_address(complete)) == complete
+    assert str(parse_listen_address(address, PEER)) == str(address)
+
+
 @pytest.mark.parametrize(
     ("address", "problem"),
     [
@@ -90,8 +98,9 @@ def test_other_addresses_are_not_dialled(address: str | Multiaddr, problem: str)
         ("/webrtc/", "isn't an address"),
         ("/webrtc/p2p/nobody", "is no peer id"),
         (webrtc_address(OTHER), f"names another peer than this one, {PEER}"),
-        (DIRECT, "is a webrtc-direct address, which this version doesn't listen on"),
-        ("/ip4/0.0.0.0/udp/0/webrtc-direct", "is a webrtc-direct address"),
+        (f"/ip4/0.0.0.0/udp/0/webrtc-direct/p2p/{OTHER}", f"names another peer than this one, {PEER}"),
+        ("/dns/example.org/udp/0/webrtc-direct", "a listener needs an IP address"),
+        ("/ip4/0.0.0.0/udp/70000/webrtc-direct", "a UDP port is 0 to 65535"),
         (RELAY, "isn't an address"),
     ],
 )

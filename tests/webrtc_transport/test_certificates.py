@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import stat
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from webrtc_transport.certificates import load_certificate, save_certificate
-from webrtc_transport.errors import IdentityError
+from webrtc_transport.certificates import check_certificate, load_certificate, save_certificate
+from webrtc_transport.errors import ConfigurationError, IdentityError
 from webrtc_transport.protocol.certificate import Certificate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,3 +31,10 @@ def test_an_error_names_the_file(tmp_path: Path) -> None:
 def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_certificate(tmp_path / "dtls.pem")
+
+
+def test_one_that_has_expired_is_not_shown() -> None:
+    certificate = Certificate.generate(now=NOW)
+    check_certificate(certificate, NOW)
+    with pytest.raises(ConfigurationError, match="the configured certificate expired on 2026-01-31"):
+        check_certificate(certificate, NOW + timedelta(days=31))

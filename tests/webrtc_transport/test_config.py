@@ -90,3 +90,15 @@ def test_every_setting_is_read_somewhere():
     ]
     for field in TransportConfig.model_fields:
         assert any(f".{field}" in source for source in sources), field
+
+
+def test_announced_addresses_can_be_dialed():
+    announced = ["/dns4/example.org/udp/4001/webrtc-direct"]
+    assert TransportConfig(announce_addresses=announced).announce_addresses == tuple(announced)
+    for address, message in (
+        ("/ip4/0.0.0.0/udp/4001/webrtc-direct", "lacks the port or the host"),
+        ("/ip4/192.0.2.1/udp/0/webrtc-direct", "lacks the port or the host"),
+        ("/webrtc", "is no webrtc-direct address"),
+    ):
+        with pytest.raises(ValidationError, match=message):
+            TransportConfig(announce_addresses=[address])

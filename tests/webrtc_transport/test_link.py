@@ -6,7 +6,6 @@ import pytest
 from tests.logs import own_records
 from tests.pairs import config, connected
 from webrtc_transport import Identity
-from webrtc_transport.abc import PeerSettings
 from webrtc_transport.errors import (
     ConnectError,
     ConnectionAborted,
@@ -58,12 +57,12 @@ async def test_a_full_backlog_resets_streams(caplog):
         ("ice", "configure a TURN server"),
         ("dtls", "DTLS handshake"),
         ("sctp", "SCTP handshake"),
+        ("noise", "prove who it is"),
         ("connected", "too late"),
     ],
 )
 def test_a_deadline_names_the_phase_and_the_cure(phase, cure):
-    settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
-    link = PeerLink(None, settings, PEER, on_end=print)
+    link = PeerLink(None, config(), PEER, first_phase="signaling", on_end=print)
     link.phase = phase
     error = link.timed_out(3)
     assert isinstance(error, ConnectTimeout)
@@ -95,42 +94,10 @@ async def test_a_stream_of_a_connection_that_ends_meanwhile_fails_by_name():
         def deliver(self, func, *args):
             func(*args)
 
-    settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
-    link = PeerLink(EndsFirst(), settings, PEER, on_end=lambda link: None)
+    link = PeerLink(EndsFirst(), config(), PEER, first_phase="ice", on_end=lambda link: None)
     with pytest.raises(ConnectionClosed):
         await link.open_stream()
     assert not link.streams
-
-
-async def test_a_link_that_is_closed_while_the_engine_builds_its_peer_closes_that():
-    class Peer:
-        def __init__(self):
-            self.reason = None
-
-        def close(self, reason):
-            self.reason = reason
-
-    class Slow:
-        def post(self, func, *args):
-            func(*args)
-
-        async def call(self, func, *args):
-            await link.close(ConnectionClosed("the transport was closed"))
-            return func(*args)
-
-    class Builder:
-        name = "builder"
-
-        def create_peer(self, settings, events):
-            return peer
-
-    peer, ends = Peer(), []
-    settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
-    link = PeerLink(Slow(), settings, PEER, on_end=ends.append)
-    with pytest.raises(ConnectError, match="the transport was closed"):
-        await link.open(Builder(), settings)
-    assert isinstance(peer.reason, ConnectionClosed)
-    assert ends == [link]
 
 
 async def test_streams_over_the_limit_are_counted_out_again():
@@ -165,29 +132,3 @@ async def test_the_init_channel_of_a_connection_that_ends_is_not_waited_for():
         await pair.dialer.abort()
         with anyio.fail_after(5):
             await pair.dialer._link.pass_init_channel()
-
-
-async def test_a_link_closes_when_the_engines_thread_has_died():
-    class Dead:
-        def post(self, func, *args):
-            pass
-
-        async def call(self, func, *args):
-            if func is not print:
-                raise anyio.ClosedResourceError("its engine's thread has died")
-            return Peer()
-
-    class Peer:
-        gather = close = None
-
-    class Builder:
-        name = "builder"
-        create_peer = print
-
-    ends = []
-    settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
-    link = PeerLink(Dead(), settings, PEER, on_end=ends.append)
-    await link.open(Builder(), settings)
-    with anyio.fail_after(5):
-        await link.close(ConnectionClosed("the transport was closed"))
-    assert ends == [link]

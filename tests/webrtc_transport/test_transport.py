@@ -12,7 +12,7 @@ from tests.leaks import nothing_left
 from tests.logs import own_records
 from tests.pairs import config, connected, read_all, serving, transport
 from webrtc_signaling.memory import MemoryBackend
-from webrtc_transport import Certificate, Identity, TransportConfig, WebRTCTransport, connector
+from webrtc_transport import Certificate, Identity, TransportConfig, WebRTCTransport, signaled_connector
 from webrtc_transport.connection import WebRTCAttribute
 from webrtc_transport.errors import (
     AddressError,
@@ -123,10 +123,10 @@ def test_an_unknown_engine_is_refused_by_name():
 
 @pytest.mark.parametrize("allowed", [300, 1000])
 async def test_clocks_may_differ_as_configured(allowed, monkeypatch):
-    clock = connector._now_ms
+    clock = signaled_connector._now_ms
     # The dialer, who asks first, is ten minutes behind.
     times = itertools.chain([clock() - 600_000], (clock() for _ in itertools.count()))
-    monkeypatch.setattr(connector, "_now_ms", lambda: next(times))
+    monkeypatch.setattr(signaled_connector, "_now_ms", lambda: next(times))
     async with transport(settings=config(proof_max_age=allowed)) as server, transport() as client:
         listener = await server.listen("/webrtc")
         if allowed < 600:

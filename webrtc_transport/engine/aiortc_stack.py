@@ -21,7 +21,15 @@ from aiortc import (
 from aiortc.rtcsctptransport import WEBRTC_BINARY_EMPTY, WEBRTC_DCEP, WEBRTC_STRING_EMPTY
 from OpenSSL import SSL
 
-from ..abc import ChannelEvents, Engine, EngineChannel, EnginePeer, PeerEvents, PeerSettings, PeerStatistics
+from ..abc import (
+    ChannelEvents,
+    Engine,
+    EngineChannel,
+    PeerSettings,
+    PeerStatistics,
+    SignaledPeer,
+    SignaledPeerEvents,
+)
 from ..errors import ConnectionClosed, DtlsFailed, EngineError, SctpFailed, WebRTCError
 from ..protocol.limits import MAX_EARLY_MESSAGES
 from ..protocol.sdp import SessionDescription
@@ -45,7 +53,7 @@ class AiortcEngine(Engine):
 
     name: ClassVar[str] = "aiortc"
 
-    def create_peer(self, settings: PeerSettings, events: PeerEvents) -> EnginePeer:
+    def create_peer(self, settings: PeerSettings, events: SignaledPeerEvents) -> SignaledPeer:
         return IcePeer(settings, events, AiortcStack)
 
 

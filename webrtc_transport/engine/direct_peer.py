@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from OpenSSL import SSL
 
-from ..abc import ChannelEvents, EngineChannel, PeerStatistics
+from ..abc import CandidatePair, ChannelEvents, EngineChannel, EnginePeer, PeerEvents, PeerStatistics
 from ..config import TransportConfig
-from ..errors import ConnectionLost, ConnectTimeout, IceFailed
+from ..errors import ConnectionClosed, ConnectionLost, ConnectTimeout, IceFailed
 from ..protocol.ice_agent import IceAgent
 from ..protocol.ice_events import ChecksFailed, ConsentExpired, PathValidated
 from ..protocol.limits import MAX_FRAME_LENGTH
-from ..protocol.sdp import Fingerprint
+from ..protocol.sdp import Fingerprint, IceCandidate
 from ..protocol.stun_message import Address, StunMessage
 from .driver import Driver, TimerHandle
 from .dtls import DtlsConnection, is_handshake
@@ -28,27 +27,10 @@ SILENCE_BEFORE_CHECK: Final = 0.8
 """Seconds since anything came, after which whatever is sent has ICE check the path: less than the shortest timeout of
 SCTP (RFC 9260, section 16: RTO.Min is 1 s), so that its first retransmission does."""
 
+TYPE_PREFERENCES: Final = {"host": 126, "prflx": 110}
+"""What the priority of a candidate begins with (RFC 8445, section 5.1.2.2)."""
+
 SendDatagrams = Callable[[Sequence[bytes], Address], None]
-
-
-class DirectPeerEvents(ABC):
-    """What a connection tells, on its loop."""
-
-    @abstractmethod
-    def on_established(self, peer: DirectPeer) -> None:
-        """Channels can be opened. Who the peer is isn't proven yet: that is for Noise on channel 0."""
-
-    @abstractmethod
-    def on_channel(self, channel: EngineChannel) -> None:
-        """The peer opened a channel. Bind its events, or close it, before returning."""
-
-    @abstractmethod
-    def on_ended(self, reason: Exception) -> None:
-        """The set-up failed, or the connection is over: told at most once, and not after :meth:`DirectPeer.close`.
-
-        Nothing is left of the connection then. Before ``on_established`` the reason is a
-        :exc:`~webrtc_transport.errors.ConnectError`, afterwards a :exc:`~webrtc_transport.errors.ConnectionEnded`.
-        """
 
 
 class _Dtls(DtlsConnection):
@@ -62,12 +44,14 @@ class _Dtls(DtlsConnection):
         return content
 
 
-class DirectPeer(StackEvents):
-    """One end of a connection.
+class DirectPeer(EnginePeer, StackEvents):
+    """One end of a connection. In its phase ``connected`` it isn't proven yet who the peer is: Noise does that.
 
+    :param local_towards: gives the local address that packets to an address leave from
     :param context: for DTLS, with our certificate
     :param fingerprints: of which the peer's certificate has to have one; None at the listener, who can't know it
-    :param accept: gives the events of this connection. A listener is asked when DTLS begins, a dialer at once.
+    :param accept: gives the events of this connection, or None to refuse it. A listener is asked when DTLS begins, a
+        dialer at once.
     :param on_gone: told once, whatever ends it
     """
 
@@ -77,15 +61,17 @@ class DirectPeer(StackEvents):
         agent: IceAgent,
         send: SendDatagrams,
         *,
+        local_towards: Callable[[Address], Address],
         context: SSL.Context,
         fingerprints: Sequence[Fingerprint] | None,
-        accept: Callable[[DirectPeer], DirectPeerEvents],
+        accept: Callable[[DirectPeer], PeerEvents | None],
         on_gone: Callable[[DirectPeer], None],
         config: TransportConfig,
     ) -> None:
         self._driver = driver
         self._agent = agent
         self._send = send
+        self._local_towards = local_towards
         self._context = context
         self._fingerprints = fingerprints
         self._accept = accept
@@ -94,15 +80,17 @@ class DirectPeer(StackEvents):
         self._is_server = fingerprints is None
         self._dtls: _Dtls | None = None
         self._stack: NativeStack | None = None
-        self._events: DirectPeerEvents | None = None
+        self._events: PeerEvents | None = None
         self._is_established = False
         self._is_over = False
         self._heard_at = driver.now()
+        self._heard_from: Address | None = None
         self._deadline = driver.now() + HANDSHAKE_TIMEOUT
         self._timer: TimerHandle | None = None
         self._timer_due = 0.0
         if not self._is_server:
             self._events = accept(self)
+            self._tell_phase("ice")
         self._advance()
 
     # --- datagrams ------------------------------------------------------------------------------------------------
@@ -118,7 +106,11 @@ class DirectPeer(StackEvents):
         if self._is_over or not self._agent.accepts(len(data), address):
             return
         if self._stack is None and self._is_server and is_handshake(data):
+            # An authentic check came from there.
+            self._heard_from = address
             self._events = self._accept(self)
+            if self._events is None:
+                self._leave()
             self._begin()
         stack, dtls = self._stack, self._dtls
         if stack is None or dtls is None:
@@ -128,7 +120,7 @@ class DirectPeer(StackEvents):
         stack.packet_received(data)
         if dtls.took_data or (dtls.is_connected and not was_connected):
             dtls.took_data = False
-            self._heard_at = self._driver.now()
+            self._heard_at, self._heard_from = self._driver.now(), address
             self._agent.confirm(address, self._heard_at)
             if self._agent.events:
                 self._advance()
@@ -193,6 +185,7 @@ class DirectPeer(StackEvents):
     def _begin(self) -> None:
         if self._is_over:
             return
+        self._tell_phase("dtls")
         self._dtls = _Dtls(self._context, is_server=self._is_server, fingerprints=self._fingerprints)
         # The size that the specification puts into both descriptions, which are never exchanged.
         self._stack = NativeStack(
@@ -207,12 +200,15 @@ class DirectPeer(StackEvents):
         self._stack.start()
 
     def on_secured(self) -> None:
-        """Nothing to be done until SCTP stands."""
+        self._tell_phase("sctp")
 
     def on_established(self) -> None:
         self._is_established = True
+        self._tell_phase("connected")
+
+    def _tell_phase(self, phase: str) -> None:
         if self._events is not None:
-            self._events.on_established(self)
+            self._events.on_phase(phase)
 
     def on_channel(self, channel: EngineChannel) -> None:
         if self._events is not None:
@@ -221,12 +217,13 @@ class DirectPeer(StackEvents):
     def on_ended(self, reason: Exception) -> None:
         self._end(reason)
 
-    # --- what the owner does --------------------------------------------------------------------------------------
+    # --- EnginePeer -----------------------------------------------------------------------------------------------
 
     @property
     def remote_address(self) -> Address | None:
         """Where the peer is: the address that was nominated, or to which it moved."""
-        return self._agent.selected
+        # DTLS and SCTP don't wait for the nomination, and may be done first.
+        return self._agent.selected or self._heard_from
 
     def remote_fingerprint(self, algorithm: str) -> Fingerprint:
         """That of the peer's certificate. The connection is established.
@@ -239,35 +236,53 @@ class DirectPeer(StackEvents):
     def open_channel(
         self, events: ChannelEvents, *, label: str = "", negotiated_id: int | None = None
     ) -> EngineChannel:
-        """See :meth:`~webrtc_transport.abc.EnginePeer.open_channel`. The connection is established."""
-        assert self._stack is not None
+        if self._is_over:
+            raise ConnectionClosed("the peer connection is over")
+        assert self._stack is not None, "channels are opened on a peer that is connected"
         return self._stack.open_channel(events, label, negotiated_id)
 
     def grant(self, size: int) -> None:
-        """See :meth:`~webrtc_transport.abc.EnginePeer.grant`. The connection is established."""
-        assert self._stack is not None
-        self._stack.grant(size)
+        if self._stack is not None:
+            self._stack.grant(size)
+
+    @property
+    def candidate_pair(self) -> CandidatePair | None:
+        remote = self.remote_address
+        if remote is None:
+            return None
+        # A listener learns the address of who dials from its checks (RFC 8445, section 7.3.1.3).
+        return CandidatePair(
+            local=_candidate(self._local_towards(remote), "host"),
+            remote=_candidate(remote, "prflx" if self._is_server else "host"),
+        )
+
+    @property
+    def max_message_size(self) -> int:
+        return MAX_FRAME_LENGTH
 
     def statistics(self) -> PeerStatistics:
-        """The counters of what is above ICE. The connection is established."""
-        assert self._stack is not None
-        return self._stack.statistics()
+        return self._stack.statistics() if self._stack is not None else PeerStatistics(0, 0, 0, 0, 0, 0)
 
-    def close(self, reason: Exception | None = None) -> None:
-        """End the connection, and tell the peer if it can be told. Safe at any time, and twice.
-
-        :param reason: what ``on_ended`` is to be told; nothing is told without
-        """
+    def close(self, reason: Exception) -> None:
         if self._is_over:
             return
+        self._leave()
+        if self._events is not None:
+            self._events.on_closed(reason)
+
+    def _leave(self) -> None:
+        """Release everything, and tell the peer if it can be told."""
         self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
         if self._stack is not None:
             self._stack.close()
         self._on_gone(self)
-        if reason is not None and self._events is not None:
-            self._events.on_ended(reason)
 
     def _end(self, reason: Exception) -> None:
         self.close(reason)
+
+
+def _candidate(address: Address, kind: str) -> IceCandidate:
+    priority = TYPE_PREFERENCES[kind] << 24 | 65535 << 8 | 255
+    return IceCandidate("1", 1, "udp", priority, *address, kind)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from OpenSSL import SSL
 
+from ..abc import PeerEvents
 from ..config import TransportConfig
-from ..errors import LimitExceeded
+from ..errors import ConnectionClosed, LimitExceeded
 from ..protocol.demux import Demultiplexer, DropReason, Newcomer
 from ..protocol.ice_controlling import ControllingAgent
 from ..protocol.ice_lite import LiteAgent
@@ -17,7 +19,8 @@ from ..protocol.sdp import Fingerprint
 from ..protocol.stun import PacketKind, classify
 from ..protocol.stun_message import Address, StunError, StunMessage
 from ..protocol.ufrag import DirectCredentials
-from .direct_peer import DirectPeer, DirectPeerEvents
+from .direct_hosts import local_address
+from .direct_peer import DirectPeer
 from .driver import Driver
 from .udp_port import UdpPort
 
@@ -28,7 +31,7 @@ class DirectListenerPort:
     :param host: the local IP address
     :param port: the local port; 0 lets the kernel choose
     :param context: for DTLS, with the certificate whose hash the listener announces
-    :param accept: called when a newcomer has begun DTLS; gives the events of its connection
+    :param accept: called when a newcomer has begun DTLS; gives the events of its connection, or None to refuse it
     :param gater: asked with the address of a newcomer before anything is computed for it
     :raises OSError: if the address can't be bound
     """
@@ -40,7 +43,7 @@ class DirectListenerPort:
         port: int,
         *,
         context: SSL.Context,
-        accept: Callable[[DirectPeer], DirectPeerEvents],
+        accept: Callable[[DirectPeer], PeerEvents | None],
         config: TransportConfig,
         gater: Callable[[Address], bool] | None = None,
         max_peers: int = MAX_DIRECT_PEERS,
@@ -50,6 +53,8 @@ class DirectListenerPort:
         self._accept = accept
         self._config = config
         self._demux: Demultiplexer[DirectPeer] = Demultiplexer(driver.now(), gater=gater, max_peers=max_peers)
+        self._proven: set[DirectPeer] = set()
+        self._is_stopped = False
         self._udp = UdpPort(driver, host, self._datagram_received, port=port)
 
     @property
@@ -69,12 +74,31 @@ class DirectListenerPort:
     def established(self, peer: DirectPeer) -> None:
         """Tell that the peer has proven who it is: no newcomer displaces it any more."""
         self._demux.established(peer)
+        self._proven.add(peer)
+
+    def stop(self) -> None:
+        """Let nobody else in. The proven connections stand; the socket is closed with the last of them."""
+        self._is_stopped = True
+        for peer in self._demux.peers():
+            if peer not in self._proven:
+                peer.close(ConnectionClosed("the listener was closed"))
+        self._close_if_unused()
 
     def close(self) -> None:
-        """Close every connection, telling nobody but the peers, and the socket. Safe to call twice."""
+        """Close every connection, and the socket. Safe to call twice."""
+        self._is_stopped = True
         for peer in self._demux.peers():
-            peer.close()
-        self._udp.close()
+            peer.close(ConnectionClosed("the listener was closed"))
+        self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        if self._is_stopped and not self._demux:
+            self._udp.close()
+
+    def _peer_gone(self, peer: DirectPeer) -> None:
+        self._demux.forget(peer)
+        self._proven.discard(peer)
+        self._close_if_unused()
 
     def _datagram_received(self, data: bytes, address: Address) -> None:
         kind = classify(data)
@@ -91,6 +115,8 @@ class DirectListenerPort:
         if arrival is None:
             return
         if isinstance(arrival, Newcomer):
+            if self._is_stopped:
+                return
             if arrival.displaced is not None:
                 arrival.displaced.close(
                     LimitExceeded("there are too many handshakes, and this one took longest")
@@ -106,10 +132,11 @@ class DirectListenerPort:
             self._driver,
             LiteAgent(credentials, now, consent_timeout=self._config.liveness_timeout),
             self._udp.send_batch,
+            local_towards=partial(local_address, self._udp.address),
             context=self._context,
             fingerprints=None,
             accept=self._accept,
-            on_gone=self._demux.forget,
+            on_gone=self._peer_gone,
             config=self._config,
         )
 
@@ -135,7 +162,7 @@ class DirectDialPort:
         credentials: DirectCredentials,
         context: SSL.Context,
         fingerprints: Sequence[Fingerprint],
-        events: DirectPeerEvents,
+        events: PeerEvents,
         config: TransportConfig,
     ) -> None:
         self._udp = UdpPort(driver, host, self._datagram_received)
@@ -143,6 +170,7 @@ class DirectDialPort:
             driver,
             ControllingAgent(credentials, remote, driver.now(), consent_timeout=config.liveness_timeout),
             self._udp.send_batch,
+            local_towards=partial(local_address, self._udp.address),
             context=context,
             fingerprints=fingerprints,
             accept=lambda _peer: events,
@@ -155,9 +183,9 @@ class DirectDialPort:
         """The local address and port."""
         return self._udp.address
 
-    def close(self) -> None:
-        """Close the connection, telling nobody but the peer, and the socket. Safe to call twice."""
-        self.peer.close()
+    def close(self, reason: Exception) -> None:
+        """Close the connection, and the socket. Safe to call twice."""
+        self.peer.close(reason)
 
     def _datagram_received(self, data: bytes, address: Address) -> None:
         kind = classify(data)

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Protocol, TypeVarTuple
+
+from .resolver import resolve
 
 _Ts = TypeVarTuple("_Ts")
 
@@ -48,6 +52,28 @@ class Driver(ABC):
     def remove_reader(self, sock: socket.socket) -> None:
         """Make no more calls for ``sock``. To be done before it is closed."""
 
+    @abstractmethod
+    async def resolve(self, host: str, port: int, *, family: int = socket.AF_UNSPEC) -> list[tuple[int, str]]:
+        """Look up the addresses of ``host``. It can be cancelled at once.
+
+        :return: pairs of address family and IP address, in the system's order of preference
+        :raises OSError: if the name can't be resolved
+        """
+
+
+@asynccontextmanager
+async def open_driver() -> AsyncIterator[Driver]:
+    """The driver of the event loop that runs, for the time of the block."""
+    # Asked in this order, because trio's guest mode runs inside an asyncio loop.
+    if "trio" in sys.modules:
+        from . import trio_driver  # noqa: PLC0415 - trio is optional
+
+        if trio_driver.is_in_trio():
+            async with trio_driver.open_trio_driver() as driver:
+                yield driver
+            return
+    yield AsyncioDriver()
+
 
 class AsyncioDriver(Driver):
     """The running asyncio loop, uvloop's too."""
@@ -55,8 +81,9 @@ class AsyncioDriver(Driver):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
 
-    # uvloop's own clock counts milliseconds, and stands still within a turn: too coarse for a round trip or a pace.
-    now = staticmethod(time.monotonic)
+    def now(self) -> float:
+        # uvloop's own clock counts milliseconds, and stands still within a turn: too coarse for a round trip or a pace.
+        return time.monotonic()
 
     def call_soon(self, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
         self._loop.call_soon(callback, *args)
@@ -69,3 +96,6 @@ class AsyncioDriver(Driver):
 
     def remove_reader(self, sock: socket.socket) -> None:
         self._loop.remove_reader(sock)
+
+    async def resolve(self, host: str, port: int, *, family: int = socket.AF_UNSPEC) -> list[tuple[int, str]]:
+        return await resolve(host, port, family=family)

@@ -17,10 +17,10 @@ from ..abc import (
     ChannelEvents,
     Engine,
     EngineChannel,
-    EnginePeer,
-    PeerEvents,
     PeerSettings,
     PeerStatistics,
+    SignaledPeer,
+    SignaledPeerEvents,
 )
 from ..errors import ConnectionClosed, ConnectionLost, DtlsFailed, IceFailed, SctpFailed
 from ..protocol.certificate import Certificate
@@ -75,14 +75,14 @@ class MemoryEngine(Engine):
     def __init__(self, network: MemoryNetwork = _default_network) -> None:
         self.network = network
 
-    def create_peer(self, settings: PeerSettings, events: PeerEvents) -> EnginePeer:
+    def create_peer(self, settings: PeerSettings, events: SignaledPeerEvents) -> SignaledPeer:
         return MemoryPeer(self.network, settings, events)
 
 
-class MemoryPeer(EnginePeer):
+class MemoryPeer(SignaledPeer):
     """One end of a connection."""
 
-    def __init__(self, network: MemoryNetwork, settings: PeerSettings, events: PeerEvents) -> None:
+    def __init__(self, network: MemoryNetwork, settings: PeerSettings, events: SignaledPeerEvents) -> None:
         self._settings = settings
         self._events = events
         self._loop = asyncio.get_running_loop()
@@ -105,7 +105,7 @@ class MemoryPeer(EnginePeer):
         self._is_answered = True
         self._timer: asyncio.TimerHandle | None = None
 
-    # --- EnginePeer -----------------------------------------------------------------------------------------------
+    # --- SignaledPeer ---------------------------------------------------------------------------------------------
 
     @property
     def local_description(self) -> SessionDescription:

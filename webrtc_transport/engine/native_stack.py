@@ -15,7 +15,15 @@ from typing import ClassVar, Final
 
 from OpenSSL import SSL
 
-from ..abc import ChannelEvents, Engine, EngineChannel, EnginePeer, PeerEvents, PeerSettings, PeerStatistics
+from ..abc import (
+    ChannelEvents,
+    Engine,
+    EngineChannel,
+    PeerSettings,
+    PeerStatistics,
+    SignaledPeer,
+    SignaledPeerEvents,
+)
 from ..config import TransportConfig
 from ..errors import ConnectionClosed, DtlsFailed, EngineError, SctpFailed
 from ..protocol.certificate import Certificate
@@ -58,7 +66,7 @@ class NativeEngine(Engine):
     def __init__(self) -> None:
         self._context: tuple[Certificate, SSL.Context] | None = None
 
-    def create_peer(self, settings: PeerSettings, events: PeerEvents) -> EnginePeer:
+    def create_peer(self, settings: PeerSettings, events: SignaledPeerEvents) -> SignaledPeer:
         return IcePeer(settings, events, self._make_stack)
 
     def _make_stack(

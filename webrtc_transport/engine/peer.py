@@ -15,10 +15,10 @@ from ..abc import (
     CandidatePair,
     ChannelEvents,
     EngineChannel,
-    EnginePeer,
-    PeerEvents,
     PeerSettings,
     PeerStatistics,
+    SignaledPeer,
+    SignaledPeerEvents,
 )
 from ..errors import ConnectionClosed, ConnectionLost, DtlsFailed, EngineError, SctpFailed, WebRTCError
 from ..protocol.sdp import IceCandidate, SessionDescription
@@ -36,10 +36,10 @@ EARLY_PACKETS: Final = 16
 """DTLS packets kept until our own checks are done: a flight of two datagrams, and retransmissions of it."""
 
 
-class IcePeer(EnginePeer, IceEvents, StackEvents):
-    """An :class:`~webrtc_transport.abc.EnginePeer` over full ICE, with the stack that ``make_stack`` builds."""
+class IcePeer(SignaledPeer, IceEvents, StackEvents):
+    """A :class:`~webrtc_transport.abc.SignaledPeer` over full ICE, with the stack that ``make_stack`` builds."""
 
-    def __init__(self, settings: PeerSettings, events: PeerEvents, make_stack: StackFactory) -> None:
+    def __init__(self, settings: PeerSettings, events: SignaledPeerEvents, make_stack: StackFactory) -> None:
         self._settings = settings
         self._events = events
         self._make_stack = make_stack
@@ -68,7 +68,7 @@ class IcePeer(EnginePeer, IceEvents, StackEvents):
             pwd=self._local.pwd,
         )
 
-    # --- EnginePeer -----------------------------------------------------------------------------------------------
+    # --- SignaledPeer ---------------------------------------------------------------------------------------------
 
     @property
     def local_description(self) -> SessionDescription:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVarTuple
 
 import trio
 from anyio.abc import TaskStatus
 
+from ..task_group import bare_task_group
 from .driver import Driver, TimerHandle
 
 _Ts = TypeVarTuple("_Ts")
@@ -62,6 +64,13 @@ class TrioDriver(Driver):
     def remove_reader(self, sock: socket.socket) -> None:
         self._readers.pop(sock).cancel()
 
+    async def resolve(self, host: str, port: int, *, family: int = socket.AF_UNSPEC) -> list[tuple[int, str]]:
+        try:
+            found = await trio.socket.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)
+        except UnicodeError as exc:
+            raise OSError(f"{host!r} is no host name: {exc}") from None
+        return [(int(entry[0]), str(entry[4][0])) for entry in found]
+
     @property
     def _tasks(self) -> trio.Nursery:
         assert self._nursery is not None, "the driver is running"
@@ -92,6 +101,34 @@ class TrioDriver(Driver):
             self._idle.unpark()
 
 
+@asynccontextmanager
+async def open_trio_driver() -> AsyncIterator[TrioDriver]:
+    """A driver that drives until the end of the block, though the block be cancelled: what ends there needs it."""
+    driver = TrioDriver()
+    scope = _new_scope(shield=True)
+
+    async def run(*, task_status: TaskStatus[None]) -> None:
+        with scope:
+            await driver.run(task_status=task_status)
+
+    async with bare_task_group() as task_group:
+        with _new_scope(shield=True):
+            await task_group.start(run)
+        try:
+            yield driver
+        finally:
+            scope.cancel()
+
+
+def is_in_trio() -> bool:
+    """Whether a trio task is running."""
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
+
+
 def _call(callback: Callable[[], object]) -> None:
     try:
         callback()
@@ -99,6 +136,6 @@ def _call(callback: Callable[[], object]) -> None:
         _logger.exception("error in a callback of the packet path")
 
 
-def _new_scope() -> trio.CancelScope:
+def _new_scope(*, shield: bool = False) -> trio.CancelScope:
     # Pyright takes the attributes that attrs leaves out of the constructor for arguments of it.
-    return trio.CancelScope()  # pyright: ignore[reportCallIssue]
+    return trio.CancelScope(shield=shield)  # pyright: ignore[reportCallIssue]

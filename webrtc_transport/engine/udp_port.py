@@ -184,6 +184,9 @@ def _bind(host: str, port: int) -> socket.socket:
             sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
         if sys.platform == "linux":
             sock.setsockopt(*(_PROBE_V6 if family is socket.AF_INET6 else _PROBE_V4))
+        if family == socket.AF_INET6:
+            # IPv4 has a socket of its own, which may have the same port.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
     except BaseException:
         sock.close()

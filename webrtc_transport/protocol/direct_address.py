@@ -99,6 +99,17 @@ class DirectAddress:
             raise AddressError(f"{address!s} doesn't say at which port the peer is")
         return parsed
 
+    @classmethod
+    def parse_announced(cls, address: str | Multiaddr) -> Self:
+        """Take a multiaddr that others are to dial apart; its certificate and its peer may be left out.
+
+        :raises AddressError: as :meth:`parse` does, and if it has no port, or a host that isn't anybody's
+        """
+        parsed = cls.parse(address)
+        if not parsed.port or (not parsed.is_name and ipaddress.ip_address(parsed.host).is_unspecified):
+            raise AddressError(f"nobody can dial {address!s}: it lacks the port or the host")
+        return parsed
+
     def to_multiaddr(self) -> Multiaddr:
         """The address as a multiaddr; :meth:`parse` reads it back."""
         return Multiaddr(str(self))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from tests.interop.peers.actor import HIGH_WATER, Channel, Connection, run_actor
-from webrtc_transport.abc import ChannelEvents, PeerEvents, PeerSettings
+from webrtc_transport.abc import ChannelEvents, PeerSettings, SignaledPeerEvents
 from webrtc_transport.config import TransportConfig
 from webrtc_transport.errors import ConnectionClosed
 from webrtc_transport.plugins import engine_factory
@@ -49,7 +49,7 @@ class EngineChannel(Channel, ChannelEvents):
         self._connection.received(self, None)
 
 
-class EngineConnection(Connection, PeerEvents):
+class EngineConnection(Connection, SignaledPeerEvents):
     """A peer of the engine. ``options`` go into its config."""
 
     def __init__(self, engine, address, certificate, *, offerer, **options):
@@ -105,7 +105,7 @@ class EngineConnection(Connection, PeerEvents):
             channel.deliver(data)
             self._peer.grant(len(data))
 
-    # --- PeerEvents -----------------------------------------------------------------------------------------------
+    # --- SignaledPeerEvents ---------------------------------------------------------------------------------------
 
     def on_candidate(self, candidate):
         if candidate is None:

@@ -3,8 +3,8 @@
 from tests.compliance.engine_ends import CERTIFICATES
 from tests.webrtc_transport.engine.virtual_driver import VirtualDriver
 from webrtc_transport import TransportConfig
-from webrtc_transport.abc import ChannelEvents
-from webrtc_transport.engine.direct_peer import DirectPeer, DirectPeerEvents
+from webrtc_transport.abc import ChannelEvents, PeerEvents
+from webrtc_transport.engine.direct_peer import DirectPeer
 from webrtc_transport.engine.dtls import make_context
 from webrtc_transport.protocol.ice_controlling import ControllingAgent
 from webrtc_transport.protocol.ice_lite import LiteAgent
@@ -36,24 +36,29 @@ class Messages(ChannelEvents):
         self.is_closed = True
 
 
-class End(DirectPeerEvents):
+class End(PeerEvents):
     """The events of one connection."""
 
-    def __init__(self):
-        self.peer = self.ended = None
-        self.is_established = False
+    def __init__(self, peer=None):
+        self.peer, self.ended = peer, None
+        self.phases = []
         self.inbound = []
 
-    def on_established(self, peer):
-        assert self.peer in (None, peer)
-        self.peer, self.is_established = peer, True
+    @property
+    def is_established(self):
+        return "connected" in self.phases
+
+    def on_phase(self, phase):
+        assert phase not in self.phases
+        assert self.ended is None
+        self.phases.append(phase)
 
     def on_channel(self, channel):
         messages = Messages(self)
         channel.bind(messages)
         self.inbound.append(messages)
 
-    def on_ended(self, reason):
+    def on_closed(self, reason):
         assert self.ended is None
         self.ended = reason
 
@@ -88,12 +93,14 @@ class DirectWire:
             (fingerprint,),
             lambda _peer: self.dialer,
         )
+        self.dialer.peer = self.outbound
 
     def _make(self, agent, send, context, fingerprints, accept):
         return DirectPeer(
             self.driver,
             agent,
             send,
+            local_towards=lambda _remote: SERVER if fingerprints is None else CLIENT,
             context=context,
             fingerprints=fingerprints,
             accept=accept,
@@ -101,8 +108,9 @@ class DirectWire:
             config=CONFIG,
         )
 
-    def _accept(self, _peer):
+    def _accept(self, peer):
         self.accepted += 1
+        self.listener.peer = peer
         return self.listener
 
     def _send_up(self, datagrams, address):

@@ -88,6 +88,35 @@ class TestSetUp:
         assert any(not is_stun(data) for data in wire.down)
         assert sum(map(len, wire.down)) <= AMPLIFICATION_LIMIT * sum(map(len, received))
 
+    def test_phases(self):
+        wire = DirectWire()
+        wire.connect()
+        assert wire.dialer.phases == ["ice", "dtls", "sctp", "connected"]
+        # Who listens is asked when DTLS begins.
+        assert wire.listener.phases == ["dtls", "sctp", "connected"]
+
+    def test_candidate_pair(self):
+        wire = DirectWire()
+        assert wire.outbound.candidate_pair is None
+        wire.connect()
+        for peer, near, far, kind in (
+            (wire.outbound, CLIENT, SERVER, "host"),
+            (wire.inbound, SERVER, CLIENT, "prflx"),
+        ):
+            pair = peer.candidate_pair
+            assert (pair.local.address, pair.local.port) == near
+            assert (pair.remote.address, pair.remote.port) == far
+            assert pair.kind == kind
+
+    def test_what_is_over_opens_nothing(self):
+        wire = DirectWire()
+        assert wire.outbound.statistics().bytes_sent == 0
+        wire.connect()
+        assert wire.outbound.statistics().bytes_sent > 0
+        wire.outbound.close(ConnectionClosed("enough"))
+        with pytest.raises(ConnectionClosed):
+            wire.dialer.open()
+
 
 class TestFailure:
     def test_nobody_there(self):
@@ -137,9 +166,9 @@ class TestFailure:
 
     def test_who_accepts_may_refuse(self):
         wire = DirectWire()
-        wire._accept = lambda peer: peer.close() or wire.listener
+        wire._accept = lambda _peer: None
         wire.run(lambda: wire.inbound in wire.gone and wire.inbound is not None)
-        assert wire.listener.ended is None
+        assert not wire.listener.phases
 
 
 class TestEnd:
@@ -149,8 +178,9 @@ class TestEnd:
         wire.connect()
         ends = {"dialer": (wire.outbound, wire.listener), "listener": (wire.inbound, wire.dialer)}
         peer, other = ends[first]
-        peer.close()
-        peer.close()
+        reason = ConnectionClosed("enough")
+        peer.close(reason)
+        peer.close(reason)
         wire.run(lambda: other.ended)
         assert isinstance(other.ended, ConnectionClosed)
         assert len(wire.gone) == 2

@@ -22,6 +22,8 @@ from webrtc_transport.protocol.noise import NoiseHandshake, make_prologue
 from webrtc_transport.protocol.sdp import Fingerprint
 from webrtc_transport.protocol.ufrag import Flow, new_credentials
 
+ENOUGH = ConnectionClosed("enough")
+
 
 class Place:
     """A listener, and those who dial it."""
@@ -34,8 +36,8 @@ class Place:
             driver, host, 0, context=CONTEXTS[0], accept=self._accept, config=CONFIG, **settings
         )
 
-    def _accept(self, _peer):
-        self.inbound.append(End())
+    def _accept(self, peer):
+        self.inbound.append(End(peer))
         return self.inbound[-1]
 
     def dial(self, *, flow=Flow.V2, fingerprint=FINGERPRINTS[0], address=None):
@@ -50,12 +52,13 @@ class Place:
             events=end,
             config=CONFIG,
         )
+        end.peer = port.peer
         self.dials.append(port)
         return end
 
     def close(self):
         for port in self.dials:
-            port.close()
+            port.close(ENOUGH)
         self.listener.close()
 
 
@@ -162,7 +165,7 @@ def test_many_on_one_port(run):
         await until(lambda: all(messages.received for messages in echoes))
         assert [messages.received for messages in echoes] == [[b"%d" % number] for number in range(40)]
         for port in place.dials:
-            port.close()
+            port.close(ENOUGH)
         await until(lambda: all(end.ended for end in place.inbound))
         assert all(isinstance(end.ended, ConnectionClosed) for end in place.inbound)
         assert len(place.listener) == 0
@@ -255,5 +258,35 @@ def test_a_closed_listener_tells_its_peers(run):
         place.listener.close()
         await until(lambda: dialer.ended)
         assert isinstance(dialer.ended, ConnectionClosed)
+
+    run(main)
+
+
+def test_a_stopped_listener_keeps_who_is_proven(run):
+    async def main(place):
+        proven, stranger = place.dial(), place.dial()
+        await until(lambda: proven.is_established and stranger.is_established and len(place.inbound) == 2)
+        await until(lambda: all(end.is_established for end in place.inbound))
+        [inbound] = [end for end in place.inbound if end.peer.remote_address[1] == place.dials[0].address[1]]
+        place.listener.established(inbound.peer)
+        place.listener.stop()
+        await until(lambda: stranger.ended)
+        late = place.dial()
+        channel, _ = proven.open(negotiated_id=0)
+        _, messages = inbound.open(negotiated_id=0)
+        channel.send(b"still here")
+        await until(lambda: messages.received)
+        assert not late.phases[1:]
+        proven.peer.close(ENOUGH)
+        await until(lambda: inbound.ended)
+        again = DirectListenerPort(
+            place.driver,
+            place.host,
+            place.listener.address[1],
+            context=CONTEXTS[0],
+            accept=lambda _peer: None,
+            config=CONFIG,
+        )
+        again.close()
 
     run(main)

@@ -1,8 +1,9 @@
 """What is trio's own: what every driver promises is tested in ``test_driver``."""
 
 import trio
+import trio.testing
 
-from webrtc_transport.engine.trio_driver import TrioDriver
+from webrtc_transport.engine.trio_driver import TrioDriver, is_in_trio, open_trio_driver
 from webrtc_transport.engine.udp_port import UdpPort
 
 
@@ -48,3 +49,25 @@ def test_a_port_needs_no_asyncio():
 
     trio.run(main)
     assert received == [b"%d" % number for number in range(100)]
+
+
+def test_an_open_driver_drives_to_the_end_of_a_cancelled_block():
+    called = []
+
+    async def main():
+        with trio.CancelScope() as scope:
+            async with open_trio_driver() as driver:
+                scope.cancel()
+                driver.call_at(driver.now(), lambda: called.append("in time"))
+                with trio.CancelScope(shield=True):
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            async with open_trio_driver():
+                called.append("opened")
+                await trio.sleep_forever()
+        assert is_in_trio()
+
+    trio.run(main)
+    assert called == ["in time", "opened"]
+    assert not is_in_trio()

@@ -37,6 +37,9 @@ class VirtualDriver(Driver):
     def remove_reader(self, sock):
         raise AssertionError("there are no sockets in virtual time")
 
+    async def resolve(self, host, port, *, family=0):
+        raise AssertionError("there are no names in virtual time")
+
     @property
     def pending(self):
         """Timers that are neither over nor cancelled."""

@@ -100,10 +100,10 @@ async def test_a_peer_without_candidates_fails_ice_by_name():
 
 
 async def test_another_certificate_fails_dtls_by_name(monkeypatch):
-    from webrtc_transport.connector import Connector
     from webrtc_transport.protocol.sdp import Fingerprint, SessionDescription
+    from webrtc_transport.signaled_connector import SignaledConnector
 
-    sign_answer = Connector.sign_answer
+    sign_answer = SignaledConnector.sign_answer
 
     def sign_wrong(self, session, sdp):
         wrong = Fingerprint("sha-256", bytes(32))
@@ -114,7 +114,7 @@ async def test_another_certificate_fails_dtls_by_name(monkeypatch):
         assert SessionDescription.parse("\r\n".join(lines)).fingerprints == (wrong,)
         return sign_answer(self, session, "\r\n".join(lines))
 
-    monkeypatch.setattr(Connector, "sign_answer", sign_wrong)
+    monkeypatch.setattr(SignaledConnector, "sign_answer", sign_wrong)
     async with transport() as server, transport() as client:
         listener = await server.listen("/webrtc")
         with anyio.fail_after(10), pytest.raises(DtlsFailed, match="certificate does not match"):

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,19 +15,20 @@ import anyio
 from pydantic import TypeAdapter, ValidationError
 
 from .abc import Engine, PeerSettings, SignalingSession
+from .addresses import webrtc_address
+from .certificates import check_certificate
 from .config import IceServer, TransportConfig
 from .connection import Connection
 from .errors import (
     ConfigurationError,
     ConnectError,
-    ConnectionAborted,
     ConnectTimeout,
     SignalingError,
     SignalingRejected,
     WebRTCError,
 )
 from .identity import Identity, PeerId
-from .link import PeerLink
+from .links import Links
 from .portal import Portal
 from .protocol.certificate import Certificate
 from .protocol.limits import MAX_REASON_LENGTH
@@ -44,7 +45,7 @@ from .protocol.signals import (
     Proof,
     describe_validation_error,
 )
-from .stall_watch import LOOKS_PER_TIMEOUT
+from .signaled_link import SignaledLink
 from .task_group import bare_task_group
 
 _logger = logging.getLogger("libp2p.transport.webrtc.connector")
@@ -58,40 +59,22 @@ GOODBYE_TIMEOUT: Final = 1.0
 """Seconds for telling the peer that a handshake failed. It is a courtesy: the peer has a deadline of its own."""
 
 
-@dataclass(frozen=True)
-class TransportStatistics:
-    """Counters of a transport. Sizes are bytes."""
+class SignaledConnector:
+    """Sets peer connections up for one identity, with the help of signaling."""
 
-    connections: int = 0
-    """Connections that stand, or are being set up."""
-    streams: int = 0
-    """Their streams whose channel isn't closed yet."""
-    connected: int = 0
-    """Connections that were set up, since the transport was made."""
-    failed: int = 0
-    """Connections that could not be set up."""
-    payload_sent: int = 0
-    """Sent on streams."""
-    payload_received: int = 0
-    """Received on streams, and taken by the application."""
-
-
-class Connector:
-    """Sets peer connections up for one identity, and knows those that stand."""
-
-    def __init__(self, identity: Identity, portal: Portal, engine: Engine, config: TransportConfig) -> None:
+    def __init__(
+        self, identity: Identity, portal: Portal, engine: Engine, config: TransportConfig, links: Links
+    ) -> None:
         self.config = config
         self._identity = identity
         self._portal = portal
         self._engine = engine
         self._certificate = config.certificate
         self._verifier = ProofVerifier(config.proof_max_age)
-        self._links: set[PeerLink] = set()
-        self._is_closed = False
-        self._past = TransportStatistics()
+        self._links = links
 
     @asynccontextmanager
-    async def link(self, remote_peer: PeerId, *, offerer: bool) -> AsyncIterator[PeerLink]:
+    async def link(self, remote_peer: PeerId, *, offerer: bool) -> AsyncIterator[SignaledLink]:
         """A new link to ``remote_peer``, which is closed if the block doesn't end well.
 
         :raises ConnectError: if there can be none
@@ -102,56 +85,10 @@ class Connector:
             ice_servers=await self._ice_servers(),
             config=self.config,
         )
-        if self._is_closed:
-            # While the ICE servers were asked for: nobody would close it any more.
-            raise ConnectError("the transport was closed")
-        link = PeerLink(self._portal, settings, remote_peer, on_end=self._link_ended)
-        self._links.add(link)
-        try:
+        link = SignaledLink(self._portal, self.config, remote_peer, on_end=self._links.ended)
+        async with self._links.setting_up(link):
             await link.open(self._engine, settings)
             yield link
-            self._past = replace(self._past, connected=self._past.connected + 1)
-        except ConnectError as exc:
-            self._past = replace(self._past, failed=self._past.failed + 1)
-            await link.close(exc)
-            raise
-        except BaseException:
-            self._past = replace(self._past, failed=self._past.failed + 1)
-            await link.close(ConnectionAborted("the set-up of the connection was given up"))
-            raise
-
-    def _link_ended(self, link: PeerLink) -> None:
-        self._links.discard(link)
-        self._past = replace(
-            self._past,
-            payload_sent=self._past.payload_sent + link.payload_sent,
-            payload_received=self._past.payload_received + link.payload_received,
-        )
-
-    def statistics(self) -> TransportStatistics:
-        """The counters, now."""
-        return replace(
-            self._past,
-            connections=len(self._links),
-            streams=sum(len(link.streams) for link in self._links),
-            payload_sent=self._past.payload_sent + sum(link.payload_sent for link in self._links),
-            payload_received=self._past.payload_received + sum(link.payload_received for link in self._links),
-        )
-
-    async def close_links(self, reason: Exception) -> None:
-        """End every peer connection, side by side, and make no more. Not cancellable, but bounded."""
-        self._is_closed = True
-        with anyio.CancelScope(shield=True):
-            async with bare_task_group() as task_group:
-                for link in list(self._links):
-                    task_group.start_soon(link.close, reason)
-
-    async def reset_stalled_streams(self, stalled_after: float) -> None:
-        """Give up the streams of which nothing was read for so many seconds, until cancelled."""
-        while True:
-            await anyio.sleep(stalled_after / LOOKS_PER_TIMEOUT)
-            for link in list(self._links):
-                link.reset_stalled_streams(anyio.current_time())
 
     def sign_offer(self, session: SignalingSession, sdp: str) -> Offer:
         """Our offer, signed unless the session itself proves who we are."""
@@ -227,12 +164,7 @@ class Connector:
             self._certificate.is_expired(now) and self.config.certificate is None
         ):
             self._certificate = Certificate.generate(now=now)
-        elif self._certificate.is_expired(now):
-            until = f"{self._certificate.not_valid_after:%Y-%m-%d %H:%M} UTC"
-            msg = (
-                f"the configured certificate expired on {until}; make a new one, or leave it to the transport"
-            )
-            raise ConfigurationError(msg)
+        check_certificate(self._certificate, now)
         return self._certificate
 
 
@@ -242,9 +174,9 @@ class Attempt:
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self._started = time.monotonic()
-        self._link: PeerLink | None = None
+        self._link: SignaledLink | None = None
 
-    def begin(self, link: PeerLink) -> None:
+    def begin(self, link: SignaledLink) -> None:
         """``link`` is what it makes a connection of."""
         self._link = link
         link.phase_times["signaling"] = self._started
@@ -256,7 +188,7 @@ class Attempt:
         return self._link.timed_out(self.timeout)
 
 
-async def trickle(link: PeerLink, session: SignalingSession, remote: SessionDescription) -> Connection:
+async def trickle(link: SignaledLink, session: SignalingSession, remote: SessionDescription) -> Connection:
     """Exchange candidates until the peer connection stands; ``link`` has been started with ``remote``.
 
     :raises ConnectError: if it can't be made
@@ -287,7 +219,8 @@ async def trickle(link: PeerLink, session: SignalingSession, remote: SessionDesc
         raise failure
     # Of several, one is the certificate's, and the engine has seen to it; but not said which.
     fingerprint = remote.fingerprints[0] if len(set(remote.fingerprints)) == 1 else None
-    return Connection(link, session.remote_peer, fingerprint)
+    peer = session.remote_peer
+    return Connection(link, peer, fingerprint, webrtc_address(peer))
 
 
 def all_failed(failures: Sequence[SignalingError]) -> SignalingError:
@@ -307,7 +240,7 @@ async def tell_failure(session: SignalingSession, reason: str, code: str) -> Non
             _logger.debug("could not tell %s: %s", session.remote_peer, exc)
 
 
-async def _send_candidates(link: PeerLink, session: SignalingSession, mid: str) -> None:
+async def _send_candidates(link: SignaledLink, session: SignalingSession, mid: str) -> None:
     ufrag = (await link.local_description()).ufrag
     while True:
         while not link.candidates:
@@ -327,7 +260,7 @@ async def _send_candidates(link: PeerLink, session: SignalingSession, mid: str) 
             return
 
 
-async def _receive_candidates(link: PeerLink, session: SignalingSession) -> None:
+async def _receive_candidates(link: SignaledLink, session: SignalingSession) -> None:
     """Take candidates until the session ends; :raises SignalingRejected: if the peer gives the connection up"""
     while True:
         try:
@@ -347,7 +280,7 @@ async def _receive_candidates(link: PeerLink, session: SignalingSession) -> None
             _logger.info("%s sent %r where candidates are due", session.remote_peer, signal.type)
 
 
-def add_candidate(link: PeerLink, data: CandidateData | None) -> None:
+def add_candidate(link: SignaledLink, data: CandidateData | None) -> None:
     """Tell the link of a candidate of the peer, if it is usable."""
     candidate: IceCandidate | None = None
     if data is not None and data.candidate:

@@ -9,9 +9,7 @@ import anyio
 
 from .abc import SignalingBackend, SignalingSession
 from .connection import Connection
-from .connector import Attempt, Connector, add_candidate, all_failed, tell_failure, trickle
 from .errors import (
-    ConfigurationError,
     ConnectError,
     InvalidSignal,
     PeerUnreachable,
@@ -22,14 +20,15 @@ from .identity import PeerId
 from .protocol.limits import MAX_REMOTE_CANDIDATES
 from .protocol.sdp import DtlsSetup, SessionDescription
 from .protocol.signals import Answer, Candidate, Signal
+from .signaled_connector import Attempt, SignaledConnector, add_candidate, all_failed, tell_failure, trickle
 
 _logger = logging.getLogger("libp2p.transport.webrtc.dialer")
 
 
-class Dialer:
+class SignaledDialer:
     """Makes outbound connections, over the first signaling backend that reaches the peer."""
 
-    def __init__(self, connector: Connector, backends: Sequence[SignalingBackend]) -> None:
+    def __init__(self, connector: SignaledConnector, backends: Sequence[SignalingBackend]) -> None:
         self._connector = connector
         self._backends = backends
 
@@ -37,11 +36,7 @@ class Dialer:
         """Connect to ``peer``.
 
         :raises ConnectError: naming the phase that failed, and what could help
-        :raises ConfigurationError: if there is no signaling backend
         """
-        if not self._backends:
-            msg = "this transport has no signaling backend; pass signaling=['ws://…'] to reach /webrtc addresses"
-            raise ConfigurationError(msg)
         attempt = Attempt(self._connector.config.dial_timeout)
         try:
             with anyio.move_on_after(attempt.timeout):

@@ -1,0 +1,39 @@
+"""An echo peer of webrtc-direct as a process of its own. It tells what happens to it as lines of JSON."""
+
+import argparse
+import json
+import sys
+
+import anyio
+
+from webrtc_transport import Identity, TransportConfig, WebRTCTransport
+
+
+def tell(event, **fields):
+    sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+    sys.stdout.flush()
+
+
+async def echo(stream):
+    async for chunk in stream:
+        await stream.send(chunk)
+    await stream.send_eof()
+
+
+async def main(dial):
+    config = TransportConfig(liveness_timeout=1.0)
+    async with WebRTCTransport(Identity.generate(), config=config) as transport:
+        if dial is not None:
+            async with await transport.dial(dial) as connection:
+                tell("connected")
+                await connection.serve(echo)
+        else:
+            listener = await transport.listen("/ip4/127.0.0.1/udp/0/webrtc-direct")
+            tell("listening", address=str(listener.addresses[0]))
+            await listener.serve(lambda connection: connection.serve(echo))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dial", help="dial this address, in place of listening")
+    anyio.run(main, parser.parse_args().dial)

@@ -1,0 +1,76 @@
+"""The link of a peer connection that signaling sets up: descriptions, and candidates that trickle."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from .abc import Engine, PeerSettings, SignaledPeer, SignaledPeerEvents
+from .config import TransportConfig
+from .errors import ConnectError, WebRTCError
+from .identity import PeerId
+from .link import PeerLink, set_up_failed
+from .portal import Portal
+from .protocol.limits import FRAME_OVERHEAD, MAX_FRAME_LENGTH
+from .protocol.sdp import IceCandidate, SessionDescription
+
+
+class SignaledLink(PeerLink, SignaledPeerEvents):
+    """The caller's end of a :class:`~webrtc_transport.abc.SignaledPeer`.
+
+    :param remote_peer: who the other end says it is; proven before a connection is made of the link
+    """
+
+    def __init__(
+        self,
+        portal: Portal,
+        config: TransportConfig,
+        remote_peer: PeerId,
+        *,
+        on_end: Callable[[PeerLink], object],
+    ) -> None:
+        super().__init__(portal, config, remote_peer, first_phase="signaling", on_end=on_end)
+        self.candidates: deque[IceCandidate | None] = deque()
+        """Found, and not sent yet. ``changed`` tells of new ones too."""
+        self._signaled: SignaledPeer | None = None
+
+    async def open(self, engine: Engine, settings: PeerSettings) -> None:
+        """Build the engine's peer, and begin to gather candidates.
+
+        :raises ConnectError: if the engine can't, or the link was closed meanwhile
+        """
+        try:
+            self._peer = self._signaled = await self.portal.call(engine.create_peer, settings, self)
+        except WebRTCError:
+            raise
+        except Exception as exc:
+            # An engine may be anybody's. Its text is left to the cause, for the peer is told this one.
+            raise ConnectError(f"the engine {engine.name!r} raised {type(exc).__name__}") from exc
+        if self.end_reason is not None:
+            self.portal.post(self._peer.close, self.end_reason)
+            raise set_up_failed(self.end_reason)
+        self.portal.post(self._signaled.gather)
+
+    @property
+    def signaled(self) -> SignaledPeer:
+        """The engine's peer; the link is open."""
+        assert self._signaled is not None
+        return self._signaled
+
+    async def start(self, remote: SessionDescription) -> None:
+        """Connect to the peer that ``remote`` describes; :meth:`wait_connected` tells how it went."""
+        self.payload_limit = min(MAX_FRAME_LENGTH, remote.max_message_size) - FRAME_OVERHEAD
+        await self.portal.call(self.signaled.start, remote)
+
+    async def local_description(self) -> SessionDescription:
+        return await self.portal.call(lambda: self.signaled.local_description)
+
+    def add_remote_candidate(self, candidate: IceCandidate | None) -> None:
+        self.portal.post(self.signaled.add_remote_candidate, candidate)
+
+    def on_candidate(self, candidate: IceCandidate | None) -> None:
+        self.portal.deliver(self._candidate_found, candidate)
+
+    def _candidate_found(self, candidate: IceCandidate | None) -> None:
+        self.candidates.append(candidate)
+        self.changed.notify()
