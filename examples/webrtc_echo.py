@@ -27,6 +27,7 @@ INTERRUPTED = 130  # The exit status of a program that Ctrl-C has ended.
 try:
     import anyio
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     from webrtc_signaling.server.app import running_server
@@ -238,7 +239,7 @@ def main() -> int:
         status = run(arguments)
     except* (WebRTCError, OSError, ValueError) as group:
         for error in flatten(group):
-            console.print(f"[red]{type(error).__name__}:[/] {error}", soft_wrap=True)
+            console.print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", soft_wrap=True)
     except* KeyboardInterrupt:
         status = INTERRUPTED
     return status

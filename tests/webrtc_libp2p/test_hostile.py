@@ -311,7 +311,7 @@ async def test_both_ends_dial_each_other_at_once():
 async def test_when_ice_is_blocked_the_dial_fails_by_name_and_the_relayed_connection_goes_on():
     # Without a TURN server it has no candidates at all.
     listener = relayed_host(config=settings(ice_transport_policy="relay"))
-    dialer = relayed_host(config=settings(dial_timeout=2))
+    dialer = relayed_host(config=settings(dial_timeout=5))
     dialer.get_network().retry_config.max_retries = 0
     with trio.fail_after(60):
         async with relay_host() as (_, address), running(listener, "/webrtc"), running(dialer):
@@ -319,7 +319,7 @@ async def test_when_ice_is_blocked_the_dial_fails_by_name_and_the_relayed_connec
             (announced,) = await until(listener.get_addrs)
             started = trio.current_time()
             reason = await fails(dialer, listener, announced)
-            assert trio.current_time() - started < 4
+            assert trio.current_time() - started < 10
             assert "IceFailed" in reason or "in phase 'ice'" in reason
             assert kinds(dialer, listener) == [ConnectionType.RELAYED]
             assert await round_trip(dialer, listener.get_id(), b"by relay") == b"by relay"

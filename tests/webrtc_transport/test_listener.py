@@ -91,6 +91,8 @@ async def careless(connection):
 async def ask(client, address, question):
     async with await client.dial(address) as connection, await connection.open_stream() as stream:
         await stream.send(question)
+        # Acknowledged with the question: the server is gone after its answer.
+        await stream.send_eof()
         return await stream.receive()
 
 

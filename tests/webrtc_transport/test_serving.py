@@ -47,7 +47,8 @@ async def plainly(error):
 @pytest.mark.parametrize("way", [plainly, in_a_group])
 @pytest.mark.parametrize("error", [StreamReset("reset"), ConnectionLost("lost"), anyio.EndOfStream()])
 async def test_what_a_peer_brings_about_is_an_ordinary_end(resource, told, way, error, caplog):
-    caplog.set_level(logging.INFO)
+    # By its name: py-libp2p sets a level for all of libp2p, if it was imported.
+    caplog.set_level(logging.INFO, logger="libp2p.transport.webrtc")
     await run(lambda _: way(error), resource, told)
     assert told == []
     assert [record.levelname for record in own_records(caplog)] == ["INFO"]

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from OpenSSL import SSL
 
 from ..protocol.certificate import Certificate
+from ..protocol.limits import MAX_DATAGRAM
 from ..protocol.sdp import Fingerprint
 from .dtls_records import records_of
 
@@ -140,6 +141,9 @@ class DtlsConnection:
 
         :raises DtlsClosed: if the peer closed the connection
         """
+        if len(datagram) > MAX_DATAGRAM:
+            # A TURN server may bring it over TCP. No peer has reason to send packets of such a size.
+            return b""
         self._records.write(datagram)
         return self._read()
 

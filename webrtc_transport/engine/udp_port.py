@@ -33,14 +33,12 @@ MAX_SEND: Final = 65000
 SOCKET_BUFFER: Final = 4 * 1024 * 1024
 """Bytes asked of the kernel for each direction. At 256 KiB a fast transfer overruns the socket on a perfect link."""
 
+SURE_DATAGRAM: Final = 1200
+"""Bytes that every path carries (RFC 8899, section 5.1.2: BASE_PLPMTU)."""
+
 _UDP_SEGMENT: Final = 103
 _UDP_GRO: Final = 104
 """From linux/udp.h; the socket module doesn't name them."""
-
-_PROBE_V4: Final = (socket.IPPROTO_IP, 10, 3)
-_PROBE_V6: Final = (socket.IPPROTO_IPV6, 23, 3)
-"""IP_MTU_DISCOVER and IPV6_MTU_DISCOVER set to IP_PMTUDISC_PROBE, from linux/in.h and linux/in6.h: nothing is cut into
-fragments, or a probe of the path MTU would arrive on any path (RFC 8899, section 3)."""
 
 _UNSUPPORTED: Final = frozenset(
     {errno.EIO, errno.EINVAL, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EMSGSIZE}
@@ -110,9 +108,9 @@ class UdpPort:
                 if exc.errno not in _UNSUPPORTED:
                     # As in send().
                     return
-                # Nothing has left. The route of one address may lack what that of another has, but it's not worth
-                # finding out each time anew.
-                self._can_segment = False
+                # Nothing has left. What is refused because it is larger than the interface takes, such as a probe of
+                # the path MTU, says nothing about the others.
+                self._can_segment = len(run[0]) > SURE_DATAGRAM
             else:
                 return
         for data in run:
@@ -182,8 +180,6 @@ def _bind(host: str, port: int) -> socket.socket:
         sock.setblocking(False)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
-        if sys.platform == "linux":
-            sock.setsockopt(*(_PROBE_V6 if family is socket.AF_INET6 else _PROBE_V4))
         if family == socket.AF_INET6:
             # IPv4 has a socket of its own, which may have the same port.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

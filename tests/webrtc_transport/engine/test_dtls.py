@@ -262,3 +262,9 @@ def test_a_forged_change_cipher_spec_does_no_harm():
 def test_a_finished_is_known_by_its_epoch():
     *_, flight = flights_until(2)
     assert [is_finished(record) for record in one_by_one(flight)] == [False] * 4 + [True]
+
+
+def test_a_record_too_large_is_dropped_and_moves_nothing(connected):
+    client, server = connected
+    assert server.receive(client.send(bytes(9000))) == b""
+    assert server.receive(client.send(b"next")) == b"next"

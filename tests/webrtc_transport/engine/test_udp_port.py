@@ -179,6 +179,17 @@ async def test_without_segments_each_datagram_is_sent_alone(port, receiver, has_
     refusing._socket.close()
 
 
+async def test_a_datagram_too_large_for_the_interface_is_no_reason_to_give_segments_up(port, receiver):
+    sender = UdpPort(AsyncioDriver(), "127.0.0.1", receiver)
+    genuine, probe = sender._socket, bytes(1472)
+    sender._socket = RefusingSocket(genuine, errno.EINVAL)
+    sender.send_batch([probe, *BATCH[:10]], port.address)
+    assert [(await receiver.next())[0] for _ in range(11)] == [probe, *BATCH[:10]]
+    assert sender._can_segment
+    sender._socket = genuine
+    sender.close()
+
+
 async def test_a_full_buffer_is_a_loss_and_no_reason_to_give_segments_up(port, receiver):
     sender = UdpPort(AsyncioDriver(), "127.0.0.1", receiver)
     genuine = sender._socket
@@ -283,13 +294,3 @@ async def test_the_kernels_buffers_are_raised(port, remote):
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         ours = port._socket.getsockopt(socket.SOL_SOCKET, option)
         assert ours >= remote.getsockopt(socket.SOL_SOCKET, option)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the option is Linux's")
-@pytest.mark.parametrize(
-    ("host", "level", "option"), [("127.0.0.1", socket.IPPROTO_IP, 10), ("::1", socket.IPPROTO_IPV6, 23)]
-)
-async def test_nothing_is_cut_into_fragments(receiver, host, level, option):
-    port = UdpPort(AsyncioDriver(), host, receiver)
-    assert port._socket.getsockopt(level, option) == 3
-    port.close()
