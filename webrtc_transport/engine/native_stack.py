@@ -189,8 +189,10 @@ class NativeStack(Stack):
         return self._channels.open(events, label, negotiated_id)
 
     def grant(self, size: int) -> None:
-        self._association.consume(size, self._now())
-        self._wake()
+        now = self._now()
+        self._association.consume(size, now)
+        if not self._is_due and self._association.has_output(now):
+            self._wake()
 
     def statistics(self) -> PeerStatistics:
         return PeerStatistics(
