@@ -175,8 +175,10 @@ class NativeStack(Stack):
         association.receive(content, now)
         if association.events:
             self._is_dispatching = True
-            self._dispatch()
-            self._is_dispatching = False
+            try:
+                self._dispatch()
+            finally:
+                self._is_dispatching = False
         if self._is_due:
             return
         if association.has_output(now):
