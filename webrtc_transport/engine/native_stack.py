@@ -183,8 +183,10 @@ class NativeStack(Stack):
         association.receive(content, now)
         if association.events:
             self._is_dispatching = True
-            self._dispatch()
-            self._is_dispatching = False
+            try:
+                self._dispatch()
+            finally:
+                self._is_dispatching = False
         if self._is_due:
             return
         if association.has_output(now):
@@ -197,8 +199,10 @@ class NativeStack(Stack):
         return self._channels.open(events, label, negotiated_id)
 
     def grant(self, size: int) -> None:
-        self._association.consume(size, self._now())
-        self._wake()
+        now = self._now()
+        self._association.consume(size, now)
+        if not self._is_due and self._association.has_output(now):
+            self._wake()
 
     def statistics(self) -> PeerStatistics:
         return PeerStatistics(

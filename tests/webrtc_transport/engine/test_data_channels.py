@@ -46,20 +46,23 @@ class Events(ChannelEvents):
 class Owner:
     def __init__(self):
         self.driver, self.association = VirtualDriver(), Association()
-        self.inbound, self.failures, self.wakes = [], [], 0
+        self.inbound, self.failures, self.wakes, self.deferrals = [], [], 0, 0
         self.channels = DataChannels(
             self.driver,
             self.association,
             is_server=False,
             max_message_size=1000,
             wake=self._wake,
-            defer=self._wake,
+            defer=self._defer,
             on_channel=self._on_channel,
             on_failed=self.failures.append,
         )
 
     def _wake(self):
         self.wakes += 1
+
+    def _defer(self):
+        self.deferrals += 1
 
     def _on_channel(self, channel):
         events = Events()
@@ -76,10 +79,12 @@ def owner():
     return Owner()
 
 
-def test_a_channel_is_announced_with_its_label_and_wakes_the_stack(owner):
+def test_a_channel_is_announced_with_its_label_in_the_packet_of_its_first_message(owner):
     channel, _ = owner.open(label="a")
     assert owner.association.sent == [(0, PayloadProtocol.DCEP, Open("a").encode())]
-    assert owner.wakes == 1
+    assert (owner.wakes, owner.deferrals) == (0, 1)
+    channel.send(b"first")
+    assert (owner.wakes, owner.deferrals) == (1, 1)
     assert (channel.id, owner.open()[0].id) == (0, 2)
 
 

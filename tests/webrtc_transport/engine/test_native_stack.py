@@ -8,7 +8,7 @@ from tests.pairs import config, connected, echo, read_all, serving, transport
 from tests.webrtc_transport.engine.stack_ends import StackWire, native_factory
 from tests.webrtc_transport.engine.virtual_driver import VirtualDriver
 from webrtc_transport import TransportConfig, WebRTCTransport
-from webrtc_transport.engine.native_stack import NativeEngine
+from webrtc_transport.engine.native_stack import ANSWER_TURNS, NativeEngine
 from webrtc_transport.engine.trio_driver import TrioDriver
 from webrtc_transport.errors import ConnectionClosed
 from webrtc_transport.identity import Identity
@@ -199,6 +199,48 @@ def test_messages_of_one_turn_share_a_packet(wire, driver):
     driver.run(lambda: len(wire.server.inbound[0].messages) == 50)
     assert len(wire.packets) - before <= 4
     assert wire.server.inbound[0].messages == [b"%02d" % number for number in range(50)]
+
+
+def test_a_channel_is_opened_in_the_packet_of_its_first_message(wire, driver):
+    established(wire, driver)
+    driver.run(lambda: driver.time > 1001)
+    before = len(wire.packets)
+    wire.client.open().channel.send(b"first")
+    assert len(wire.packets) == before + 1
+    driver.run(lambda: wire.server.inbound and wire.server.inbound[0].messages == [b"first"])
+
+
+def let_pass(driver, turns):
+    for _ in range(turns):
+        ended = []
+        driver.call_soon(ended.append, True)
+        driver.run(lambda ended=ended: ended)
+
+
+@pytest.mark.parametrize("turns", range(ANSWER_TURNS))
+def test_an_answer_waits_some_turns_for_a_message_and_shares_its_packet(wire, driver, turns):
+    established(wire, driver)
+    driver.run(lambda: driver.time > 1001)
+    record = wire.client.open()
+    record.channel.send(b"question")
+    driver.run(lambda: wire.server.inbound)
+    before = len(wire.packets)
+    let_pass(driver, turns)
+    # DATA_CHANNEL_ACK is due.
+    assert len(wire.packets) == before
+    wire.server.inbound[0].channel.send(b"answer")
+    assert len(wire.packets) == before + 1
+    driver.run(lambda: record.messages == [b"answer"])
+
+
+def test_an_answer_needs_no_message(wire, driver):
+    established(wire, driver)
+    driver.run(lambda: driver.time > 1001)
+    record = wire.client.open()
+    record.channel.send(b"question")
+    driver.run(lambda: wire.server.inbound)
+    before = len(wire.packets)
+    assert driver.run(lambda: len(wire.packets) > before) == 0
 
 
 def test_it_needs_no_asyncio():

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webrtc_transport.errors import FramingError
-from webrtc_transport.protocol.framing import Flag, Frame, FrameDecoder, encode_frame
+from webrtc_transport.protocol.framing import MAX_SHORT_PAYLOAD, Flag, Frame, FrameDecoder, encode_frame
 from webrtc_transport.protocol.limits import MAX_FRAME_LENGTH, MAX_FRAME_PAYLOAD
+from webrtc_transport.protocol.protobuf import encode_message, encode_varint
 
 frames = st.builds(Frame, st.sampled_from([None, *Flag]), st.binary(max_size=300)).filter(
     lambda frame: frame.payload or frame.flag is not None
@@ -67,6 +68,15 @@ class TestLimit:
         frame = encode_frame(payload)
         assert len(frame) == MAX_FRAME_LENGTH
         assert FrameDecoder().feed(frame) == [Frame(None, payload)]
+
+    @pytest.mark.parametrize("size", [1, MAX_SHORT_PAYLOAD, MAX_SHORT_PAYLOAD + 1])
+    def test_a_short_frame_is_the_same_message_as_a_long_one(self, size):
+        payload = bytes(range(size))
+        body = encode_message(None, payload)
+        frame = encode_varint(len(body)) + body
+        assert encode_frame(payload) == encode_frame(memoryview(payload)) == frame
+        assert FrameDecoder().feed(frame) == [Frame(None, payload)]
+        assert FrameDecoder().feed(frame + frame) == [Frame(None, payload)] * 2
 
     @pytest.mark.parametrize("prefix", ["ff7f", "808001", "ffffffffffffffff7f"])
     def test_longer_frames_are_refused_at_their_prefix(self, prefix):
