@@ -1,6 +1,7 @@
 """How long a transfer takes over a link that loses packets, by library, in one interleaved run.
 
     sudo .venv/bin/python -m benchmarks.lossy [--rounds 5] [--size 2] [--loss 2] [--round-trip 50] [--rate 100]
+        [--congestion cubic newreno model]
 
 Each measurement is two processes of one library in a network namespace, with an emulated link between them
 (``tests/emulated_link.py``; the processes stay, and each measurement has a new connection and a new link). The seed of
@@ -17,6 +18,7 @@ import sys
 
 from tests.interop.runtimes import Link, Peer, connect, running_links, running_peer
 from tests.namespaces import network_namespace
+from webrtc_transport.protocol.sctp.settings import CONGESTION_CONTROLS
 
 MIB = 1024 * 1024
 MESSAGE = 16 * 1024
@@ -27,14 +29,18 @@ NATIVE = "engine-native"
 LIBRARIES = (NATIVE, "aiortc", "libdatachannel", "libwebrtc")
 TIMEOUT = 600
 
+Variant = tuple[str, str, str]
+"""Who sends, who receives, and the congestion control of whoever of them is ``native``."""
 
-def measure(sender: Peer, receiver: Peer, links: object, size: int, seed: int, **path: float) -> float:
+
+def measure(  # noqa: PLR0917 - in the order of what is set up
+    sender: Peer, receiver: Peer, congestion: str, links: object, size: int, seed: int, **path: float
+) -> float:
     """Seconds for ``size`` bytes."""
     link = Link(links, seed=seed, queue=QUEUE, **path)
+    ours = [peer for peer in (sender, receiver) if peer.kind == NATIVE]
     try:
-        connect(
-            sender, receiver, ours=[peer for peer in (sender, receiver) if peer.kind == NATIVE], link=link
-        )
+        connect(sender, receiver, ours=ours, link=link, congestion_control=congestion)
         result = sender.call("send", channels=1, bytes=size, size=MESSAGE, timeout=TIMEOUT)
         sender.call("close")
         receiver.call("close")
@@ -43,18 +49,22 @@ def measure(sender: Peer, receiver: Peer, links: object, size: int, seed: int, *
     return float(result["seconds"])
 
 
-def variants(*, mixed: bool) -> list[tuple[str, str]]:
+def variants(congestion: list[str], *, mixed: bool) -> list[Variant]:
     """Who sends to whom."""
-    found = [(library, library) for library in LIBRARIES]
+    found = [(NATIVE, NATIVE, way) for way in congestion]
+    found += [(library, library, congestion[0]) for library in LIBRARIES[1:]]
     if mixed:
-        found += [pair for other in LIBRARIES[1:] for pair in ((NATIVE, other), (other, NATIVE))]
+        for other in LIBRARIES[1:]:
+            found += [(NATIVE, other, congestion[0]), (other, NATIVE, congestion[0])]
     return found
 
 
-def name(variant: tuple[str, str]) -> str:
+def name(variant: Variant) -> str:
     """How a variant is called in the table."""
-    sender, receiver = (library.removeprefix("engine-") for library in variant)
-    return sender if sender == receiver else f"{sender}-to-{receiver}"
+    sender, receiver = (library.removeprefix("engine-") for library in variant[:2])
+    if sender != receiver:
+        return f"{sender}-to-{receiver}"
+    return f"{sender} ({variant[2]})" if variant[0] == NATIVE else sender
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, list[float]]:
@@ -74,9 +84,11 @@ def compare(arguments: argparse.Namespace) -> dict[str, list[float]]:
             for _ in range(2)
         )
         for number in range(arguments.rounds):
-            for variant in variants(mixed=arguments.mixed):
-                peers = senders[variant[0]], receivers[variant[1]]
-                seconds = measure(*peers, links, size, number, **path)
+            for variant in variants(arguments.congestion, mixed=arguments.mixed):
+                sender, receiver, congestion = variant
+                seconds = measure(
+                    senders[sender], receivers[receiver], congestion, links, size, number, **path
+                )
                 results.setdefault(name(variant), []).append(seconds)
                 print(f"round {number + 1}  {name(variant):<28}{seconds:8.2f} s", file=sys.stderr, flush=True)
     return results
@@ -103,6 +115,13 @@ def main() -> None:
     parser.add_argument("--loss", type=float, default=2, help="percent, in each direction (%(default)s)")
     parser.add_argument("--round-trip", type=float, default=50, help="milliseconds (%(default)s)")
     parser.add_argument("--rate", type=float, default=100, help="Mbit/s (%(default)s)")
+    parser.add_argument(
+        "--congestion",
+        nargs="+",
+        choices=sorted(CONGESTION_CONTROLS),
+        default=["cubic"],
+        help="of native; with several each is measured",
+    )
     parser.add_argument("--mixed", action="store_true", help="also native with each of the others")
     arguments = parser.parse_args()
     report(compare(arguments), arguments.size)

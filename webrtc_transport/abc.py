@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -63,6 +63,11 @@ class SignalingSession(ABC):
     @abstractmethod
     def authenticated(self) -> bool:
         """Whether the channel itself proves :attr:`remote_peer`, so that descriptions need no signature."""
+
+    @property
+    def uses_init_channel(self) -> bool:
+        """Whether the offerer opens and closes a channel ``init`` first (libp2p specs, webrtc/webrtc.md, step 4)."""
+        return False
 
     @abstractmethod
     async def send(self, signal: Signal) -> None:
@@ -150,6 +155,9 @@ class CandidatePair:
 
     local: IceCandidate
     remote: IceCandidate
+    remote_ip: str | None = field(default=None, repr=False, compare=False)
+    """The IP address that packets go to, if the engine tells it. If ``remote`` has an mDNS name, it is what the name
+    hides: for access control, and not to be passed on."""
 
     @property
     def kind(self) -> str:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, S
 from .protocol.certificate import Certificate
 from .protocol.direct_address import DirectAddress
 from .protocol.ice_url import IceUrl, parse_ice_url
+from .protocol.limits import MAX_DATAGRAM
 from .protocol.sctp.settings import BASE_DATAGRAM_SIZE, MAX_DATAGRAM_SIZE, CongestionName
 
 
@@ -91,10 +92,10 @@ class TransportConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    engine: str = "aiortc"
-    """Name of the protocol stack, an entry point of the group ``webrtc_transport.engines``. ``aiortc`` is the
-    reference; ``native``, with SCTP of our own, is several times faster but not tried against browsers yet; ``memory``
-    is for tests."""
+    engine: str = "native"
+    """Name of the protocol stack, an entry point of the group ``webrtc_transport.engines``. ``native`` has SCTP of our
+    own, keeps what is unread within its bounds, and is several times faster than ``aiortc``, which is the reference
+    and the fallback; ``memory`` is for tests."""
 
     ice_servers: Annotated[Sequence[IceServer] | IceServerSource, AfterValidator(_frozen)] = ()
     """STUN and TURN servers, all asked in parallel; or an async function that returns them."""
@@ -153,7 +154,7 @@ class TransportConfig(BaseModel):
     and slow down for each lost packet; ``model`` estimates the path's rate and round trip instead, which is many times
     faster where packets get lost at random, and takes more than its share beside others where queues are short."""
 
-    max_packet_size: int = Field(default=MAX_DATAGRAM_SIZE, ge=BASE_DATAGRAM_SIZE, le=65_507)
+    max_packet_size: int = Field(default=MAX_DATAGRAM_SIZE, ge=BASE_DATAGRAM_SIZE, le=MAX_DATAGRAM)
     """The largest UDP payload that the engine ``native`` tries on the path. It begins with 1200 bytes, and raises that
     by probes (RFC 8899), which put nothing else at risk; 1200 leaves it at that."""
 

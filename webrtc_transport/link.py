@@ -10,12 +10,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import anyio
 
 from .abc import (
     Attributes,
     CandidatePair,
+    ChannelEvents,
     EngineChannel,
     EnginePeer,
     PeerEvents,
@@ -42,6 +44,10 @@ _logger = logging.getLogger("libp2p.transport.webrtc.connection")
 
 INIT_LABEL = "init"
 """A channel that only makes a browser's offer contain a data channel (libp2p specs, webrtc/webrtc.md, step 4)."""
+
+INIT_LINGER = 0.1
+"""Seconds that the answerer gets to close the channel :data:`INIT_LABEL` first. A reset that comes in one packet with
+the channel's opening is lost on some libraries."""
 
 GRANTS_PER_BUFFER = 8
 """Credits for read bytes are returned in parts of this many to a receive buffer: fewer calls across the portal."""
@@ -143,6 +149,18 @@ class PeerLink(PeerEvents, StreamOwner):
             self.streams.pop(stream, None)
             raise
         return stream
+
+    async def pass_init_channel(self) -> None:
+        """Open the channel ``init`` and close it again. Returns once both ends have, or the connection is over.
+
+        What follows can use its id: js-libp2p waits likewise.
+        """
+        channel = _InitChannel(self)
+        # Of a connection that has ended meanwhile its streams tell.
+        with suppress(ConnectionEnded):
+            await self.portal.call(channel.open)
+        while self.end_reason is None and not channel.is_closed:
+            await self.changed.wait()
 
     async def accept_stream(self) -> Stream:
         """Wait for a stream of the peer.
@@ -275,6 +293,31 @@ class PeerLink(PeerEvents, StreamOwner):
 
     def stream_attributes(self) -> Attributes:
         return self.attributes
+
+
+class _InitChannel(ChannelEvents):
+    """The channel :data:`INIT_LABEL` of an offerer. Nothing is sent on it."""
+
+    def __init__(self, link: PeerLink) -> None:
+        self.is_closed = False
+        self._link = link
+
+    def open(self) -> None:
+        """On the engine's loop."""
+        self._link.peer.open_channel(self, label=INIT_LABEL).close(INIT_LINGER)
+
+    def on_message(self, data: bytes) -> None:
+        self._link.peer.grant(len(data))
+
+    def on_sent(self, size: int) -> None:
+        """Nothing waits for it."""
+
+    def on_closed(self) -> None:
+        self._link.portal.deliver(self._closed)
+
+    def _closed(self) -> None:
+        self.is_closed = True
+        self._link.changed.notify()
 
 
 def set_up_failed(reason: Exception) -> ConnectError:

@@ -73,6 +73,8 @@ class SignaledDialer:
                 for candidate in early:
                     add_candidate(link, candidate.data)
                 connection = await trickle(link, session, remote)
+                if session.uses_init_channel:
+                    await link.pass_init_channel()
                 # Here, because whoever is cancelled in it must not leave the connection behind.
                 await session.aclose()
                 return connection

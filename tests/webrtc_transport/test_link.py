@@ -115,3 +115,20 @@ def test_what_is_no_error_of_connecting_is_told_as_one():
     failed = IceFailed("no pair")
     assert set_up_failed(failed) is failed
     assert type(set_up_failed(ConnectionClosed("the transport was closed"))) is ConnectError
+
+
+async def test_the_init_channel_is_opened_and_closed_and_no_stream_of_the_peer():
+    async with connected() as pair:
+        with anyio.fail_after(5):
+            await pair.dialer._link.pass_init_channel()
+        assert not pair.dialer._link.streams
+        stream = await pair.dialer.open_stream()
+        await stream.send(b"first")
+        assert await (await pair.listener.accept_stream()).receive() == b"first"
+
+
+async def test_the_init_channel_of_a_connection_that_ends_is_not_waited_for():
+    async with connected() as pair:
+        await pair.dialer.abort()
+        with anyio.fail_after(5):
+            await pair.dialer._link.pass_init_channel()

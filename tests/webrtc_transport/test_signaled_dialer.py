@@ -8,7 +8,7 @@ import pytest
 from tests.pairs import config, transport
 from webrtc_signaling.memory import MemoryBackend
 from webrtc_transport import Identity, WebRTCTransport
-from webrtc_transport.abc import SignalingBackend
+from webrtc_transport.abc import SignalingBackend, SignalingSession
 from webrtc_transport.errors import (
     ConnectTimeout,
     InvalidSignal,
@@ -16,6 +16,7 @@ from webrtc_transport.errors import (
     SignalingRejected,
     SignalingUnavailable,
 )
+from webrtc_transport.link import PeerLink
 from webrtc_transport.protocol.limits import MAX_REMOTE_CANDIDATES
 from webrtc_transport.protocol.signals import Answer, Candidate
 
@@ -186,6 +187,24 @@ async def test_the_time_of_signaling_begins_with_the_dial():
         listener = await server.listen("/webrtc")
         async with await client.dial(listener.addresses[0]) as connection:
             assert connection.setup_times.signaling >= 0.3
+
+
+@pytest.mark.parametrize("uses_it", [True, False])
+async def test_the_session_says_whether_an_init_channel_is_passed_first(uses_it, monkeypatch):
+    passed = []
+    pass_init_channel = PeerLink.pass_init_channel
+
+    async def noted(link):
+        await pass_init_channel(link)
+        passed.append(link)
+
+    monkeypatch.setattr(PeerLink, "pass_init_channel", noted)
+    monkeypatch.setattr(SignalingSession, "uses_init_channel", uses_it)
+    async with transport() as server, transport() as client:
+        listener = await server.listen("/webrtc")
+        async with await client.dial(listener.addresses[0]), await listener.accept():
+            assert len(passed) == uses_it
+        await listener.aclose()
 
 
 def candidates_first(limit):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -33,7 +34,7 @@ class Driver(ABC):
 
     @abstractmethod
     def now(self) -> float:
-        """Seconds on the loop's own clock, which never goes back."""
+        """Seconds on a clock that never goes back."""
 
     @abstractmethod
     def call_soon(self, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
@@ -81,13 +82,14 @@ class AsyncioDriver(Driver):
         self._loop = asyncio.get_running_loop()
 
     def now(self) -> float:
-        return self._loop.time()
+        # uvloop's own clock counts milliseconds, and stands still within a turn: too coarse for a round trip or a pace.
+        return time.monotonic()
 
     def call_soon(self, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
         self._loop.call_soon(callback, *args)
 
     def call_at(self, when: float, callback: Callable[[], object]) -> TimerHandle:
-        return self._loop.call_at(when, callback)
+        return self._loop.call_later(max(0.0, when - time.monotonic()), callback)
 
     def add_reader(self, sock: socket.socket, callback: Callable[[], object]) -> None:
         self._loop.add_reader(sock, callback)

@@ -37,7 +37,13 @@ SRTP_PROFILES: Final = b"SRTP_AEAD_AES_256_GCM:SRTP_AEAD_AES_128_GCM:SRTP_AES128
 
 HASHES: Final = {"sha-256": hashes.SHA256(), "sha-384": hashes.SHA384(), "sha-512": hashes.SHA512()}
 
+_CHANGE_CIPHER_SPEC: Final = 20
 _HANDSHAKE: Final = 22
+
+_BEFORE_CHANGE_CIPHER_SPEC: Final = frozenset(
+    (b"SSLv3/TLS read certificate verify", b"SSLv3/TLS write finished")
+)
+"""OpenSSL's states (SSL_state_string_long) in which a server or a client waits for its peer's ChangeCipherSpec."""
 
 
 class DtlsError(Exception):
@@ -77,6 +83,8 @@ class DtlsConnection:
         self._ssl.set_ciphertext_mtu(FLIGHT_MTU)
         self._records = records_of(self._ssl)
         self._flight: list[bytes] = []
+        self._change_cipher_spec = b""
+        """The record that has come, until it is its turn: OpenSSL would drop it before."""
         if is_server:
             self._ssl.set_accept_state()
         else:
@@ -87,23 +95,45 @@ class DtlsConnection:
 
         :raises DtlsError: if it fails; what OpenSSL has to say to the peer is in :meth:`last_words`
         """
-        try:
-            self._ssl.do_handshake()
-        except SSL.WantReadError:
-            pass
-        except SSL.Error as exc:
-            raise DtlsError(_describe(exc)) from None
-        else:
-            self._check_certificate()
-            self.is_connected = True
+        self._do_handshake()
+        if self._change_cipher_spec and self._ssl.get_state_string() in _BEFORE_CHANGE_CIPHER_SPEC:
+            self._ssl.bio_write(self._change_cipher_spec)
+            self._change_cipher_spec = b""
+            self._do_handshake()
         flight = self._output()
         if flight:
             self._flight = flight
         return flight
 
     def repeat_flight(self) -> list[bytes]:
-        """Our last flight once more: the peer seems not to have it."""
+        """Our last flight once more: the peer seems not to have it.
+
+        The records are the same ones, until OpenSSL's own timer makes new ones of them. A peer drops those that it
+        had before (RFC 6347, section 4.1.2.6), and OpenSSL as a server, which should answer a repeated Finished with
+        its own one, does so for a new record only.
+
+        :raises DtlsError: if OpenSSL has had enough
+        """
+        try:
+            self._ssl.DTLSv1_handle_timeout()
+        except SSL.Error as exc:
+            raise DtlsError(_describe(exc)) from None
+        self._flight = self._output() or self._flight
         return self._flight
+
+    def fresh_flight_in(self) -> float | None:
+        """Seconds until OpenSSL's own timer, when :meth:`repeat_flight` has new records; None if it isn't set."""
+        return self._ssl.DTLSv1_get_timeout()
+
+    def early_contents(self) -> list[bytes]:
+        """What a peer that was connected before us has sent meanwhile. To be taken at once, before :meth:`receive`.
+
+        :raises DtlsClosed: if the peer closed the connection again
+        """
+        contents: list[bytes] = []
+        while content := self._read():
+            contents.append(content)
+        return contents
 
     def receive(self, datagram: bytes) -> bytes:
         """Take a datagram of an established connection; returns its content, empty if there is none.
@@ -111,6 +141,9 @@ class DtlsConnection:
         :raises DtlsClosed: if the peer closed the connection
         """
         self._records.write(datagram)
+        return self._read()
+
+    def _read(self) -> bytes:
         try:
             return self._records.read()
         except SSL.WantReadError:
@@ -123,8 +156,18 @@ class DtlsConnection:
             return b""
 
     def feed(self, datagram: bytes) -> None:
-        """Take a datagram of the handshake; :meth:`handshake` acts on it."""
-        self._ssl.bio_write(datagram)
+        """Take a datagram of the handshake; :meth:`handshake` acts on it.
+
+        What comes too early waits here or, as messages and encrypted records do, in OpenSSL.
+        """
+        others: list[bytes] = []
+        for record in split_records(datagram):
+            if record[0] == _CHANGE_CIPHER_SPEC:
+                self._change_cipher_spec = record
+            else:
+                others.append(record)
+        if others:
+            self._ssl.bio_write(b"".join(others))
 
     def send(self, data: bytes) -> bytes:
         """The datagram that carries ``data``.
@@ -158,6 +201,16 @@ class DtlsConnection:
         assert certificate is not None
         return Fingerprint(algorithm, certificate.fingerprint(HASHES[algorithm]))
 
+    def _do_handshake(self) -> None:
+        try:
+            self._ssl.do_handshake()
+        except SSL.WantReadError:
+            return
+        except SSL.Error as exc:
+            raise DtlsError(_describe(exc)) from None
+        self._check_certificate()
+        self.is_connected = True
+
     def _check_certificate(self) -> None:
         if self._fingerprints is None:
             return
@@ -177,6 +230,11 @@ class DtlsConnection:
 def is_handshake(datagram: bytes) -> bool:
     """Whether a datagram begins with a record of the handshake (RFC 6347, section 4.1)."""
     return datagram[0] == _HANDSHAKE
+
+
+def is_finished(record: bytes) -> bool:
+    """Whether a record can be a Finished: of the handshake, and encrypted, as its epoch tells."""
+    return record[0] == _HANDSHAKE and record[3:5] > b"\0\0"
 
 
 def split_records(datagram: bytes) -> list[bytes]:

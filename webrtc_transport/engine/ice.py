@@ -284,7 +284,9 @@ class IceAgent(aioice.Connection):
         if self._selected is None:
             return None
         return CandidatePair(
-            local=told(self._selected.local_candidate), remote=told(self._selected.remote_candidate)
+            local=told(self._selected.local_candidate),
+            remote=told(self._selected.remote_candidate),
+            remote_ip=self._selected.remote_addr[0],
         )
 
     def transmit(self, packets: Sequence[bytes]) -> None:

@@ -38,7 +38,7 @@ from ..protocol.sctp.settings import CONGESTION_CONTROLS, AssociationSettings, p
 from ..protocol.sdp import DEFAULT_MAX_MESSAGE_SIZE, SessionDescription
 from .data_channels import DataChannels
 from .driver import AsyncioDriver, Driver, TimerHandle
-from .dtls import DtlsClosed, DtlsConnection, DtlsError, is_handshake, make_context, split_records
+from .dtls import DtlsClosed, DtlsConnection, DtlsError, is_finished, make_context, split_records
 from .dtls_handshake import DtlsHandshake
 from .peer import IcePeer
 from .stack import SendPackets, Stack, StackEvents
@@ -160,17 +160,19 @@ class NativeStack(Stack):
             self._end(ConnectionClosed("the peer closed the connection"))
             return
         if content:
-            association, now = self._association, self._now()
-            association.receive(content, now)
-            if association.events:
-                self._dispatch()
-            if association.has_output(now):
-                self._wake()
-            elif not self._is_awake:
-                self._arm_timer()
-        elif is_handshake(record):
-            # The peer is still at its last flight, and so lacks ours.
-            self._output(self._dtls.repeat_flight())
+            self._content_received(content)
+        elif is_finished(record):
+            self._handshake.finished_again()
+
+    def _content_received(self, content: bytes) -> None:
+        association, now = self._association, self._now()
+        association.receive(content, now)
+        if association.events:
+            self._dispatch()
+        if association.has_output(now):
+            self._wake()
+        elif not self._is_awake:
+            self._arm_timer()
 
     def open_channel(self, events: ChannelEvents, label: str, negotiated_id: int | None) -> EngineChannel:
         return self._channels.open(events, label, negotiated_id)
@@ -214,6 +216,14 @@ class NativeStack(Stack):
         self._association.connect(self._now())
         self._wake()
         self._events.on_secured()
+        try:
+            early_contents = self._dtls.early_contents()
+        except DtlsClosed:
+            self._end(ConnectionClosed("the peer closed the connection"))
+            return
+        for content in early_contents:
+            if not self._is_closed:
+                self._content_received(content)
 
     def _handshake_failed(self, error: DtlsError) -> None:
         self._end(DtlsFailed(f"the DTLS handshake failed: {error}"))
@@ -266,8 +276,8 @@ class NativeStack(Stack):
             return
         if self._association.events:
             self._dispatch()
-            if self._association.queued:
-                # What left made room: the pace allows for more before a timer of the loop could say so.
+            if self._association.has_output(self._now()):
+                # The pace allows for more before a timer of the loop could say so, or a stream came to its end.
                 self._wake()
         self._arm_timer()
 
@@ -318,6 +328,7 @@ class NativeStack(Stack):
             case Established(outbound_streams=count):
                 self._channels.id_limit = min(count, MAX_STREAMS)
                 self._is_established = True
+                self._handshake.stop()
                 self._events.on_established()
             case Ended(reason=reason) if not self._is_established:
                 self._end(SctpFailed(f"the SCTP association could not be set up: {reason}"))

@@ -15,10 +15,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from ..protocol.limits import MAX_DATAGRAM
 from .driver import Driver
-
-MAX_DATAGRAM: Final = 4096
-"""Bytes of a datagram. WebRTC peers stay under an Ethernet frame's 1500; larger ones are cut, and then dropped."""
 
 MAX_RECEIVE: Final = 65535
 """Bytes of datagrams that the kernel gives as one: what the length field of UDP can tell."""
@@ -39,6 +37,11 @@ SOCKET_BUFFER: Final = 4 * 1024 * 1024
 _UDP_SEGMENT: Final = 103
 _UDP_GRO: Final = 104
 """From linux/udp.h; the socket module doesn't name them."""
+
+_PROBE_V4: Final = (socket.IPPROTO_IP, 10, 3)
+_PROBE_V6: Final = (socket.IPPROTO_IPV6, 23, 3)
+"""IP_MTU_DISCOVER and IPV6_MTU_DISCOVER set to IP_PMTUDISC_PROBE, from linux/in.h and linux/in6.h: nothing is cut into
+fragments, or a probe of the path MTU would arrive on any path (RFC 8899, section 3)."""
 
 _UNSUPPORTED: Final = frozenset(
     {errno.EIO, errno.EINVAL, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EMSGSIZE}
@@ -181,6 +184,8 @@ def _bind(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             # IPv4 has a socket of its own, which may have the same port.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if sys.platform == "linux":
+            sock.setsockopt(*(_PROBE_V6 if family is socket.AF_INET6 else _PROBE_V4))
         sock.bind((host, port))
     except BaseException:
         sock.close()

@@ -21,6 +21,11 @@ MAX_FRAME_PAYLOAD: Final = MAX_FRAME_LENGTH - FRAME_OVERHEAD
 MIN_MESSAGE_SIZE: Final = 1024
 """A peer that takes less than this per message is refused: it could make us send a frame per byte."""
 
+# --- the network ---------------------------------------------------------------------------------------------------
+
+MAX_DATAGRAM: Final = 4096
+"""Bytes of a UDP payload. WebRTC peers stay under an Ethernet frame's 1500; larger ones are cut, and then dropped."""
+
 # --- signaling -----------------------------------------------------------------------------------------------------
 
 MAX_SDP_LENGTH: Final = 16 * 1024

@@ -30,6 +30,9 @@ from ..errors import FramingError
 class SendHalf(Enum):
     """The direction from us to the peer."""
 
+    # The members are looked up for each frame, and the hash of Enum is made in Python.
+    __hash__ = object.__hash__
+
     OPEN = auto()
     STOPPED = auto()
     """The peer has sent STOP_SENDING: only FIN or RESET may follow."""
@@ -41,6 +44,9 @@ class SendHalf(Enum):
 
 class ReceiveHalf(Enum):
     """The direction from the peer to us."""
+
+    # The members are looked up for each frame, and the hash of Enum is made in Python.
+    __hash__ = object.__hash__
 
     OPEN = auto()
     STOPPED = auto()
@@ -56,6 +62,9 @@ class StreamInput(Enum):
     ``CHANNEL_CLOSED`` is for a channel that is closed while its connection stands. When the connection is lost,
     use ``SEND_RESET``: a lost connection acknowledges nothing.
     """
+
+    # The members are looked up for each frame, and the hash of Enum is made in Python.
+    __hash__ = object.__hash__
 
     SEND_DATA = auto()
     SEND_FIN = auto()

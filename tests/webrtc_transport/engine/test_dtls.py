@@ -1,6 +1,7 @@
 """DTLS by memory BIOs: two ends, and what goes wrong between them. OpenSSL keeps its own clock in the handshake."""
 
 from datetime import UTC, datetime
+from itertools import permutations
 
 import pytest
 
@@ -10,6 +11,7 @@ from webrtc_transport.engine.dtls import (
     DtlsClosed,
     DtlsConnection,
     DtlsError,
+    is_finished,
     is_handshake,
     make_context,
     split_records,
@@ -35,18 +37,21 @@ def ends(*, client_expects=None, server_expects=None):
     return client, server
 
 
-def shake_hands(client, server, *, change=lambda datagrams: datagrams):
+def shake_hands(client, server):
     """Pass flights to and fro until both are connected, or nothing is said any more."""
-    flight = change(client.handshake())
-    sender, receiver = client, server
+    deliver(client.handshake(), client, server)
+
+
+def deliver(flight, sender, receiver):
+    """Pass on a flight, and those that follow it."""
     while flight:
         assert all(len(datagram) <= FLIGHT_MTU for datagram in flight)
         answer = []
         for datagram in flight:
-            receiver.feed(datagram)
-            answer += receiver.handshake() if not receiver.is_connected else []
-        sender, receiver = receiver, sender
-        flight = change(answer)
+            if not receiver.is_connected:
+                receiver.feed(datagram)
+                answer += receiver.handshake()
+        sender, receiver, flight = receiver, sender, answer
 
 
 @pytest.fixture
@@ -170,3 +175,90 @@ def test_a_datagram_of_several_records_is_split(connected):
 
 def test_a_datagram_of_the_shortest_records_is_split_without_end(connected):
     assert len(split_records(bytes(4096))) == -(-4096 // 13)
+
+
+# --- records that get lost or overtake each other --------------------------------------------------------------------
+
+FLIGHTS = ["the client's hello", "the server's", "the client's", "the server's last"]
+
+
+def one_by_one(flight):
+    """As a peer repeats a flight: each record in a datagram of its own."""
+    return [record for datagram in flight for record in split_records(datagram)]
+
+
+def arrivals(flight):
+    """Every way in which a flight may arrive: in any order, with any one record lost until it is all repeated."""
+    records = one_by_one(flight)
+    yield from map(list, permutations(records))
+    for lost in records:
+        rest = [record for record in records if record is not lost]
+        for order in permutations(rest):
+            yield [*order, *records]
+            yield [*order, *reversed(records)]
+
+
+def flights_until(number):
+    """Two ends, and the flight of this number, which is still under way."""
+    ends_ = client, server = ends()
+    flight = client.handshake()
+    for sent in range(number):
+        receiver = ends_[1 - sent % 2]
+        for datagram in flight:
+            receiver.feed(datagram)
+        flight = receiver.handshake()
+    return client, server, flight
+
+
+@pytest.mark.parametrize("number", range(4), ids=FLIGHTS)
+def test_records_arrive_in_any_order(number):
+    *_, example = flights_until(number)
+    count = len(list(arrivals(example)))
+    for way in range(count):
+        client, server, flight = flights_until(number)
+        sender, receiver = (server, client) if number % 2 else (client, server)
+        deliver(list(arrivals(flight))[way], sender, receiver)
+        assert client.is_connected, way
+        assert server.is_connected, way
+        assert server.receive(client.send(b"ping")) == b"ping"
+        assert client.receive(server.send(b"pong")) == b"pong"
+
+
+def test_what_comes_before_the_handshake_is_done_is_not_lost_and_delays_nothing():
+    client, server, flight = flights_until(3)
+    for number in range(3):
+        client.feed(server.send(b"early %d" % number))
+        assert client.handshake() == []
+    for datagram in flight:
+        client.feed(datagram)
+    client.handshake()
+    assert client.early_contents() == [b"early 0", b"early 1", b"early 2"]
+    assert client.early_contents() == []
+    assert client.receive(server.send(b"later")) == b"later"
+
+
+def test_a_close_that_comes_before_the_handshake_is_done_is_told():
+    client, server, flight = flights_until(3)
+    for datagram in (*server.close(), *flight):
+        client.feed(datagram)
+        client.handshake()
+    with pytest.raises(DtlsClosed):
+        client.early_contents()
+
+
+def test_a_forged_change_cipher_spec_does_no_harm():
+    for number in range(4):
+        client, server, flight = flights_until(number)
+        sender, receiver = (server, client) if number % 2 else (client, server)
+        forged = b"\x14\xfe\xfd" + bytes(7) + b"\x63" + b"\x00\x01\x01"
+        for _ in range(100):
+            receiver.feed(forged)
+            assert receiver.handshake() == []
+        deliver(flight, sender, receiver)
+        assert client.is_connected
+        assert server.is_connected
+
+
+def test_a_finished_is_known_by_its_epoch():
+    *_, flight = flights_until(2)
+    assert [is_finished(record) for record in one_by_one(flight)] == [False] * 4 + [True]

@@ -197,6 +197,8 @@ async def test_a_candidate_behind_a_name():
         await exchange(a, b)
         # What the peer hides isn't told to anybody.
         assert a.agent.selected_pair.remote.address == name
+        assert "127.0.0.1" not in repr(a.agent.selected_pair.remote)
+        assert a.agent.selected_pair.remote_ip == "127.0.0.1"
 
 
 async def test_a_name_is_not_told_to_a_turn_server(turn, monkeypatch):

@@ -16,6 +16,8 @@ from webrtc_transport.protocol.sctp.congestion import Cubic, NewReno
 from webrtc_transport.protocol.sctp.congestion_model import Model
 
 KIB = 1024
+CHANGE_CIPHER_SPEC, APPLICATION_DATA = 20, 23
+"""Types of DTLS records (RFC 6347, section 4.1)."""
 
 
 def test_it_is_selected_by_name():
@@ -150,6 +152,42 @@ def test_whichever_packet_of_the_set_up_is_lost_it_goes_on(wire, driver, lost):
     assert driver.run(lambda: wire.is_established) < 1.1
 
 
+@pytest.mark.parametrize("doubled", range(8))
+def test_a_packet_that_comes_twice_is_answered_no_more_than_once(wire, driver, doubled):
+    carry = wire._carry
+
+    def carry_twice(packets, end):
+        for packet in packets:
+            assert len(wire.packets) < 100, "the ends answer each other without end"
+            carry([packet] * (2 if len(wire.packets) == doubled else 1), end)
+
+    wire._carry = carry_twice
+    established(wire, driver)
+    driver.run(lambda: driver.time > 1001)
+    # Without a copy it is 12, an acknowledgement and heartbeats of the idle association among them.
+    assert len(wire.packets) <= 16
+
+
+def test_data_that_overtake_the_last_flight_are_not_late(wire, driver):
+    held = []
+
+    def hold_last_flight(packet):
+        if not held and packet[0] == CHANGE_CIPHER_SPEC:
+            held.append(packet)
+        return packet in held
+
+    wire.loses = hold_last_flight
+    wire.start()
+    driver.run(lambda: held and wire.packets[-1][0] == APPLICATION_DATA)
+    # After the data, but long before anything is repeated.
+    driver.call_at(driver.time + 0.01, lambda: wire.client.stack.packet_received(held[0]))
+    assert driver.run(lambda: wire.is_established) == pytest.approx(0.01)
+    driver.run(lambda: driver.time > 1001)
+    # Nor does what follows wait for the packet after it.
+    wire.server.open().channel.send(b"at once")
+    assert driver.run(lambda: wire.client.inbound and wire.client.inbound[0].messages) == 0
+
+
 def test_messages_of_one_turn_share_a_packet(wire, driver):
     established(wire, driver)
     record = wire.client.open()
@@ -190,3 +228,13 @@ def test_it_needs_no_asyncio():
     trio.run(main)
     assert told[:2] == ["secured", "established"]
     assert isinstance(told[2], ConnectionClosed)
+
+
+def test_a_stream_that_ends_behind_its_messages_waits_for_no_timer(wire, driver):
+    established(wire, driver)
+    record = wire.client.open()
+    driver.run(lambda: wire.server.inbound)
+    for _ in range(8):
+        record.channel.send(bytes(10_000))
+    record.channel.close()
+    assert driver.run(lambda: record.closed) < 0.1

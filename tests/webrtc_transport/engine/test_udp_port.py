@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 
 from webrtc_transport.engine.driver import AsyncioDriver
-from webrtc_transport.engine.udp_port import DRAIN_LIMIT, MAX_DATAGRAM, UdpPort
+from webrtc_transport.engine.udp_port import DRAIN_LIMIT, UdpPort
+from webrtc_transport.protocol.limits import MAX_DATAGRAM
 
 pytestmark = pytest.mark.anyio
 
@@ -282,3 +283,13 @@ async def test_the_kernels_buffers_are_raised(port, remote):
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         ours = port._socket.getsockopt(socket.SOL_SOCKET, option)
         assert ours >= remote.getsockopt(socket.SOL_SOCKET, option)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the option is Linux's")
+@pytest.mark.parametrize(
+    ("host", "level", "option"), [("127.0.0.1", socket.IPPROTO_IP, 10), ("::1", socket.IPPROTO_IPV6, 23)]
+)
+async def test_nothing_is_cut_into_fragments(receiver, host, level, option):
+    port = UdpPort(AsyncioDriver(), host, receiver)
+    assert port._socket.getsockopt(level, option) == 3
+    port.close()

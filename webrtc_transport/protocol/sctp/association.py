@@ -118,6 +118,9 @@ class Association:
         receiver = self._inbound.receiver
         if receiver is None or self.is_ended or self._sender.has_more or self._transmitter.has_control:
             return True
+        if self._sender.queue.ended:
+            # The last message of a stream that is to end has left.
+            return True
         return receiver.timer is not None and now >= receiver.timer
 
     @property

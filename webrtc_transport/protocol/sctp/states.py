@@ -10,6 +10,9 @@ from typing import Final
 class State(Enum):
     """Where an association stands."""
 
+    # The members are looked up for each frame, and the hash of Enum is made in Python.
+    __hash__ = object.__hash__
+
     CLOSED = auto()
     COOKIE_WAIT = auto()
     COOKIE_ECHOED = auto()
