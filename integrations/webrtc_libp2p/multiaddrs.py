@@ -78,18 +78,16 @@ def parse_dial_target(address: Multiaddr) -> DialTarget:
     :raises AddressError: if it is neither
     """
     if not is_relayed_webrtc(address):
-        return DialTarget(_peer_of(address), relay=None)
+        return DialTarget(_signaled_peer(address), relay=None)
     relay, _, end = str(address).rpartition("/p2p-circuit")
-    return DialTarget(_peer_of(end), Multiaddr(relay))
+    return DialTarget(_signaled_peer(end), Multiaddr(relay))
 
 
-def _peer_of(address: Multiaddr | str) -> PeerId:
-    parsed = parse_dial_address(address)
-    if not isinstance(parsed, DialAddress):
-        raise AddressError(
-            f"{address} is a webrtc-direct address, which the py-libp2p transport doesn't dial yet"
-        )
-    return parsed.peer
+def _signaled_peer(address: str | Multiaddr) -> PeerId:
+    target = parse_dial_address(address)
+    if isinstance(target, DialAddress):
+        return target.peer
+    raise AddressError(f"{address} is a webrtc-direct address, which this transport of a host doesn't dial")
 
 
 def parse_listen_relay(address: Multiaddr) -> Multiaddr | None:

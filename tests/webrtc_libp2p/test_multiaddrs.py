@@ -70,3 +70,9 @@ def test_a_relayed_address_ends_with_no_peer_until_one_is_put_behind_it():
     whole = address.encapsulate(Multiaddr(f"/p2p/{PEER}"))
     assert str(whole) == f"{RELAY}/p2p-circuit/webrtc/p2p/{PEER}"
     assert whole.value_for_protocol("p2p") == PEER
+
+
+def test_a_host_does_not_dial_webrtc_direct():
+    address = "/ip4/192.0.2.1/udp/4001/webrtc-direct/certhash/uEiAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    with pytest.raises(AddressError, match="doesn't dial"):
+        parse_dial_target(Multiaddr(address))

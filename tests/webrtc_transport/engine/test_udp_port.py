@@ -183,8 +183,8 @@ async def test_a_datagram_too_large_for_the_interface_is_no_reason_to_give_segme
     sender = UdpPort(AsyncioDriver(), "127.0.0.1", receiver)
     genuine, probe = sender._socket, bytes(1472)
     sender._socket = RefusingSocket(genuine, errno.EINVAL)
-    sender.send_batch([probe, *BATCH[:10]], port.address)
-    assert [(await receiver.next())[0] for _ in range(11)] == [probe, *BATCH[:10]]
+    sender.send_batch([probe, BATCH[0]], port.address)
+    assert [(await receiver.next())[0] for _ in range(2)] == [probe, BATCH[0]]
     assert sender._can_segment
     sender._socket = genuine
     sender.close()
