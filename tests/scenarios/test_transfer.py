@@ -14,6 +14,7 @@ import pytest
 
 from tests.leaks import Census
 from tests.pairs import config, connected, echo, read_all, serving
+from webrtc_transport.protocol.sctp.receiver import OVERRUN
 
 pytestmark = pytest.mark.anyio
 
@@ -97,7 +98,8 @@ async def paused_reader(pause, look):
                 reached = sent
                 await anyio.sleep(0.3)
             await anyio.sleep(pause)
-            assert sent == reached
+            # Native lets a try at its shut window through now and then, within a bound: some senders give up else.
+            assert sent <= reached + OVERRUN
             assert sent < 16 * MIB
             look()
             size = sent + 4 * MIB
