@@ -7,6 +7,7 @@ nothing is ever dropped for want of room but what the peer sent against the wind
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import Final
 
 from .events import MessageReceived
@@ -90,6 +91,12 @@ class Receiver:
         self._duplicates: list[int] = []
         self._streams: dict[int, InboundStream] = {}
         self._held = 0
+        self._partial: set[int] = set()
+        """Streams that may hold fragments from before the first gap; and some that did since the last :meth:`forward`."""
+        self._early: list[tuple[int, int]] = []
+        """A heap of TSNs that came above a gap and were held, each with its stream."""
+        self._forwarded = initial_tsn - 1
+        """The last TSN that the peer gave up; no fragments from before are held."""
         self._announced = window
         self.has_data = False
         """The packet that is being read has data."""
@@ -187,8 +194,24 @@ class Receiver:
         stream.add(absolute, flags, ssn, ppid, payload, messages)
         if stream.held != held:
             self._held += stream.held - held
+            self._note_held(absolute, stream_id)
         if len(messages) > count:
             self._count(messages[count:])
+
+    def _note_held(self, tsn: int, stream_id: int) -> None:
+        """A stream holds what came with this TSN."""
+        if tsn <= self._cumulative:
+            self._partial.add(stream_id)
+        else:
+            # Those whose gap has been closed meanwhile are early no more.
+            self._find_partial(self._cumulative)
+            heappush(self._early, (tsn, stream_id))
+
+    def _find_partial(self, until: int) -> None:
+        """Have the streams of all TSNs up to ``until`` among :attr:`_partial`."""
+        early = self._early
+        while early and early[0][0] <= until:
+            self._partial.add(heappop(early)[1])
 
     def _count(self, messages: list[MessageReceived]) -> None:
         """These messages are unread from now on."""
@@ -222,15 +245,21 @@ class Receiver:
             return
         last = self._cumulative + distance
         self._cumulative = self._ranges.absorb(last)
-        for stream_id in skipped.keys() - self._streams.keys():
-            if stream_id < self._max_streams:
+        for stream_id in skipped:
+            if stream_id not in self._streams and stream_id < self._max_streams:
                 self._streams[stream_id] = InboundStream(stream_id, self._max_message_size)
         count = len(self.messages)
-        for stream_id, stream in self._streams.items():
-            if stream_id in skipped or stream.held:
+        # Only streams that lose something are visited: a packet may have a hundred of these chunks, and there may be
+        # thousands of other streams.
+        self._find_partial(last)
+        for stream_id in self._partial | skipped.keys():
+            stream = self._streams.get(stream_id)
+            if stream is not None:
                 held = stream.held
-                stream.abandon(last, skipped.get(stream_id), self.messages)
+                stream.abandon(self._forwarded, last, skipped.get(stream_id), self.messages)
                 self._held += stream.held - held
+        self._partial.clear()
+        self._forwarded = last
         self._count(self.messages[count:])
 
     def has_all_until(self, tsn: int) -> bool:
