@@ -32,6 +32,11 @@ SACK_DELAY: Final = 0.02
 """Seconds that a lone packet waits for company before it is acknowledged. RFC 9260 (section 6.2) allows 200 ms, and
 a sender's round-trip time includes them."""
 
+UPDATES: Final = 8
+"""Parts of the window: by one of them it grows, since the peer last heard of it, until the peer is told unasked. RFC
+1122 has a receiver tell of two packets or half of its buffer, whichever is less; owners read in eighths. What it grows
+by counts, not what it is: others may leave most of it unread for ever."""
+
 OVERRUN: Final = 64 * 1024
 """Bytes that are taken beyond the window at most."""
 
@@ -92,7 +97,7 @@ class Receiver:
         self._streams: dict[int, InboundStream] = {}
         self._held = 0
         self._partial: set[int] = set()
-        """Streams that may hold fragments from before the first gap; and some that did since the last :meth:`forward`."""
+        """Streams that may hold fragments from before the first gap, or did since the last :meth:`forward`."""
         self._early: list[tuple[int, int]] = []
         """A heap of TSNs that came above a gap and were held, each with its stream."""
         self._forwarded = initial_tsn - 1
@@ -232,9 +237,10 @@ class Receiver:
         """The application has read ``size`` bytes. That they are of one message in so many is all that is known."""
         self._cost -= self._cost * size // self.unread if self.unread > size else self._cost
         self.unread -= size
-        # A window that was (nearly) shut is told of when it is worth the packet (RFC 1122, section 4.2.3.3), or when
-        # there is no more to be read that would open it further.
-        if self._announced <= self._window // 4 and (self.window >= self._window // 2 or not self.unread):
+        # The peer is told when the window has grown enough to be worth the packet (RFC 1122, section 4.2.3.3), or when
+        # it was all but shut and there is no more to be read that would open it further.
+        step = self._window // UPDATES
+        if self.window - self._announced >= step or (self._announced < step and not self.unread):
             self.timer = now
 
     def forward(self, tsn: int, skipped: dict[int, int], now: float) -> None:

@@ -16,6 +16,7 @@ from webrtc_transport.protocol.sctp.receiver import (
     OVERRUN,
     PATIENCE,
     SACK_DELAY,
+    UPDATES,
     Receiver,
 )
 
@@ -146,10 +147,28 @@ class TestWindow:
         receiver.sack()
         receiver.consume(1000, 1.0)
         assert receiver.timer is None
-        receiver.consume(4000, 1.5)
+        receiver.consume(900, 1.5)
+        assert receiver.timer == 1.5
+        assert sack(receiver)[1] >= WINDOW // UPDATES
+        receiver.consume(1000, 2.0)
         assert receiver.timer is None
-        receiver.consume(600, 2.0)
-        assert receiver.timer == 2.0
+
+    @pytest.mark.parametrize("unread", [0, 2000, 4000, 6000, 8000])
+    def test_whatever_another_stream_leaves_unread(self, receiver, unread):
+        give(receiver, *range(100, 110), size=1000)
+        receiver.consume(10_000 - 2000 - unread, 0.0)
+        receiver.sack()
+        receiver.consume(2000, 1.0)
+        assert receiver.timer == 1.0
+
+    def test_an_owner_that_reads_an_eighth_at_a_time_is_told_of_each(self):
+        receiver = Receiver(100, 2**20, 2**18, 10)
+        give(receiver, *range(100, 1000), size=1000)
+        receiver.sack()
+        for now in range(1, 7):
+            receiver.consume(2**17, now)
+            assert receiver.timer == now
+            receiver.sack()
 
     @pytest.mark.parametrize("size", [1, 10, 100])
     def test_small_messages_count_what_they_take(self, size):
@@ -183,10 +202,10 @@ class TestWindow:
 
     def test_or_when_no_more_can_be_read(self, receiver):
         receiver = Receiver(100, WINDOW, 9000, 10)
-        receiver.receive(100, 2, 1, 0, 53, bytes(6000))
-        receiver.receive(101, 3, 2, 0, 53, bytes(3000))
+        receiver.receive(100, 2, 1, 0, 53, bytes(8500))
+        receiver.receive(101, 3, 2, 0, 53, bytes(1000))
         receiver.sack()
-        receiver.consume(3000, 2.0)
+        receiver.consume(1000, 2.0)
         assert receiver.timer == 2.0
 
 
