@@ -33,12 +33,15 @@ from .settings import AssociationSettings
 from .shutdown import Shutdown
 from .states import State
 from .stream_reset import StreamResetter
-from .transmitter import Transmitter
+from .transmitter import MAX_REASON, Transmitter
 
 _DATA: Final = int(ChunkType.DATA)
 _DATA_SIZE: Final = DATA_HEADER.size
 _WHOLE: Final = DataFlag.BEGIN | DataFlag.END
 _HEADER_SIZE: Final = COMMON_HEADER.size
+_PLAIN_CLOSES: Final = frozenset({b"", b"Close called"})
+"""What comes with a user's ABORT when an application simply closes: usrsctp and Pion give no reason, dcSCTP its own. An
+end that says anything else has failed."""
 _SKIP_UNKNOWN: Final = 0x80
 """A chunk of unknown type with this bit is skipped; without, the rest of its packet is too (RFC 9260, section 3.2)."""
 _REPORT_UNKNOWN: Final = 0x40
@@ -247,12 +250,14 @@ class Inbound:
 
     def _receive_abort(self, value: memoryview, now: float) -> None:  # noqa: ARG002
         code, information = parse_cause(value)
+        is_orderly = code == 0 or (code == CauseCode.USER_INITIATED_ABORT and information in _PLAIN_CLOSES)
         reason = "the peer aborted the association"
-        if code == CauseCode.USER_INITIATED_ABORT and information:
-            reason += f": {information[:128].decode(errors='replace')}"
-        elif code not in (0, CauseCode.USER_INITIATED_ABORT):
+        if code not in (0, CauseCode.USER_INITIATED_ABORT):
             reason += f" (cause {code})"
-        self._lifecycle.end(reason, is_orderly=code in (0, CauseCode.USER_INITIATED_ABORT))
+        if code in (CauseCode.USER_INITIATED_ABORT, CauseCode.PROTOCOL_VIOLATION) and information:
+            text = information[:MAX_REASON].decode(errors="replace")
+            reason += ": " + "".join([letter if letter.isprintable() else "?" for letter in text])
+        self._lifecycle.end(reason, is_orderly=is_orderly)
 
     def _receive_shutdown(self, value: memoryview, now: float) -> None:
         if self.shutdown is not None:

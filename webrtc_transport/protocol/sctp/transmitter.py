@@ -18,6 +18,9 @@ BURST: Final = 64
 MAX_CONTROL_CHUNKS: Final = 32
 """Answers that wait to be sent: whoever asks faster gets no answer to the rest."""
 
+MAX_REASON: Final = 128
+"""Bytes of the text of an ABORT: they fit into the smallest packet, and into a line of a log."""
+
 _HEADER: Final = COMMON_HEADER.size
 _COOKIE_ACK: Final = encode_chunk(ChunkType.COOKIE_ACK)
 
@@ -84,7 +87,7 @@ class Transmitter:
     def abort(self, cause: CauseCode, reason: str) -> None:
         """Send ABORT, if there is anybody to hear it."""
         if self._peer_tag:
-            information = reason[:128].encode(errors="replace")
+            information = reason.encode(errors="replace")[:MAX_REASON]
             self.send(encode_cause(ChunkType.ABORT, cause, information))
 
     # --- the path -------------------------------------------------------------------------------------------------
