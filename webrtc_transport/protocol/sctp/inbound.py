@@ -208,7 +208,11 @@ class Inbound:
                 peer.initial_tsn, settings.window, settings.max_message_size, settings.streams
             )
             self.resetter = StreamResetter(
-                self._sender.initial_tsn, peer.initial_tsn, self._sender.rto, self.receiver.has_all_until
+                self._sender.initial_tsn,
+                peer.initial_tsn,
+                self._sender.rto,
+                self.receiver.has_all_until,
+                self._sender.is_acknowledged_until,
             )
             self._sender.peer_window = peer.window
         if self.liveness is None and self._lifecycle.state is State.ESTABLISHED:
