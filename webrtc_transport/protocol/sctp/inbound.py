@@ -96,9 +96,8 @@ class Inbound:
         receiver = self.receiver
         if receiver is not None and receiver.has_data:
             receiver.end_packet(now)
-            if self._lifecycle.state is State.SHUTDOWN_SENT:
-                # The peer has more to say first (section 9.2).
-                self._lifecycle.restart_repeating(now)
+            if self.shutdown is not None and self._lifecycle.state is State.SHUTDOWN_SENT:
+                self.shutdown.answer_data(now)
             if receiver.invalid_stream is not None:
                 self._refuse_stream(receiver)
 

@@ -84,6 +84,11 @@ class Transmitter:
         if _COOKIE_ACK not in self._chunks:
             self._chunks.insert(0, _COOKIE_ACK)
 
+    def send_latest(self, chunk: bytes) -> None:
+        """Send a chunk with the next packet, instead of those of its type that wait."""
+        self._chunks = [waiting for waiting in self._chunks if waiting[0] != chunk[0]]
+        self._chunks.append(chunk)
+
     def abort(self, cause: CauseCode, reason: str) -> None:
         """Send ABORT, if there is anybody to hear it."""
         if self._peer_tag:
