@@ -79,7 +79,10 @@ class Association:
             self._lifecycle.end("closed before it was established", is_orderly=True)
 
     def abort(self, reason: str = "") -> None:
-        """End the association at once; what is under way may be lost."""
+        """End the association at once; what is under way may be lost.
+
+        :param reason: tells the peer what has failed; without, it takes the end for a close
+        """
         if not self.is_ended:
             self._lifecycle.abort(reason)
 

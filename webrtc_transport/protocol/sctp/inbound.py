@@ -33,12 +33,15 @@ from .settings import AssociationSettings
 from .shutdown import Shutdown
 from .states import State
 from .stream_reset import StreamResetter
-from .transmitter import Transmitter
+from .transmitter import MAX_REASON, Transmitter
 
 _DATA: Final = int(ChunkType.DATA)
 _DATA_SIZE: Final = DATA_HEADER.size
 _WHOLE: Final = DataFlag.BEGIN | DataFlag.END
 _HEADER_SIZE: Final = COMMON_HEADER.size
+_PLAIN_CLOSES: Final = frozenset({b"", b"Close called"})
+"""What comes with a user's ABORT when an application simply closes: usrsctp and Pion give no reason, dcSCTP its own. An
+end that says anything else has failed."""
 _SKIP_UNKNOWN: Final = 0x80
 """A chunk of unknown type with this bit is skipped; without, the rest of its packet is too (RFC 9260, section 3.2)."""
 _REPORT_UNKNOWN: Final = 0x40
@@ -93,9 +96,8 @@ class Inbound:
         receiver = self.receiver
         if receiver is not None and receiver.has_data:
             receiver.end_packet(now)
-            if self._lifecycle.state is State.SHUTDOWN_SENT:
-                # The peer has more to say first (section 9.2).
-                self._lifecycle.restart_repeating(now)
+            if self.shutdown is not None and self._lifecycle.state is State.SHUTDOWN_SENT:
+                self.shutdown.answer_data(now)
             if receiver.invalid_stream is not None:
                 self._refuse_stream(receiver)
 
@@ -205,7 +207,11 @@ class Inbound:
                 peer.initial_tsn, settings.window, settings.max_message_size, settings.streams
             )
             self.resetter = StreamResetter(
-                self._sender.initial_tsn, peer.initial_tsn, self._sender.rto, self.receiver.has_all_until
+                self._sender.initial_tsn,
+                peer.initial_tsn,
+                self._sender.rto,
+                self.receiver.has_all_until,
+                self._sender.is_acknowledged_until,
             )
             self._sender.peer_window = peer.window
         if self.liveness is None and self._lifecycle.state is State.ESTABLISHED:
@@ -247,12 +253,14 @@ class Inbound:
 
     def _receive_abort(self, value: memoryview, now: float) -> None:  # noqa: ARG002
         code, information = parse_cause(value)
+        is_orderly = code == 0 or (code == CauseCode.USER_INITIATED_ABORT and information in _PLAIN_CLOSES)
         reason = "the peer aborted the association"
-        if code == CauseCode.USER_INITIATED_ABORT and information:
-            reason += f": {information[:128].decode(errors='replace')}"
-        elif code not in (0, CauseCode.USER_INITIATED_ABORT):
+        if code not in (0, CauseCode.USER_INITIATED_ABORT):
             reason += f" (cause {code})"
-        self._lifecycle.end(reason, is_orderly=code in (0, CauseCode.USER_INITIATED_ABORT))
+        if code in (CauseCode.USER_INITIATED_ABORT, CauseCode.PROTOCOL_VIOLATION) and information:
+            text = information[:MAX_REASON].decode(errors="replace")
+            reason += ": " + "".join([letter if letter.isprintable() else "?" for letter in text])
+        self._lifecycle.end(reason, is_orderly=is_orderly)
 
     def _receive_shutdown(self, value: memoryview, now: float) -> None:
         if self.shutdown is not None:

@@ -38,9 +38,9 @@ class Lifecycle:
         """Send a chunk by itself, ``limit`` times at most, until :meth:`stop_repeating`."""
         self._transmitter.send(self._repeater.start(chunk, limit, now))
 
-    def restart_repeating(self, now: float) -> None:
-        """The peer is there, and busy: count from the beginning."""
-        self._repeater.restart(now)
+    def restart_repeating(self, chunk: bytes, now: float) -> None:
+        """The peer is there, and busy: count from the beginning, with this chunk instead."""
+        self._repeater.restart(chunk, now)
 
     def stop_repeating(self) -> None:
         """The chunk was answered."""

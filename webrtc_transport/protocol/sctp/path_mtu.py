@@ -21,7 +21,7 @@ MAX_PROBES: Final = 3
 """Times that a size is tried (RFC 8899, section 5.1.2)."""
 
 PROBE_TIMEOUT: Final = 1.0
-"""Seconds that a probe is waited for."""
+"""Seconds until a probe is sent again. An answer that comes later than that, on a long path, counts as well."""
 
 RAISE_INTERVAL: Final = 600.0
 """Seconds until what failed is tried again (RFC 8899, section 5.1.1: PMTU_RAISE_TIMER)."""
@@ -42,11 +42,12 @@ class PathMtu:
         self.size = base
         """Of packets that get through."""
         self.timer: float | None = None
-        """When a probe is to be sent, or counts as lost."""
+        """When a probe is to be sent."""
         self._base = base
         self._sizes = sorted({size for size in STEPS if base < size < largest} | {largest} - {base})
         self._random = random
-        self._nonce = b""
+        self._nonces: set[bytes] = set()
+        """Of the probes of the next size: each may still be answered, even after the search has been put off."""
         self._tries = 0
         self._is_begun = False
 
@@ -57,7 +58,7 @@ class PathMtu:
             self._search(now)
 
     def _search(self, at: float) -> None:
-        self._nonce, self._tries = b"", 0
+        self._tries = 0
         self.timer = at if self._next_size is not None else None
 
     @property
@@ -72,24 +73,24 @@ class PathMtu:
         if self._tries >= MAX_PROBES:
             self._search(now + RAISE_INTERVAL)
             return []
+        if not self._tries:
+            self._nonces.clear()
         self._tries += 1
         self.timer = now + PROBE_TIMEOUT
-        # Each probe has a name of its own: an answer that comes late tells of the size that it was sent with.
-        self._nonce = self._random(8)
-        heartbeat = encode_chunk(
-            ChunkType.HEARTBEAT, encode_parameter(ParameterType.HEARTBEAT_INFO, self._nonce)
-        )
+        nonce = self._random(8)
+        self._nonces.add(nonce)
+        heartbeat = encode_chunk(ChunkType.HEARTBEAT, encode_parameter(ParameterType.HEARTBEAT_INFO, nonce))
         padding = size - COMMON_HEADER.size - len(heartbeat) - CHUNK_HEADER.size
         return [heartbeat, encode_chunk(ChunkType.PAD, bytes(padding))]
 
     def answered(self, information: bytes, now: float) -> bool:
         """Take what came back in a HEARTBEAT ACK; returns whether it was a probe's, and the size has grown."""
         size = self._next_size
-        if not self._nonce or size is None:
-            return False
-        if information != encode_parameter(ParameterType.HEARTBEAT_INFO, self._nonce):
+        probes = [encode_parameter(ParameterType.HEARTBEAT_INFO, nonce) for nonce in self._nonces]
+        if size is None or information not in probes:
             return False
         self.size = size
+        self._nonces.clear()
         self._search(now)
         return True
 
@@ -98,5 +99,6 @@ class PathMtu:
         if self.size == self._base:
             return False
         self.size = self._base
+        self._nonces.clear()
         self._search(now + RAISE_INTERVAL)
         return True

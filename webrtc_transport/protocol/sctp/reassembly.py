@@ -233,19 +233,44 @@ class InboundStream:
             self.held -= len(message.data) + FRAGMENT_COST
             output.append(message)
 
-    def abandon(self, tsn: int, ssn: int | None, output: list[MessageReceived]) -> None:
-        """The peer gave up everything up to a TSN, and ordered messages up to ``ssn`` (RFC 3758, section 3.6)."""
+    def abandon(self, begin: int, end: int, ssn: int | None, output: list[MessageReceived]) -> None:
+        """The peer gave up everything up to a TSN, and ordered messages up to ``ssn`` (RFC 3758, section 3.6).
+
+        :param begin: the TSN up to which it did so before
+        :param end: the TSN up to which it does so now
+        """
+        if self._pile is None and self._parts is None:
+            if ssn is not None and (ssn - self._next_ssn) & SSN_MASK < _SSN_HALF:
+                self._next_ssn = (ssn + 1) & SSN_MASK
+            return
         pile = self._open_pile()
-        for run in {run for run in pile.runs.values() if run.first <= tsn}:
+        for run in _runs_within(pile.runs, begin, end):
             fragments = pile.remove(run)
             self.held -= run.size + FRAGMENT_COST * len(fragments)
         if ssn is not None and (distance := (ssn - self._next_ssn) & SSN_MASK) < _SSN_HALF:
-            begin = self._next_ssn
-            # What arrived whole before the last message that was given up still counts.
-            for number in sorted(pile.messages, key=lambda number: (number - begin) & SSN_MASK):
-                if number in pile.messages and (number - begin) & SSN_MASK <= distance:
-                    self._next_ssn = number
-                    self._deliver(pile, output)
-            self._next_ssn = (begin + max(distance + 1, (self._next_ssn - begin) & SSN_MASK)) & SSN_MASK
-            self._deliver(pile, output)
+            self._skip_messages(pile, distance, output)
         self._close_pile(pile)
+
+    def _skip_messages(self, pile: _Pile, distance: int, output: list[MessageReceived]) -> None:
+        """Go beyond the next ``distance`` messages and one. What arrived whole before the last of them still counts."""
+        begin = self._next_ssn
+        if distance < len(pile.messages):
+            numbers = [(begin + step) & SSN_MASK for step in range(distance + 1)]
+        else:
+            numbers = sorted(pile.messages, key=lambda number: (number - begin) & SSN_MASK)
+        for number in numbers:
+            if number in pile.messages and (number - begin) & SSN_MASK <= distance:
+                self._next_ssn = number
+                self._deliver(pile, output)
+        self._next_ssn = (begin + max(distance + 1, (self._next_ssn - begin) & SSN_MASK)) & SSN_MASK
+        self._deliver(pile, output)
+
+
+def _runs_within(runs: dict[int, _Run], begin: int, end: int) -> set[_Run]:
+    """The runs that start after ``begin``, and not after ``end``; by whichever way is shorter.
+
+    Many runs may lie beyond, and the end may come nearer by one TSN at a time: they aren't looked at each time.
+    """
+    if end - begin < len(runs):
+        return {run for tsn in range(begin + 1, end + 1) if (run := runs.get(tsn)) is not None}
+    return {run for run in runs.values() if run.first <= end}

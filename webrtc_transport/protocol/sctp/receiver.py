@@ -7,6 +7,7 @@ nothing is ever dropped for want of room but what the peer sent against the wind
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import Final
 
 from .events import MessageReceived
@@ -30,6 +31,11 @@ there are no more than TSNs, can't be told apart beyond half of their 16."""
 SACK_DELAY: Final = 0.02
 """Seconds that a lone packet waits for company before it is acknowledged. RFC 9260 (section 6.2) allows 200 ms, and
 a sender's round-trip time includes them."""
+
+UPDATES: Final = 8
+"""Parts of the window: by one of them it grows, since the peer last heard of it, until the peer is told unasked. RFC
+1122 has a receiver tell of two packets or half of its buffer, whichever is less; owners read in eighths. What it grows
+by counts, not what it is: others may leave most of it unread for ever."""
 
 OVERRUN: Final = 64 * 1024
 """Bytes that are taken beyond the window at most."""
@@ -90,6 +96,12 @@ class Receiver:
         self._duplicates: list[int] = []
         self._streams: dict[int, InboundStream] = {}
         self._held = 0
+        self._partial: set[int] = set()
+        """Streams that may hold fragments from before the first gap, or did since the last :meth:`forward`."""
+        self._early: list[tuple[int, int]] = []
+        """A heap of TSNs that came above a gap and were held, each with its stream."""
+        self._forwarded = initial_tsn - 1
+        """The last TSN that the peer gave up; no fragments from before are held."""
         self._announced = window
         self.has_data = False
         """The packet that is being read has data."""
@@ -187,8 +199,24 @@ class Receiver:
         stream.add(absolute, flags, ssn, ppid, payload, messages)
         if stream.held != held:
             self._held += stream.held - held
+            self._note_held(absolute, stream_id)
         if len(messages) > count:
             self._count(messages[count:])
+
+    def _note_held(self, tsn: int, stream_id: int) -> None:
+        """A stream holds what came with this TSN."""
+        if tsn <= self._cumulative:
+            self._partial.add(stream_id)
+        else:
+            # Those whose gap has been closed meanwhile are early no more.
+            self._find_partial(self._cumulative)
+            heappush(self._early, (tsn, stream_id))
+
+    def _find_partial(self, until: int) -> None:
+        """Have the streams of all TSNs up to ``until`` among :attr:`_partial`."""
+        early = self._early
+        while early and early[0][0] <= until:
+            self._partial.add(heappop(early)[1])
 
     def _count(self, messages: list[MessageReceived]) -> None:
         """These messages are unread from now on."""
@@ -209,9 +237,10 @@ class Receiver:
         """The application has read ``size`` bytes. That they are of one message in so many is all that is known."""
         self._cost -= self._cost * size // self.unread if self.unread > size else self._cost
         self.unread -= size
-        # A window that was (nearly) shut is told of when it is worth the packet (RFC 1122, section 4.2.3.3), or when
-        # there is no more to be read that would open it further.
-        if self._announced <= self._window // 4 and (self.window >= self._window // 2 or not self.unread):
+        # The peer is told when the window has grown enough to be worth the packet (RFC 1122, section 4.2.3.3), or when
+        # it was all but shut and there is no more to be read that would open it further.
+        step = self._window // UPDATES
+        if self.window - self._announced >= step or (self._announced < step and not self.unread):
             self.timer = now
 
     def forward(self, tsn: int, skipped: dict[int, int], now: float) -> None:
@@ -222,15 +251,21 @@ class Receiver:
             return
         last = self._cumulative + distance
         self._cumulative = self._ranges.absorb(last)
-        for stream_id in skipped.keys() - self._streams.keys():
-            if stream_id < self._max_streams:
+        for stream_id in skipped:
+            if stream_id not in self._streams and stream_id < self._max_streams:
                 self._streams[stream_id] = InboundStream(stream_id, self._max_message_size)
         count = len(self.messages)
-        for stream_id, stream in self._streams.items():
-            if stream_id in skipped or stream.held:
+        # Only streams that lose something are visited: a packet may have a hundred of these chunks, and there may be
+        # thousands of other streams.
+        self._find_partial(last)
+        for stream_id in self._partial | skipped.keys():
+            stream = self._streams.get(stream_id)
+            if stream is not None:
                 held = stream.held
-                stream.abandon(last, skipped.get(stream_id), self.messages)
+                stream.abandon(self._forwarded, last, skipped.get(stream_id), self.messages)
                 self._held += stream.held - held
+        self._partial.clear()
+        self._forwarded = last
         self._count(self.messages[count:])
 
     def has_all_until(self, tsn: int) -> bool:

@@ -36,11 +36,11 @@ class Repeater:
         self._sent += 1
         return self._chunk
 
-    def restart(self, now: float) -> None:
-        """The peer is there, and busy: count from the beginning."""
+    def restart(self, chunk: bytes, now: float) -> None:
+        """The peer is there, and busy: count from the beginning, with this chunk, which the caller sends."""
         if self.timer is not None:
+            self._chunk, self._sent = chunk, 0
             self._send(now)
-            self._sent = 1
 
     def stop(self) -> None:
         """It was answered."""

@@ -55,6 +55,10 @@ class Sender:
         """The last TSN that was assigned."""
         return (self._flight.next_tsn - 1) & TSN_MASK
 
+    def is_acknowledged_until(self, tsn: int) -> bool:
+        """Whether the peer has told that everything up to ``tsn`` has arrived."""
+        return (self._flight.acked - tsn) & TSN_MASK < TSN_HALF
+
     @property
     def flight_size(self) -> int:
         """Payload bytes under way."""

@@ -9,7 +9,7 @@ import struct
 from typing import Final
 
 from .lifecycle import Lifecycle
-from .packet import ChunkType, encode_chunk
+from .packet import CauseCode, ChunkType, encode_chunk
 from .receiver import Receiver
 from .sender import Sender
 from .states import State
@@ -17,6 +17,9 @@ from .transmitter import Transmitter
 
 MAX_SHUTDOWN_TRIES: Final = 2
 """Times that SHUTDOWN and SHUTDOWN ACK are sent: who shuts down is about to go, and DTLS ends the rest."""
+
+SHUTDOWN_GUARD: Final = 300.0
+"""Seconds that a peer may go on sending after our first SHUTDOWN (RFC 9260, section 9.2: T5, five times RTO.Max)."""
 
 _TSN: Final = struct.Struct("!I")
 
@@ -31,6 +34,8 @@ class Shutdown:
         self._transmitter = transmitter
         self._sender = sender
         self._receiver = receiver
+        self._begun_at = 0.0
+        """When SHUTDOWN was sent first."""
 
     def begin(self, now: float) -> None:
         """This end wants to go."""
@@ -44,10 +49,22 @@ class Shutdown:
             return
         if self._lifecycle.state is State.SHUTDOWN_PENDING:
             self._lifecycle.move(State.SHUTDOWN_SENT)
-            chunk = encode_chunk(ChunkType.SHUTDOWN, _TSN.pack(self._receiver.cumulative_tsn))
-            self._lifecycle.repeat(chunk, MAX_SHUTDOWN_TRIES, now)
+            self._begun_at = now
+            self._lifecycle.repeat(self._encode(), MAX_SHUTDOWN_TRIES, now)
         elif self._lifecycle.state is State.SHUTDOWN_RECEIVED:
             self._acknowledge(now)
+
+    def answer_data(self, now: float) -> None:
+        """Data came although SHUTDOWN was sent: tell the peer again, and wait for the rest (RFC 9260, section 9.2)."""
+        if now - self._begun_at >= SHUTDOWN_GUARD:
+            self._lifecycle.fail(CauseCode.USER_INITIATED_ABORT, "the peer goes on sending after SHUTDOWN")
+            return
+        chunk = self._encode()
+        self._lifecycle.restart_repeating(chunk, now)
+        self._transmitter.send_latest(chunk)
+
+    def _encode(self) -> bytes:
+        return encode_chunk(ChunkType.SHUTDOWN, _TSN.pack(self._receiver.cumulative_tsn))
 
     def _acknowledge(self, now: float) -> None:
         self._lifecycle.move(State.SHUTDOWN_ACK_SENT)

@@ -20,6 +20,11 @@ MAX_STREAMS_PER_REQUEST: Final = 128
 MAX_TRIES: Final = 10
 """Times that a request is sent before the association is given up (RFC 6525, section 5.1.1)."""
 
+MAX_POSTPONEMENT: Final = 60.0
+"""Seconds that a peer may answer "in progress" when it has all data that the request names: about as long as one that
+doesn't answer at all is asked. What it waits for before is data, and whether that arrives is the sender's business: a
+peer whose application doesn't read may well refuse the last of it for hours."""
+
 _REQUEST: Final = struct.Struct("!III")
 _RESPONSE: Final = struct.Struct("!II")
 _NUMBER: Final = struct.Struct("!I")
@@ -54,10 +59,16 @@ class StreamResetter:
     :param own_tsn: our initial TSN: requests are numbered from there (RFC 6525, section 5.1)
     :param peer_tsn: the peer's
     :param has_all_until: whether everything of the peer up to a TSN has arrived
+    :param peer_has_all_until: whether the peer has acknowledged everything of ours up to a TSN
     """
 
     def __init__(
-        self, own_tsn: int, peer_tsn: int, rto: RtoEstimator, has_all_until: Callable[[int], bool]
+        self,
+        own_tsn: int,
+        peer_tsn: int,
+        rto: RtoEstimator,
+        has_all_until: Callable[[int], bool],
+        peer_has_all_until: Callable[[int], bool],
     ) -> None:
         self.timer: float | None = None
         """When our request is sent again."""
@@ -73,8 +84,13 @@ class StreamResetter:
         self._request = b""
         self._is_due = False
         self._tries = 0
+        self._last_tsn = 0
+        """Of the streams that our request ends."""
+        self._postponed_at: float | None = None
+        """When the peer first answered "in progress" although it had all data."""
         self._rto = rto
         self._has_all_until = has_all_until
+        self._peer_has_all_until = peer_has_all_until
         self._next_peer_number = peer_tsn
         self._last_result = Result.NOTHING_TO_DO
         self.deferred: dict[int, None] = {}
@@ -117,7 +133,8 @@ class StreamResetter:
         value += struct.pack(f"!{len(streams)}H", *streams)
         parameter = encode_parameter(ParameterType.OUTGOING_RESET_REQUEST, value)
         self._request = encode_chunk(ChunkType.RE_CONFIG, parameter)
-        self._tries = 0
+        self._last_tsn = last_tsn
+        self._tries, self._postponed_at = 0, None
         self._is_due = True
 
     def handle_timer(self, now: float) -> None:
@@ -190,9 +207,7 @@ class StreamResetter:
         if not self._under_way or number != self._number:
             return
         if result in (Result.IN_PROGRESS, Result.ALREADY_IN_PROGRESS):
-            # Not a failure: it is asked again in a while (section 5.2.7).
-            self._tries, self._is_due = 1, False
-            self.timer = now + self._rto.timeout
+            self._postpone(now)
             return
         if result not in (Result.PERFORMED, Result.NOTHING_TO_DO):
             # It would take the next life of these streams for the last one's.
@@ -202,6 +217,16 @@ class StreamResetter:
         self._under_way = []
         self._number = (self._number + 1) & _MASK
         self._is_due, self.timer = False, None
+
+    def _postpone(self, now: float) -> None:
+        """The peer can't do it yet. That is no failure: it is asked again in a while (section 5.2.7)."""
+        self._tries, self._is_due = 1, False
+        self.timer = now + self._rto.timeout
+        if self._peer_has_all_until(self._last_tsn):
+            if self._postponed_at is None:
+                self._postponed_at = now
+            elif now - self._postponed_at >= MAX_POSTPONEMENT:
+                self.failure = "the peer does not carry out that streams end"
 
 
 def _response(number: int, result: Result) -> bytes:

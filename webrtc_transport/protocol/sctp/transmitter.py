@@ -18,6 +18,9 @@ BURST: Final = 64
 MAX_CONTROL_CHUNKS: Final = 32
 """Answers that wait to be sent: whoever asks faster gets no answer to the rest."""
 
+MAX_REASON: Final = 128
+"""Bytes of the text of an ABORT: they fit into the smallest packet, and into a line of a log."""
+
 _HEADER: Final = COMMON_HEADER.size
 _COOKIE_ACK: Final = encode_chunk(ChunkType.COOKIE_ACK)
 
@@ -81,10 +84,15 @@ class Transmitter:
         if _COOKIE_ACK not in self._chunks:
             self._chunks.insert(0, _COOKIE_ACK)
 
+    def send_latest(self, chunk: bytes) -> None:
+        """Send a chunk with the next packet, instead of those of its type that wait."""
+        self._chunks = [waiting for waiting in self._chunks if waiting[0] != chunk[0]]
+        self._chunks.append(chunk)
+
     def abort(self, cause: CauseCode, reason: str) -> None:
         """Send ABORT, if there is anybody to hear it."""
         if self._peer_tag:
-            information = reason[:128].encode(errors="replace")
+            information = reason.encode(errors="replace")[:MAX_REASON]
             self.send(encode_cause(ChunkType.ABORT, cause, information))
 
     # --- the path -------------------------------------------------------------------------------------------------

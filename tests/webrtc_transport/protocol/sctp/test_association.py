@@ -337,7 +337,7 @@ class TestEnd:
         pair.a.association.abort("gone fishing")
         pair.run(lambda: pair.b.ended is not None)
         assert pair.b.ended.reason == "the peer aborted the association: gone fishing"
-        assert pair.b.ended.is_orderly
+        assert not pair.b.ended.is_orderly
         assert pair.a.ended.is_orderly
 
     def test_messages_in_front_of_an_abort_arrive(self):

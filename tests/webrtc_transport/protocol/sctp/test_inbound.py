@@ -5,7 +5,13 @@ import struct
 import pytest
 
 from tests.links import Pair, chunk_types
-from webrtc_transport.protocol.sctp.packet import ChunkType, PacketWriter, encode_chunk
+from webrtc_transport.protocol.sctp.packet import (
+    CauseCode,
+    ChunkType,
+    PacketWriter,
+    encode_cause,
+    encode_chunk,
+)
 
 
 def write(pair, *chunks):
@@ -83,3 +89,56 @@ def test_the_round_trip_of_a_heartbeat_counts():
     pair = Pair().connect()
     pair.run_for(31.0)
     assert pair.a.association.smoothed_rtt == pytest.approx(0.01)
+
+
+def end_by(*chunk):
+    """How an association ends by an ABORT."""
+    pair = Pair().connect()
+    write(pair, encode_cause(ChunkType.ABORT, *chunk) if chunk else encode_chunk(ChunkType.ABORT, b""))
+    pair.flush()
+    return pair.b.ended
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        pytest.param((), id="aiortc"),
+        pytest.param((CauseCode.USER_INITIATED_ABORT,), id="usrsctp and Pion"),
+        pytest.param((CauseCode.USER_INITIATED_ABORT, b"Close called"), id="dcSCTP"),
+    ],
+)
+def test_an_application_that_closes_is_in_order(chunk):
+    assert end_by(*chunk).is_orderly
+
+
+@pytest.mark.parametrize(
+    ("chunk", "reason"),
+    [
+        ((CauseCode.USER_INITIATED_ABORT, b"Too many retransmissions"), ": Too many retransmissions"),
+        ((CauseCode.PROTOCOL_VIOLATION, b"a gap"), " (cause 13): a gap"),
+        ((CauseCode.PROTOCOL_VIOLATION, b""), " (cause 13)"),
+        ((CauseCode.NO_USER_DATA, b"\0\0\0\1"), " (cause 9)"),
+        ((CauseCode.USER_INITIATED_ABORT, b"\x1b[2J\n\xff" + b"a" * 500), ": ?[2J?\ufffd" + "a" * 122),
+    ],
+)
+def test_one_that_has_failed_is_not_and_its_reason_is_told(chunk, reason):
+    ended = end_by(*chunk)
+    assert not ended.is_orderly
+    assert ended.reason == "the peer aborted the association" + reason
+
+
+def test_a_failure_of_ours_reaches_the_peer_as_one():
+    pair = Pair().connect()
+    pair.a.association._lifecycle.fail(CauseCode.USER_INITIATED_ABORT, "the peer does not answer heartbeats")
+    pair.flush()
+    pair.run_for(1.0)
+    assert not pair.b.ended.is_orderly
+    assert pair.b.ended.reason == "the peer aborted the association: the peer does not answer heartbeats"
+
+
+def test_a_close_of_ours_reaches_the_peer_as_one():
+    pair = Pair().connect()
+    pair.a.association.abort()
+    pair.flush()
+    pair.run_for(1.0)
+    assert pair.b.ended.is_orderly

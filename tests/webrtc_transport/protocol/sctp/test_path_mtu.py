@@ -60,10 +60,37 @@ def test_a_black_hole(path):
 def test_other_answers_mean_nothing(path):
     path.begin(0.0)
     assert not path.answered(b"", 0.0)
-    old = probe(path, 0.0)[1]
-    probe(path, PROBE_TIMEOUT)
-    assert not path.answered(old, PROBE_TIMEOUT)
+    probe(path, 0.0)
+    assert not path.answered(b"\0\1\0\14" + bytes(8), PROBE_TIMEOUT)
     assert path.size == 1160
+
+
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_a_late_answer_counts_once_and_as_long_as_nothing_else_is_tried(path, late):
+    path.begin(0.0)
+    answers = [probe(path, number * PROBE_TIMEOUT)[1] for number in range(MAX_PROBES)]
+    now = MAX_PROBES * PROBE_TIMEOUT
+    assert path.handle_timer(now) == []
+    assert path.answered(answers[late], now + 1)
+    assert path.size == STEPS[0]
+    assert not any(path.answered(answer, now + 1) for answer in answers)
+    assert probe(path, now + 1)[0] == STEPS[1]
+
+
+def test_an_answer_from_before_a_black_hole_does_not_count(path):
+    path.begin(0.0)
+    path.answered(probe(path, 0.0)[1], 0.0)
+    answer = probe(path, 0.0)[1]
+    path.suspect(1.0)
+    assert not path.answered(answer, 1.0)
+
+
+@pytest.mark.parametrize("delay", [0.2, 0.6, 1.2])
+def test_a_long_path(delay):
+    pair = Pair(Path(delay=delay), Path(delay=delay)).connect()
+    pair.send(pair.a, 1, [bytes(16384)] * 100)
+    pair.run_for(30.0)
+    assert pair.a.association._transmitter.path_mtu.size == 1432
 
 
 def test_nothing_to_be_tried():

@@ -108,16 +108,16 @@ class TestAbandon:
     def test_messages_that_arrived_whole_still_count(self):
         stream = Stream()
         stream.take((6, B | E, 1, b"one"), (8, B | E, 3, b"three"), (10, B | E, 5, b"five"))
-        stream.abandon(7, 2, stream.output)
+        stream.abandon(4, 7, 2, stream.output)
         assert stream.messages == [b"one", b"three"]
-        stream.abandon(9, 4, stream.output)
+        stream.abandon(7, 9, 4, stream.output)
         assert stream.messages == [b"one", b"three", b"five"]
         assert stream.held == 0
 
     def test_fragments_go_and_later_ones_stay(self):
         stream = Stream()
         stream.take((5, B, 0, b"a"), (7, B | U, 0, b"u"), (9, B | U, 0, b"v"))
-        stream.abandon(8, 0, stream.output)
+        stream.abandon(4, 8, 0, stream.output)
         stream.take((10, E | U, 0, b"w"), (11, B | E, 1, b"next"))
         assert stream.messages == [b"vw", b"next"]
         assert stream.held == 0
@@ -125,13 +125,26 @@ class TestAbandon:
     def test_of_what_is_past_nothing_comes(self):
         stream = Stream()
         stream.take((5, B | E, 0, b"a"), (6, B | E, 1, b"b"))
-        stream.abandon(5, 0, stream.output)
+        stream.abandon(4, 5, 0, stream.output)
         stream.take((7, B | E, 2, b"c"))
         assert stream.messages == [b"a", b"b", b"c"]
 
     def test_sequence_numbers_wrap_around(self):
         stream = Stream()
-        stream.abandon(5, 0x7FFF, stream.output)
-        stream.abandon(6, 0xFFFE, stream.output)
+        stream.abandon(4, 5, 0x7FFF, stream.output)
+        stream.abandon(5, 6, 0xFFFE, stream.output)
         stream.take((8, B | E, 0, b"b"), (7, B | E, 0xFFFF, b"a"))
         assert stream.messages == [b"a", b"b"]
+
+    @pytest.mark.parametrize("step", [1, 3, 50, 1000])
+    def test_the_pace_makes_no_difference(self, step):
+        """Few TSNs are looked up, and many are looked for: both find the same."""
+        stream = Stream()
+        for tsn in range(2, 200, 2):
+            stream.take((tsn, B | U, 0, b"x"), (tsn + 300, B | E, tsn, b"y"))
+        for begin in range(0, 199, step):
+            end = min(begin + step, 199)
+            stream.abandon(begin, end, end, stream.output)
+            assert sorted(stream._pile.fragments if stream._pile else ()) == list(range(end + 2 & ~1, 200, 2))
+            assert stream.messages == [b"y"] * min((end + 1) // 2, 99)
+        assert stream.held == 0

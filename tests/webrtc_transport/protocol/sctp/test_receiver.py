@@ -1,8 +1,10 @@
 import struct
+import time
 
 import pytest
 
 from webrtc_transport.protocol.sctp.packet import ChunkType, encode_chunk
+from webrtc_transport.protocol.sctp.reassembly import FRAGMENT_COST, InboundStream
 from webrtc_transport.protocol.sctp.receiver import (
     COST_LIMIT,
     FREE_OVERRUN,
@@ -14,6 +16,7 @@ from webrtc_transport.protocol.sctp.receiver import (
     OVERRUN,
     PATIENCE,
     SACK_DELAY,
+    UPDATES,
     Receiver,
 )
 
@@ -144,10 +147,28 @@ class TestWindow:
         receiver.sack()
         receiver.consume(1000, 1.0)
         assert receiver.timer is None
-        receiver.consume(4000, 1.5)
+        receiver.consume(900, 1.5)
+        assert receiver.timer == 1.5
+        assert sack(receiver)[1] >= WINDOW // UPDATES
+        receiver.consume(1000, 2.0)
         assert receiver.timer is None
-        receiver.consume(600, 2.0)
-        assert receiver.timer == 2.0
+
+    @pytest.mark.parametrize("unread", [0, 2000, 4000, 6000, 8000])
+    def test_whatever_another_stream_leaves_unread(self, receiver, unread):
+        give(receiver, *range(100, 110), size=1000)
+        receiver.consume(10_000 - 2000 - unread, 0.0)
+        receiver.sack()
+        receiver.consume(2000, 1.0)
+        assert receiver.timer == 1.0
+
+    def test_an_owner_that_reads_an_eighth_at_a_time_is_told_of_each(self):
+        receiver = Receiver(100, 2**20, 2**18, 10)
+        give(receiver, *range(100, 1000), size=1000)
+        receiver.sack()
+        for now in range(1, 7):
+            receiver.consume(2**17, now)
+            assert receiver.timer == now
+            receiver.sack()
 
     @pytest.mark.parametrize("size", [1, 10, 100])
     def test_small_messages_count_what_they_take(self, size):
@@ -181,10 +202,10 @@ class TestWindow:
 
     def test_or_when_no_more_can_be_read(self, receiver):
         receiver = Receiver(100, WINDOW, 9000, 10)
-        receiver.receive(100, 2, 1, 0, 53, bytes(6000))
-        receiver.receive(101, 3, 2, 0, 53, bytes(3000))
+        receiver.receive(100, 2, 1, 0, 53, bytes(8500))
+        receiver.receive(101, 3, 2, 0, 53, bytes(1000))
         receiver.sack()
-        receiver.consume(3000, 2.0)
+        receiver.consume(1000, 2.0)
         assert receiver.timer == 2.0
 
 
@@ -225,6 +246,67 @@ def test_forward_tsn_keeps_unordered_fragments_that_follow(receiver):
     assert receiver.cumulative_tsn == 101
     receiver.receive(102, 5, 1, 0, 53, b"gin")
     assert [message.data for message in receiver.messages] == [b"begin"]
+
+
+class TestForward:
+    """A packet may have a hundred FORWARD TSN chunks: each visits only the streams that lose something."""
+
+    @pytest.fixture
+    def visited(self, monkeypatch):
+        visited = []
+
+        def abandon(stream, *arguments):
+            visited.append(stream.stream_id)
+            original(stream, *arguments)
+
+        original = InboundStream.abandon
+        monkeypatch.setattr(InboundStream, "abandon", abandon)
+        return visited
+
+    def test_streams_without_fragments_are_not_visited(self, visited):
+        receiver = Receiver(0, 10**6, 5000, 1000)
+        receiver.forward(0, dict.fromkeys(range(1000), 0), 0.0)
+        visited.clear()
+        receiver.receive(1, 2, 7, 1, 53, b"of the past")
+        receiver.receive(2, 3, 8, 1, 53, b"whole")
+        receiver.forward(3, {5: 1}, 0.0)
+        assert sorted(visited) == [5, 7]
+        assert receiver._held == 0
+        receiver.forward(4, {}, 0.0)
+        assert sorted(visited) == [5, 7]
+
+    def test_nor_those_whose_fragments_are_later(self, visited):
+        receiver = Receiver(0, 10**6, 5000, 1000)
+        for number in range(400):
+            receiver.receive(100 + number, 6, number, 0, 53, b"u")
+        for tsn in range(99):
+            receiver.forward(tsn, {}, 0.0)
+        assert visited == []
+        receiver.forward(299, {}, 0.0)
+        assert sorted(visited) == list(range(200))
+        receiver.receive(500, 5, 399, 0, 53, b"v")
+        assert [message.data for message in receiver.messages] == [b"uv"]
+        receiver.forward(501, {}, 0.0)
+        assert receiver._held == 0
+
+    def test_what_was_early_is_found_after_its_gap_was_closed(self, visited):
+        receiver = Receiver(0, 10**6, 5000, 10)
+        receiver.receive(1, 6, 1, 0, 53, b"u")
+        receiver.receive(0, 3, 2, 0, 53, b"x")
+        receiver.receive(3, 6, 3, 0, 53, b"u")
+        assert len(receiver._early) == 1
+        receiver.forward(2, {}, 0.0)
+        assert visited == [1]
+        assert receiver.window == 10**6 - 1 - FRAGMENT_COST - 1
+
+    def test_one_stream_of_many_fragments(self):
+        receiver = Receiver(0, 10**6, 5000, 10)
+        for tsn in range(2, 8000, 2):
+            receiver.receive(tsn, 6, 1, 0, 53, b"u")
+        begin = time.process_time()
+        for tsn in range(1, 143):
+            receiver.forward(tsn, {1: tsn}, 0.0)
+        assert time.process_time() - begin < 0.02
 
 
 class TestPacketsOfMessages:

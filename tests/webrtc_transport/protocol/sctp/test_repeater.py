@@ -19,7 +19,7 @@ def test_an_answer_ends_it():
     repeater.start(b"x", 3, 0.0)
     repeater.stop()
     assert repeater.timer is None
-    repeater.restart(1.0)
+    repeater.restart(b"y", 1.0)
     assert repeater.handle_timer(99.0) is None
 
 
@@ -27,6 +27,6 @@ def test_a_peer_that_is_busy_is_given_time():
     repeater = Repeater()
     repeater.start(b"x", 2, 0.0)
     for now in range(1, 20):
-        repeater.restart(float(now))
+        repeater.restart(b"%d" % now, float(now))
     assert repeater.handle_timer(19.4) is None
-    assert repeater.handle_timer(19.5 + 10) == b"x"
+    assert repeater.handle_timer(19.5 + 10) == b"19"

@@ -53,6 +53,9 @@ class TestFlight:
         assert sender.flight_size == 10 * 1132
         sack(sender, 103, (2, 3))
         assert sender.flight_size == 4 * 1132
+        assert sender.is_acknowledged_until(103)
+        assert sender.is_acknowledged_until(0)
+        assert not sender.is_acknowledged_until(104)
         sack(sender, 109)
         assert sender.flight_size == 0
         assert sender.is_idle

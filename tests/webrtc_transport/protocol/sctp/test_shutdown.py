@@ -1,10 +1,14 @@
 """An association ends when everything has arrived."""
 
+import struct
+
 import pytest
 
 from tests.links import Pair, Path, blobs, chunk_types
 from webrtc_transport.protocol.sctp.association import Association
+from webrtc_transport.protocol.sctp.packet import ChunkType, PacketWriter, encode_chunk
 from webrtc_transport.protocol.sctp.settings import AssociationSettings
+from webrtc_transport.protocol.sctp.shutdown import SHUTDOWN_GUARD
 from webrtc_transport.protocol.sctp.states import State
 
 
@@ -73,3 +77,33 @@ def test_shutdown_before_the_set_up():
     association.shutdown(0.0)
     assert association.state is State.ENDED
     assert association.timer is None
+
+
+def test_data_after_shutdown_is_answered_with_shutdown_but_not_for_ever():
+    pair = Pair().connect()
+    association, first = pair.b.association, pair.a.association._sender.initial_tsn
+    writer = PacketWriter(5000, 5000, association._inbound.handshake.tag)
+
+    def write(number, now):
+        fields = struct.pack("!IHHI", (first + number) & 0xFFFFFFFF, 1, number & 0xFFFF, 53)
+        association.receive(writer.build([encode_chunk(ChunkType.DATA, fields + b"x", flags=3)]), now)
+
+    begin = now = pair.now
+    association.shutdown(begin)
+    association.transmit(begin)
+    number = 0
+    while association.state is State.SHUTDOWN_SENT:
+        assert now - begin < SHUTDOWN_GUARD + 1
+        for _ in range(2):
+            write(number, now)
+            number += 1
+        acknowledged = struct.pack("!I", (first + number - 1) & 0xFFFFFFFF)
+        if not association.is_ended:
+            (packet,) = association.transmit(now)
+            assert chunk_types(packet).count(ChunkType.SHUTDOWN) == 1
+            assert encode_chunk(ChunkType.SHUTDOWN, acknowledged) in packet
+        association.handle_timer(now)
+        now += 0.4
+    assert now - begin > SHUTDOWN_GUARD
+    (packet,) = association.transmit(now)
+    assert chunk_types(packet) == [ChunkType.ABORT]

@@ -5,6 +5,7 @@ import pytest
 from webrtc_transport.protocol.sctp.packet import PacketError
 from webrtc_transport.protocol.sctp.rto import RtoEstimator
 from webrtc_transport.protocol.sctp.stream_reset import (
+    MAX_POSTPONEMENT,
     MAX_STREAMS_PER_REQUEST,
     MAX_TRIES,
     Result,
@@ -16,8 +17,12 @@ class Resetter(StreamResetter):
     """One with a peer's TSN that can be set."""
 
     def __init__(self):
-        self.arrived = 0
-        super().__init__(0xFFFFFFFF, 500, RtoEstimator(), lambda tsn: tsn <= self.arrived)
+        self.arrived = self.acknowledged = 0
+        super().__init__(
+            *(0xFFFFFFFF, 500, RtoEstimator()),
+            lambda tsn: tsn <= self.arrived,
+            lambda tsn: tsn <= self.acknowledged,
+        )
 
     def ask(self, number, last_tsn, *streams, kind=13):
         body = struct.pack("!III", number, 0, last_tsn) + struct.pack(f"!{len(streams)}H", *streams)
@@ -85,12 +90,33 @@ class TestOurs:
         resetter.request([1])
         now = 0.0
         for _ in range(3 * MAX_TRIES):
-            assert len(resetter.output(0, now)) == 1
+            assert len(resetter.output(7, now)) == 1
             resetter.respond(0xFFFFFFFF, result, now)
-            assert resetter.output(0, now) == []
+            assert resetter.output(7, now) == []
             now = resetter.timer
             resetter.handle_timer(now)
+        assert now < MAX_POSTPONEMENT
+        resetter.respond(0xFFFFFFFF, result, 10 * MAX_POSTPONEMENT)
         assert resetter.failure is None
+
+    @pytest.mark.parametrize("result", [Result.IN_PROGRESS, Result.ALREADY_IN_PROGRESS])
+    def test_one_that_has_all_data_is_not(self, resetter, result):
+        now = 0.0
+        for tsn in (7, 9):
+            resetter.acknowledged = tsn - 1
+            resetter.request([1])
+            resetter.output(tsn, now)
+            number = resetter._number
+            resetter.respond(number, result, now)
+            resetter.acknowledged = tsn
+            for later in (0.0, MAX_POSTPONEMENT - 1):
+                resetter.respond(number, result, now + later)
+                assert resetter.failure is None
+            now += MAX_POSTPONEMENT
+            if tsn == 7:
+                resetter.respond(number, Result.PERFORMED, now)
+        resetter.respond(number, result, now)
+        assert "carry out" in resetter.failure
 
     @pytest.mark.parametrize("result", [Result.DENIED, Result.WRONG_SSN, Result.BAD_SEQUENCE_NUMBER, 99])
     def test_refusals(self, resetter, result):
