@@ -109,16 +109,18 @@ class DataChannels(ChannelOwner):
 
     def inbound_reset(self, stream_ids: Sequence[int]) -> None:
         """The peer has ended its direction of these streams."""
-        for channel in self._channels_of(stream_ids):
-            channel.inbound_reset()
+        for stream_id in stream_ids:
+            # Looked up one by one: the same stream may be there twice, and its channel is gone after the first.
+            channel = self._channels.get(stream_id)
+            if channel is not None:
+                channel.inbound_reset()
 
     def outbound_reset(self, stream_ids: Sequence[int]) -> None:
         """The peer knows that we have ended ours."""
-        for channel in self._channels_of(stream_ids):
-            channel.outbound_reset()
-
-    def _channels_of(self, stream_ids: Sequence[int]) -> list[NativeChannel]:
-        return [self._channels[stream_id] for stream_id in stream_ids if stream_id in self._channels]
+        for stream_id in stream_ids:
+            channel = self._channels.get(stream_id)
+            if channel is not None:
+                channel.outbound_reset()
 
     def _open_inbound(self, stream_id: int, data: bytes) -> None:
         try:

@@ -144,6 +144,17 @@ def test_a_message_for_the_next_life_of_an_id_waits_for_it(owner):
     assert not channel.is_open
 
 
+def test_a_stream_that_ends_twice_ends_once_and_so_does_the_next(owner):
+    (first, first_events), (_, second_events) = owner.open(), owner.open()
+    first.close()
+    owner.channels.outbound_reset([0])
+    owner.channels.inbound_reset([0, 0, 2])
+    assert first_events.told == ["closed"]
+    assert owner.association.resets == [0, 2]
+    owner.channels.outbound_reset([2, 2])
+    assert second_events.told == ["closed"]
+
+
 def test_the_end_closes_all_and_tells_none(owner):
     opened = [owner.open() for _ in range(3)]
     owner.channels.close_all()
