@@ -47,8 +47,9 @@ class DataChannels(ChannelOwner):
         self._on_failed = on_failed
         self._channels: dict[int, NativeChannel] = {}
         self._ids = StreamIds(is_server=is_server, in_use=self._channels)
-        self._early: list[tuple[int, int, bytes]] = []
-        """Messages on streams that nobody has opened: stream id, ppid, data."""
+        self._early: dict[int, list[tuple[int, bytes]]] = {}
+        """Messages (ppid, data) on streams that nobody has opened, or whose channel isn't told of them yet."""
+        self._early_count = 0
 
     def open(self, events: ChannelEvents, label: str, negotiated_id: int | None) -> EngineChannel:
         """See :meth:`~webrtc_transport.abc.EnginePeer.open_channel`."""
@@ -58,8 +59,9 @@ class DataChannels(ChannelOwner):
         self._channels[stream_id] = channel
         if negotiated_id is None:
             channel.send_control(Open(label).encode())
-        elif self._early:
-            self.driver.call_soon(self._replay_early)
+        elif stream_id in self._early:
+            channel.is_open = False
+            self.driver.call_soon(self._early_due, stream_id)
         return channel
 
     def close_all(self) -> None:
@@ -83,7 +85,12 @@ class DataChannels(ChannelOwner):
     ) -> None:
         """A message that isn't plain data of an open channel."""
         if channel is not None and not channel.is_open:
-            channel.keep(ppid, data)
+            if stream_id in self._early:
+                # It was opened in this turn of the loop. What came before goes first.
+                self._replay_early(stream_id)
+                self.message_received(stream_id, ppid, data)
+            else:
+                channel.keep(ppid, data)
             return
         if ppid == PayloadProtocol.DCEP:
             self.consume(len(data))
@@ -91,9 +98,10 @@ class DataChannels(ChannelOwner):
                 self._open_inbound(stream_id, data)
             return
         message = decode_message(ppid, data)
-        if channel is None and message is not None and len(self._early) < MAX_EARLY_MESSAGES:
+        if channel is None and message is not None and self._early_count < MAX_EARLY_MESSAGES:
             # Both ends open a negotiated channel, and the peer was first.
-            self._early.append((stream_id, ppid, data))
+            self._early.setdefault(stream_id, []).append((ppid, data))
+            self._early_count += 1
             return
         if not message or channel is None:
             # An empty message has a byte in its place, which nobody will read.
@@ -113,7 +121,11 @@ class DataChannels(ChannelOwner):
             # Looked up one by one: the same stream may be there twice, and its channel is gone after the first.
             channel = self._channels.get(stream_id)
             if channel is not None:
+                self._replay_early(stream_id)
                 channel.inbound_reset()
+            else:
+                # Nobody will read what came on it; its next life is another stream.
+                self.consume(sum(len(data) for _, data in self._take_early(stream_id)))
 
     def outbound_reset(self, stream_ids: Sequence[int]) -> None:
         """The peer knows that we have ended ours."""
@@ -133,11 +145,26 @@ class DataChannels(ChannelOwner):
         self._channels[stream_id] = channel
         channel.send_control(ACK)
         self._on_channel(channel)
+        self._replay_early(stream_id)
 
-    def _replay_early(self) -> None:
-        early, self._early = self._early, []
-        for stream_id, ppid, data in early:
-            self.message_received(stream_id, ppid, data)
+    def _take_early(self, stream_id: int) -> list[tuple[int, bytes]]:
+        early = self._early.pop(stream_id, [])
+        self._early_count -= len(early)
+        return early
+
+    def _replay_early(self, stream_id: int) -> None:
+        """Tell a channel what came before it, if that hasn't been told."""
+        early = self._take_early(stream_id)
+        if early:
+            self._channels[stream_id].is_open = True
+            self.replay(stream_id, early)
+
+    def _early_due(self, stream_id: int) -> None:
+        """The turn in which a negotiated channel was opened is over."""
+        if not self.is_ended and stream_id in self._channels:
+            self._replay_early(stream_id)
+            # What nobody will read may call for an acknowledgement.
+            self._defer()
 
     # --- for the channels -----------------------------------------------------------------------------------------
 

@@ -44,6 +44,8 @@ class NativeChannel(EngineChannel):
 
     def __init__(self, stack: ChannelOwner, stream_id: int, label: str) -> None:
         self._stack = stack
+        self.is_open = True
+        """Whether it is told of messages on the stream: no earlier one waits, and the peer hasn't reset it."""
         self._id = stream_id
         self._label = label
         self._events: ChannelEvents | None = None
@@ -61,11 +63,6 @@ class NativeChannel(EngineChannel):
     @property
     def label(self) -> str:
         return self._label
-
-    @property
-    def is_open(self) -> bool:
-        """Whether messages on the stream are this channel's: the peer hasn't reset it."""
-        return not self._is_inbound_reset
 
     def bind(self, events: ChannelEvents) -> None:
         self._events = events
@@ -113,6 +110,7 @@ class NativeChannel(EngineChannel):
     def inbound_reset(self) -> None:
         """The peer has ended its direction: so do we (RFC 8831, section 6.7)."""
         self._is_inbound_reset = True
+        self.is_open = False
         self.close()
         self._finish()
 

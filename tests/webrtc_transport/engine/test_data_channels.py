@@ -132,6 +132,62 @@ def test_what_comes_before_a_negotiated_channel_is_told_later_and_is_bounded(own
     assert owner.association.consumed == [len(b"%d" % MAX_EARLY_MESSAGES)]
 
 
+def test_what_comes_in_the_turn_of_the_opening_does_not_overtake(owner):
+    owner.channels.message_received(5, BINARY, b"first")
+    _, events = owner.open(negotiated_id=5)
+    owner.channels.message_received(5, BINARY, b"second")
+    assert events.told == [b"first", b"second"]
+    assert owner.driver.run(lambda: not owner.driver.pending) == 0
+    owner.channels.message_received(5, BINARY, b"third")
+    assert events.told == [b"first", b"second", b"third"]
+
+
+def test_the_end_of_a_stream_in_the_turn_of_the_opening_comes_after_its_messages(owner):
+    owner.channels.message_received(5, BINARY, b"first")
+    channel, events = owner.open(negotiated_id=5)
+    channel.close()
+    owner.channels.inbound_reset([5])
+    owner.channels.outbound_reset([5])
+    owner.driver.run(lambda: not owner.driver.pending)
+    assert events.told == [b"first", "closed"]
+
+
+def test_an_end_in_the_turn_of_the_opening_tells_nothing_more(owner):
+    owner.channels.message_received(5, BINARY, b"first")
+    _, events = owner.open(negotiated_id=5)
+    owner.channels.close_all()
+    owner.driver.run(lambda: not owner.driver.pending)
+    assert events.told == []
+
+
+def test_what_nobody_reads_of_an_early_message_wakes_the_stack(owner):
+    owner.channels.message_received(5, PayloadProtocol.BINARY_EMPTY, b"\0")
+    _, events = owner.open(negotiated_id=5)
+    owner.driver.run(lambda: events.told)
+    assert owner.association.consumed == [1]
+    owner.driver.run(lambda: owner.wakes)
+
+
+def test_what_comes_before_the_opening_of_the_peer_is_told(owner):
+    owner.channels.message_received(7, BINARY, b"early")
+    owner.channels.message_received(9, BINARY, b"another's")
+    owner.channels.message_received(7, PayloadProtocol.DCEP, Open().encode())
+    owner.channels.message_received(7, BINARY, b"later")
+    ((_, events),) = owner.inbound
+    assert events.told == [b"early", b"later"]
+
+
+def test_early_messages_of_a_stream_that_ended_make_room_and_are_not_its_next_lifes(owner):
+    for number in range(MAX_EARLY_MESSAGES):
+        owner.channels.message_received(5 + 2 * (number % 2), BINARY, b"%3d" % number)
+    owner.channels.inbound_reset([5])
+    assert sum(owner.association.consumed) == 3 * MAX_EARLY_MESSAGES // 2
+    owner.channels.message_received(5, BINARY, b"new")
+    _, events = owner.open(negotiated_id=5)
+    owner.driver.run(lambda: events.told)
+    assert events.told == [b"new"]
+
+
 def test_a_message_for_the_next_life_of_an_id_waits_for_it(owner):
     channel, events = owner.open()
     owner.channels.inbound_reset([0, 88])
