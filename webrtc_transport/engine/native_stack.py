@@ -132,6 +132,7 @@ class NativeStack(Stack):
             self._association,
             is_server=is_server,
             max_message_size=max_message_size,
+            max_inbound_streams=config.max_inbound_streams,
             wake=self._message_queued,
             defer=self._defer,
             on_channel=events.on_channel,
