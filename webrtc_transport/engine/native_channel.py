@@ -55,6 +55,7 @@ class NativeChannel(EngineChannel):
         self._control_unsent = 0
         self._kept: list[tuple[int, bytes]] = []
         self._timer: TimerHandle | None = None
+        self._timer_due = 0.0
 
     @property
     def id(self) -> int:
@@ -86,11 +87,18 @@ class NativeChannel(EngineChannel):
         if self._is_closing:
             return
         if delay > 0:
-            driver = self._stack.driver
-            self._timer = self._timer or driver.call_at(driver.now() + delay, self.close)
+            self._close_at(self._stack.driver.now() + delay)
             return
         self._is_closing = True
         self._stack.reset(self._id)
+
+    def _close_at(self, due: float) -> None:
+        """The earliest time that was asked for counts."""
+        if self._timer is not None:
+            if due >= self._timer_due:
+                return
+            self._timer.cancel()
+        self._timer, self._timer_due = self._stack.driver.call_at(due, self.close), due
 
     # --- for the stack --------------------------------------------------------------------------------------------
 
