@@ -273,9 +273,11 @@ class DataChannels(ChannelOwner):
         del self._channels[channel.id]
         self._inbound.discard(channel.id)
 
-    def replay(self, stream_id: int, messages: list[tuple[int, bytes]]) -> None:
+    def replay(self, stream_id: int, messages: list[tuple[int, bytes]], *, is_ended: bool = False) -> None:
         for ppid, data in messages:
             self.message_received(stream_id, ppid, data)
+        if is_ended:
+            self.inbound_reset([stream_id])
 
     def consume(self, size: int) -> None:
         self._association.consume(size, self.driver.now())

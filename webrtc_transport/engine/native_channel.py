@@ -31,8 +31,8 @@ class ChannelOwner(ABC):
         """The channel is closed; its id is free."""
 
     @abstractmethod
-    def replay(self, stream_id: int, messages: list[tuple[int, bytes]]) -> None:
-        """Act on what came for the next channel of this id."""
+    def replay(self, stream_id: int, messages: list[tuple[int, bytes]], *, is_ended: bool = False) -> None:
+        """Act on what came for the next channel of this id, and on its end if that came too."""
 
     @abstractmethod
     def consume(self, size: int) -> None:
@@ -53,6 +53,7 @@ class NativeChannel(EngineChannel):
         self._is_inbound_reset = False
         self._is_outbound_reset = False
         self._control_unsent = 0
+        self._is_next_ended = False
         self._kept: list[tuple[int, bytes]] = []
         self._timer: TimerHandle | None = None
         self._timer_due = 0.0
@@ -117,6 +118,8 @@ class NativeChannel(EngineChannel):
 
     def inbound_reset(self) -> None:
         """The peer has ended its direction: so do we (RFC 8831, section 6.7)."""
+        # A second end after messages for the next channel of this id is that one's.
+        self._is_next_ended = bool(self._kept)
         self._is_inbound_reset = True
         self.is_open = False
         self.close()
@@ -129,12 +132,16 @@ class NativeChannel(EngineChannel):
 
     def keep(self, ppid: int, data: bytes) -> None:
         """A message for the next channel of this id: the peer knows of the end of this one before us."""
-        self._kept.append((ppid, data))
+        if self._is_next_ended:
+            # Nothing can follow before we have ended that one too.
+            self._stack.consume(len(data))
+        else:
+            self._kept.append((ppid, data))
 
     def _finish(self) -> None:
         if self._is_inbound_reset and self._is_outbound_reset:
             self.closed()
-            self._stack.replay(self._id, self._kept)
+            self._stack.replay(self._id, self._kept, is_ended=self._is_next_ended)
 
     def closed(self) -> None:
         """The channel is closed, or its association is gone."""

@@ -282,6 +282,22 @@ def test_a_message_for_the_next_life_of_an_id_waits_for_it(owner):
     assert not channel.is_open
 
 
+def test_the_next_life_of_an_id_may_be_over_before_we_know_of_it(owner):
+    announce(owner, 1)
+    owner.channels.inbound_reset([1])
+    announce(owner, 1, label="next")
+    owner.channels.message_received(1, BINARY, b"data")
+    owner.channels.inbound_reset([1])
+    owner.channels.message_received(1, BINARY, b"nobody's")
+    owner.channels.outbound_reset([1])
+    _, (channel, events) = owner.inbound
+    assert (channel.label, events.told) == ("next", [b"data"])
+    assert owner.association.resets == [1, 1]
+    assert owner.association.consumed == [12, len(b"nobody's"), 16]
+    owner.channels.outbound_reset([1])
+    assert events.told == [b"data", "closed"]
+
+
 def test_a_stream_that_ends_twice_ends_once_and_so_does_the_next(owner):
     (first, first_events), (_, second_events) = owner.open(), owner.open()
     first.close()

@@ -28,7 +28,7 @@ class Owner(ChannelOwner):
     def remove(self, channel):
         self.calls.append("remove")
 
-    def replay(self, stream_id, messages):
+    def replay(self, stream_id, messages, *, is_ended):
         self.calls.append(messages)
 
     def consume(self, size):
