@@ -53,7 +53,7 @@ class Attacker:
         self,
         user_data,
         *,
-        stream_id=1001,
+        stream_id=1000,
         protocol=53,
         flags=SCTP_DATA_FIRST_FRAG | SCTP_DATA_LAST_FRAG,
         skip=0,
@@ -73,15 +73,15 @@ class Attacker:
 
 
 async def open_an_id_in_use(attacker):
-    await attacker.send(attacker.open(1001), attacker.open(1001))
+    await attacker.send(attacker.open(1000), attacker.open(1000))
 
 
 async def label_of_bad_utf8(attacker):
-    await attacker.send(attacker.open(1001, b"\xff\xfe"))
+    await attacker.send(attacker.open(1000, b"\xff\xfe"))
 
 
 async def text_of_bad_utf8(attacker):
-    await attacker.send(attacker.open(1001), attacker.data(b"\xff\xfe", protocol=51))
+    await attacker.send(attacker.open(1000), attacker.data(b"\xff\xfe", protocol=51))
 
 
 async def parameter_of_no_length(attacker):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from enum import Flag, auto
+from typing import Final
 
 from ..abc import ChannelEvents, EngineChannel
-from ..errors import EngineError
+from ..errors import EngineError, TooManyStreams
 from ..protocol.limits import MAX_EARLY_MESSAGES
 from ..protocol.sctp.association import Association
 from ..protocol.sctp.data_channel import ACK, DcepError, Open, PayloadProtocol, decode_message
@@ -13,10 +16,28 @@ from .driver import Driver
 from .native_channel import ChannelOwner, NativeChannel
 from .stream_ids import MAX_STREAMS, StreamIds
 
+_logger = logging.getLogger("libp2p.transport.webrtc.engine")
+
+INBOUND_MARGIN: Final = 2
+"""Channels of the peer per stream that the application takes: as many again are being reset, or wait for the end of
+the other half. Above that none is made."""
+
+MAX_REFUSED_STREAMS: Final = 4096
+"""Refused streams whose end the peer hasn't confirmed, of some 200 bytes each. A request ends 128 of them in a round
+trip; a peer that opens on without confirming is after memory."""
+
+
+class _Halves(Flag):
+    """Directions of a stream."""
+
+    INBOUND = auto()
+    OUTBOUND = auto()
+
 
 class DataChannels(ChannelOwner):
     """Opens, finds and forgets channels.
 
+    :param max_inbound_streams: streams of the peer that the application takes; as many again may be on their way out
     :param wake: told that a message is to be sent
     :param defer: told that something is to be sent that a message may follow soon
     :param on_channel: told of a channel that the peer has opened
@@ -30,6 +51,7 @@ class DataChannels(ChannelOwner):
         *,
         is_server: bool,
         max_message_size: int,
+        max_inbound_streams: int,
         wake: Callable[[], None],
         defer: Callable[[], None],
         on_channel: Callable[[EngineChannel], None],
@@ -46,21 +68,37 @@ class DataChannels(ChannelOwner):
         self._on_channel = on_channel
         self._on_failed = on_failed
         self._channels: dict[int, NativeChannel] = {}
-        self._ids = StreamIds(is_server=is_server, in_use=self._channels)
-        self._early: list[tuple[int, int, bytes]] = []
-        """Messages on streams that nobody has opened: stream id, ppid, data."""
+        self._inbound: set[int] = set()
+        """Of these, those that the peer has opened."""
+        self._max_inbound = INBOUND_MARGIN * max_inbound_streams
+        self._refused: dict[int, _Halves] = {}
+        """Streams that the peer has opened in vain: which halves haven't ended yet."""
+        self._ids = StreamIds(is_server=is_server, in_use=self)
+        self._early: dict[int, list[tuple[int, bytes]]] = {}
+        """Messages (ppid, data) on streams that nobody has opened, or whose channel isn't told of them yet."""
+        self._early_count = 0
 
     def open(self, events: ChannelEvents, label: str, negotiated_id: int | None) -> EngineChannel:
         """See :meth:`~webrtc_transport.abc.EnginePeer.open_channel`."""
-        stream_id = self._ids.take(self.id_limit) if negotiated_id is None else negotiated_id
+        if negotiated_id is None:
+            stream_id = self._ids.take(self.id_limit)
+        elif negotiated_id in self:
+            raise TooManyStreams(f"stream id {negotiated_id} is in use")
+        else:
+            stream_id = negotiated_id
         channel = NativeChannel(self, stream_id, label)
         channel.bind(events)
         self._channels[stream_id] = channel
         if negotiated_id is None:
             channel.send_control(Open(label).encode())
-        elif self._early:
-            self.driver.call_soon(self._replay_early)
+        elif stream_id in self._early:
+            channel.is_open = False
+            self.driver.call_soon(self._early_due, stream_id)
         return channel
+
+    def __contains__(self, stream_id: object) -> bool:
+        """Whether a stream's last life isn't over."""
+        return stream_id in self._channels or stream_id in self._refused
 
     def close_all(self) -> None:
         """The connection is over."""
@@ -83,7 +121,15 @@ class DataChannels(ChannelOwner):
     ) -> None:
         """A message that isn't plain data of an open channel."""
         if channel is not None and not channel.is_open:
-            channel.keep(ppid, data)
+            if stream_id in self._early:
+                # It was opened in this turn of the loop. What came before goes first.
+                self._replay_early(stream_id)
+                self.message_received(stream_id, ppid, data)
+            else:
+                channel.keep(ppid, data)
+            return
+        if channel is None and stream_id in self._refused:
+            self._refused_received(stream_id, ppid, data)
             return
         if ppid == PayloadProtocol.DCEP:
             self.consume(len(data))
@@ -91,9 +137,10 @@ class DataChannels(ChannelOwner):
                 self._open_inbound(stream_id, data)
             return
         message = decode_message(ppid, data)
-        if channel is None and message is not None and len(self._early) < MAX_EARLY_MESSAGES:
+        if channel is None and message is not None and self._early_count < MAX_EARLY_MESSAGES:
             # Both ends open a negotiated channel, and the peer was first.
-            self._early.append((stream_id, ppid, data))
+            self._early.setdefault(stream_id, []).append((ppid, data))
+            self._early_count += 1
             return
         if not message or channel is None:
             # An empty message has a byte in its place, which nobody will read.
@@ -109,33 +156,105 @@ class DataChannels(ChannelOwner):
 
     def inbound_reset(self, stream_ids: Sequence[int]) -> None:
         """The peer has ended its direction of these streams."""
-        for channel in self._channels_of(stream_ids):
-            channel.inbound_reset()
+        for stream_id in stream_ids:
+            # Looked up one by one: the same stream may be there twice, and its channel is gone after the first.
+            channel = self._channels.get(stream_id)
+            if channel is not None:
+                self._replay_early(stream_id)
+                channel.inbound_reset()
+            else:
+                # Nobody will read what came on it; its next life is another stream.
+                self.consume(sum(len(data) for _, data in self._take_early(stream_id)))
+                self._half_ended(stream_id, _Halves.INBOUND)
 
     def outbound_reset(self, stream_ids: Sequence[int]) -> None:
         """The peer knows that we have ended ours."""
-        for channel in self._channels_of(stream_ids):
-            channel.outbound_reset()
-
-    def _channels_of(self, stream_ids: Sequence[int]) -> list[NativeChannel]:
-        return [self._channels[stream_id] for stream_id in stream_ids if stream_id in self._channels]
+        for stream_id in stream_ids:
+            channel = self._channels.get(stream_id)
+            if channel is not None:
+                channel.outbound_reset()
+            else:
+                self._half_ended(stream_id, _Halves.OUTBOUND)
 
     def _open_inbound(self, stream_id: int, data: bytes) -> None:
         try:
             opening = Open.parse(data)
         except DcepError as exc:
-            self._association.abort(f"DCEP: {exc}")
-            self._on_failed(EngineError(f"the peer sent a malformed DATA_CHANNEL_OPEN: {exc}"))
+            self._fail(f"the peer sent a malformed DATA_CHANNEL_OPEN: {exc}")
+            return
+        why = self._reason_to_refuse(stream_id, opening)
+        if why is not None:
+            self._refuse(stream_id, why)
             return
         channel = NativeChannel(self, stream_id, opening.label)
         self._channels[stream_id] = channel
+        self._inbound.add(stream_id)
         channel.send_control(ACK)
         self._on_channel(channel)
+        self._replay_early(stream_id)
 
-    def _replay_early(self) -> None:
-        early, self._early = self._early, []
-        for stream_id, ppid, data in early:
-            self.message_received(stream_id, ppid, data)
+    def _reason_to_refuse(self, stream_id: int, opening: Open) -> str | None:
+        if self._ids.is_own(stream_id):
+            return "its id is of those that this end gives (RFC 8832, section 6)"
+        if not opening.is_ordered or opening.reliability:
+            return "a stream of bytes needs order and reliability"
+        if len(self._inbound) >= self._max_inbound:
+            return f"the peer has {len(self._inbound)} that are not over (max_inbound_streams)"
+        return None
+
+    def _fail(self, reason: str) -> None:
+        self._association.abort(reason)
+        self._on_failed(EngineError(reason))
+
+    # --- streams that are refused ---------------------------------------------------------------------------------
+
+    def _refuse(self, stream_id: int, why: str) -> None:
+        """End a stream of the peer before anything is made for it."""
+        if len(self._refused) >= MAX_REFUSED_STREAMS:
+            self._fail(
+                f"the peer has not confirmed the end of {len(self._refused)} refused streams, and opens more"
+            )
+            return
+        _logger.debug("stream %d is reset: %s", stream_id, why)
+        self.consume(sum(len(data) for _, data in self._take_early(stream_id)))
+        self._refused[stream_id] = _Halves.INBOUND | _Halves.OUTBOUND
+        self.reset(stream_id)
+
+    def _refused_received(self, stream_id: int, ppid: int, data: bytes) -> None:
+        if _Halves.INBOUND in self._refused[stream_id] or self._early_count >= MAX_EARLY_MESSAGES:
+            self.consume(len(data))
+        else:
+            # The peer knows of the end before us, and has begun the stream's next life.
+            self._early.setdefault(stream_id, []).append((ppid, data))
+            self._early_count += 1
+
+    def _half_ended(self, stream_id: int, half: _Halves) -> None:
+        left = self._refused.get(stream_id)
+        if left is None:
+            return
+        self._refused[stream_id] = left & ~half
+        if not left & ~half:
+            del self._refused[stream_id]
+            self.replay(stream_id, self._take_early(stream_id))
+
+    def _take_early(self, stream_id: int) -> list[tuple[int, bytes]]:
+        early = self._early.pop(stream_id, [])
+        self._early_count -= len(early)
+        return early
+
+    def _replay_early(self, stream_id: int) -> None:
+        """Tell a channel what came before it, if that hasn't been told."""
+        early = self._take_early(stream_id)
+        if early:
+            self._channels[stream_id].is_open = True
+            self.replay(stream_id, early)
+
+    def _early_due(self, stream_id: int) -> None:
+        """The turn in which a negotiated channel was opened is over."""
+        if not self.is_ended and stream_id in self._channels:
+            self._replay_early(stream_id)
+            # What nobody will read may call for an acknowledgement.
+            self._defer()
 
     # --- for the channels -----------------------------------------------------------------------------------------
 
@@ -152,10 +271,13 @@ class DataChannels(ChannelOwner):
 
     def remove(self, channel: NativeChannel) -> None:
         del self._channels[channel.id]
+        self._inbound.discard(channel.id)
 
-    def replay(self, stream_id: int, messages: list[tuple[int, bytes]]) -> None:
+    def replay(self, stream_id: int, messages: list[tuple[int, bytes]], *, is_ended: bool = False) -> None:
         for ppid, data in messages:
             self.message_received(stream_id, ppid, data)
+        if is_ended:
+            self.inbound_reset([stream_id])
 
     def consume(self, size: int) -> None:
         self._association.consume(size, self.driver.now())

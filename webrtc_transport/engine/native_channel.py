@@ -31,8 +31,8 @@ class ChannelOwner(ABC):
         """The channel is closed; its id is free."""
 
     @abstractmethod
-    def replay(self, stream_id: int, messages: list[tuple[int, bytes]]) -> None:
-        """Act on what came for the next channel of this id."""
+    def replay(self, stream_id: int, messages: list[tuple[int, bytes]], *, is_ended: bool = False) -> None:
+        """Act on what came for the next channel of this id, and on its end if that came too."""
 
     @abstractmethod
     def consume(self, size: int) -> None:
@@ -44,6 +44,8 @@ class NativeChannel(EngineChannel):
 
     def __init__(self, stack: ChannelOwner, stream_id: int, label: str) -> None:
         self._stack = stack
+        self.is_open = True
+        """Whether it is told of messages on the stream: no earlier one waits, and the peer hasn't reset it."""
         self._id = stream_id
         self._label = label
         self._events: ChannelEvents | None = None
@@ -51,8 +53,10 @@ class NativeChannel(EngineChannel):
         self._is_inbound_reset = False
         self._is_outbound_reset = False
         self._control_unsent = 0
+        self._is_next_ended = False
         self._kept: list[tuple[int, bytes]] = []
         self._timer: TimerHandle | None = None
+        self._timer_due = 0.0
 
     @property
     def id(self) -> int:
@@ -61,11 +65,6 @@ class NativeChannel(EngineChannel):
     @property
     def label(self) -> str:
         return self._label
-
-    @property
-    def is_open(self) -> bool:
-        """Whether messages on the stream are this channel's: the peer hasn't reset it."""
-        return not self._is_inbound_reset
 
     def bind(self, events: ChannelEvents) -> None:
         self._events = events
@@ -89,11 +88,18 @@ class NativeChannel(EngineChannel):
         if self._is_closing:
             return
         if delay > 0:
-            driver = self._stack.driver
-            self._timer = self._timer or driver.call_at(driver.now() + delay, self.close)
+            self._close_at(self._stack.driver.now() + delay)
             return
         self._is_closing = True
         self._stack.reset(self._id)
+
+    def _close_at(self, due: float) -> None:
+        """The earliest time that was asked for counts."""
+        if self._timer is not None:
+            if due >= self._timer_due:
+                return
+            self._timer.cancel()
+        self._timer, self._timer_due = self._stack.driver.call_at(due, self.close), due
 
     # --- for the stack --------------------------------------------------------------------------------------------
 
@@ -112,7 +118,10 @@ class NativeChannel(EngineChannel):
 
     def inbound_reset(self) -> None:
         """The peer has ended its direction: so do we (RFC 8831, section 6.7)."""
+        # A second end after messages for the next channel of this id is that one's.
+        self._is_next_ended = bool(self._kept)
         self._is_inbound_reset = True
+        self.is_open = False
         self.close()
         self._finish()
 
@@ -123,12 +132,16 @@ class NativeChannel(EngineChannel):
 
     def keep(self, ppid: int, data: bytes) -> None:
         """A message for the next channel of this id: the peer knows of the end of this one before us."""
-        self._kept.append((ppid, data))
+        if self._is_next_ended:
+            # Nothing can follow before we have ended that one too.
+            self._stack.consume(len(data))
+        else:
+            self._kept.append((ppid, data))
 
     def _finish(self) -> None:
         if self._is_inbound_reset and self._is_outbound_reset:
             self.closed()
-            self._stack.replay(self._id, self._kept)
+            self._stack.replay(self._id, self._kept, is_ended=self._is_next_ended)
 
     def closed(self) -> None:
         """The channel is closed, or its association is gone."""

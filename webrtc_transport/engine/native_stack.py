@@ -9,6 +9,7 @@ about to send one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import ClassVar, Final
@@ -46,6 +47,8 @@ from .dtls_handshake import DtlsHandshake
 from .peer import IcePeer
 from .stack import SendPackets, Stack, StackEvents
 from .stream_ids import MAX_STREAMS
+
+_logger = logging.getLogger("libp2p.transport.webrtc.engine")
 
 PACKET_WORTH: Final = 1024
 """Bytes of messages that are worth a packet of their own: no more are waited for."""
@@ -129,6 +132,7 @@ class NativeStack(Stack):
             self._association,
             is_server=is_server,
             max_message_size=max_message_size,
+            max_inbound_streams=config.max_inbound_streams,
             wake=self._message_queued,
             defer=self._defer,
             on_channel=events.on_channel,
@@ -161,11 +165,14 @@ class NativeStack(Stack):
             return
         self._packets_received += 1
         self._bytes_received += len(data)
-        if not self._dtls.is_connected:
-            self._handshake.receive(data)
-            return
-        for record in split_records(data):
-            self._record_received(record)
+        try:
+            if self._dtls.is_connected:
+                for record in split_records(data):
+                    self._record_received(record)
+            else:
+                self._handshake.receive(data)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is logged and ends this connection only
+            self._broken(exc)
 
     def _record_received(self, record: bytes) -> None:
         try:
@@ -307,15 +314,17 @@ class NativeStack(Stack):
         now = self._now()
         try:
             self._transmit(now)
+            if self._association.events:
+                self._dispatch()
+                if self._association.has_output(now):
+                    # The pace allows for more before a timer of the loop could say so, or a stream came to its end.
+                    self._wake()
         except DtlsError as exc:
             self._end(EngineError(f"DTLS can't send any more: {exc}"))
-            return
-        if self._association.events:
-            self._dispatch()
-            if self._association.has_output(now):
-                # The pace allows for more before a timer of the loop could say so, or a stream came to its end.
-                self._wake()
-        self._arm_timer()
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is logged and ends this connection only
+            self._broken(exc)
+        else:
+            self._arm_timer()
 
     def _transmit(self, now: float) -> None:
         packets = self._association.transmit(now)
@@ -337,11 +346,15 @@ class NativeStack(Stack):
         self._timer = None
         now = self._now()
         due = self._association.timer
-        if due is not None and now >= due:
-            self._association.handle_timer(now)
-            self._flush()
-        else:
+        if due is None or now < due:
             self._arm_timer()
+            return
+        try:
+            self._association.handle_timer(now)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is logged and ends this connection only
+            self._broken(exc)
+        else:
+            self._flush()
 
     def _dispatch(self) -> None:
         events, self._association.events = self._association.events, []
@@ -372,6 +385,13 @@ class NativeStack(Stack):
                 self._end(ConnectionClosed("the peer closed the connection"))
             case Ended(reason=reason):
                 self._end(EngineError(reason))
+
+    def _broken(self, error: Exception) -> None:
+        """A fault of our own: it ends this connection, and neither its reader nor what else the loop runs."""
+        if not self._channels.is_ended:
+            _logger.error("the native engine failed; the connection is ended", exc_info=error)
+            self._association.abort("internal error")
+        self._end(EngineError(f"the native engine failed: {type(error).__name__}: {error}"))
 
     def _end(self, reason: Exception) -> None:
         if self._channels.is_ended:

@@ -22,6 +22,10 @@ class StreamIds:
         self._next = self._first
         self._in_use = in_use
 
+    def is_own(self, stream_id: int) -> bool:
+        """Whether an id is of those that this end gives."""
+        return stream_id % 2 == self._first
+
     def take(self, limit: int = MAX_STREAMS) -> int:
         """The next free id under ``limit``.
 

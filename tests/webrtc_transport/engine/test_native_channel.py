@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.webrtc_transport.engine.virtual_driver import VirtualDriver
 from webrtc_transport.abc import ChannelEvents
 from webrtc_transport.engine.driver import AsyncioDriver
 from webrtc_transport.engine.native_channel import ChannelOwner, NativeChannel
@@ -13,8 +14,8 @@ pytestmark = pytest.mark.anyio
 class Owner(ChannelOwner):
     max_message_size = 100
 
-    def __init__(self):
-        self.driver = AsyncioDriver()
+    def __init__(self, driver=None):
+        self.driver = driver or AsyncioDriver()
         self.is_ended = False
         self.calls = []
 
@@ -27,7 +28,7 @@ class Owner(ChannelOwner):
     def remove(self, channel):
         self.calls.append("remove")
 
-    def replay(self, stream_id, messages):
+    def replay(self, stream_id, messages, *, is_ended):
         self.calls.append(messages)
 
     def consume(self, size):
@@ -53,8 +54,8 @@ def anyio_backend():
     return "asyncio"
 
 
-async def opened():
-    owner, events = Owner(), Events()
+async def opened(driver=None):
+    owner, events = Owner(driver), Events()
     channel = NativeChannel(owner, 4, "label")
     channel.bind(events)
     return owner, events, channel
@@ -114,6 +115,16 @@ async def test_a_close_with_a_delay_waits_for_the_peers():
     channel.inbound_reset()
     channel.outbound_reset()
     assert owner.calls == ["reset", "remove", []]
+
+
+async def test_the_shortest_of_the_delays_counts():
+    driver = VirtualDriver()
+    owner, _, channel = await opened(driver)
+    for delay in (100, 2, 50):
+        channel.close(delay)
+    assert driver.pending == 1
+    assert driver.run(lambda: owner.calls) == 2
+    assert owner.calls == ["reset"]
 
 
 async def test_the_end_of_the_connection_is_told_by_the_connection():

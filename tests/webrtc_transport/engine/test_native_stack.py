@@ -10,7 +10,7 @@ from tests.webrtc_transport.engine.virtual_driver import VirtualDriver
 from webrtc_transport import TransportConfig, WebRTCTransport
 from webrtc_transport.engine.native_stack import ANSWER_TURNS, NativeEngine
 from webrtc_transport.engine.trio_driver import TrioDriver
-from webrtc_transport.errors import ConnectionClosed
+from webrtc_transport.errors import ConnectionClosed, EngineError
 from webrtc_transport.identity import Identity
 from webrtc_transport.protocol.sctp.congestion import Cubic, NewReno
 from webrtc_transport.protocol.sctp.congestion_model import Model
@@ -280,3 +280,37 @@ def test_a_stream_that_ends_behind_its_messages_waits_for_no_timer(wire, driver)
         record.channel.send(bytes(10_000))
     record.channel.close()
     assert driver.run(lambda: record.closed) < 0.1
+
+
+@pytest.mark.parametrize("fails", ["message_received", "bytes_sent"])
+def test_a_fault_of_ours_ends_the_connection_by_name_and_is_logged_once(
+    wire, driver, monkeypatch, caplog, fails
+):
+    established(wire, driver)
+
+    def fail(*_):
+        raise KeyError("fault")
+
+    end = wire.server if fails == "message_received" else wire.client
+    monkeypatch.setattr(end.stack._channels, fails, fail)
+    wire.client.open().channel.send(b"data")
+    # What leaves a callback of the driver leaves run().
+    driver.run(lambda: len(end.told) > 2)
+    end.stack.packet_received(wire.packets[-1])
+    assert [type(told) for told in end.told[2:]] == [EngineError]
+    assert "KeyError" in str(end.told[2])
+    assert [record.exc_info[0] for record in caplog.records] == [KeyError]
+    end.stack.close()
+    assert end.stack._association.is_ended
+
+
+def test_a_fault_of_a_timer_ends_the_connection_too(wire, driver, monkeypatch, caplog):
+    established(wire, driver)
+
+    def fail(_now):
+        raise KeyError("fault")
+
+    monkeypatch.setattr(wire.client.stack._association, "handle_timer", fail)
+    driver.run(lambda: len(wire.client.told) > 2)
+    assert isinstance(wire.client.told[2], EngineError)
+    assert len(caplog.records) == 1

@@ -74,3 +74,9 @@ def test_a_limit_that_shrinks():
     ids = StreamIds(is_server=False, in_use=())
     take(ids, 10)
     assert ids.take(limit=4) == 0
+
+
+def test_each_end_has_its_own():
+    for is_server in (False, True):
+        ids = StreamIds(is_server=is_server, in_use=())
+        assert [ids.is_own(stream_id) for stream_id in (0, 1)] == [not is_server, is_server]
