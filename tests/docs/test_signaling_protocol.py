@@ -37,7 +37,7 @@ from webrtc_signaling.messages import (
 )
 from webrtc_signaling.server.auth import check_proof
 from webrtc_signaling.server.settings import ServerSettings
-from webrtc_transport import listener
+from webrtc_transport import signaled_listener
 from webrtc_transport.config import TransportConfig
 from webrtc_transport.identity import Identity, PeerId
 from webrtc_transport.protocol.limits import MAX_PROOF_KEY_LENGTH, MAX_PROOF_SIGNATURE_LENGTH
@@ -150,7 +150,7 @@ def codes_in_the_code():
     sent = {
         code for call in re.findall(calls, source) for code in re.findall(r'"([a-z]+(?:-[a-z]+)*)"', call)
     }
-    return sent | set(re.findall(r'return "([a-z-]+)"', inspect.getsource(listener._error_code)))
+    return sent | set(re.findall(r'return "([a-z-]+)"', inspect.getsource(signaled_listener._error_code)))
 
 
 def test_the_codes_are_those_of_the_code():
