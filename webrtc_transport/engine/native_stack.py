@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import ClassVar, Final
 
 from OpenSSL import SSL
@@ -232,9 +231,10 @@ class NativeStack(Stack):
         self._handshake.stop()
         if self._dtls.is_connected:
             self._association.abort()
-            # If DTLS can't send any more, there is nothing left to be said.
-            with suppress(DtlsError):
+            try:
                 self._transmit(self._now())
+            except Exception:
+                _logger.debug("the peer could not be told of the end", exc_info=True)
         self._output(self._dtls.close())
         if self._timer is not None:
             self._timer.cancel()

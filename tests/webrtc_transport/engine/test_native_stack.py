@@ -4,6 +4,7 @@ import anyio
 import pytest
 import trio
 
+from tests.logs import LOGGER, own_records
 from tests.pairs import config, connected, echo, read_all, serving, transport
 from tests.webrtc_transport.engine.stack_ends import StackWire, native_factory
 from tests.webrtc_transport.engine.virtual_driver import VirtualDriver
@@ -314,3 +315,18 @@ def test_a_fault_of_a_timer_ends_the_connection_too(wire, driver, monkeypatch, c
     driver.run(lambda: len(wire.client.told) > 2)
     assert isinstance(wire.client.told[2], EngineError)
     assert len(caplog.records) == 1
+
+
+def test_a_stack_that_can_not_even_say_good_bye_is_closed(wire, driver, monkeypatch, caplog):
+    established(wire, driver)
+
+    def fail(_now):
+        raise KeyError("fault")
+
+    stack = wire.client.stack
+    wire.client.open()
+    monkeypatch.setattr(stack._association, "transmit", fail)
+    caplog.set_level("DEBUG", LOGGER)
+    stack.close()
+    assert not stack._channels._channels
+    assert [record.exc_info[0] for record in own_records(caplog)] == [KeyError]
