@@ -369,12 +369,14 @@ class Stream(ByteStream):
             self._writable.notify()
         elif not was_finished:
             self._state.apply(StreamInput.RECEIVE_RESET)
-            has_arrived = self._reads or self._chunks
-            hint = "" if self.is_inbound or has_arrived else _LIMIT_HINT
+            reset = StreamReset(f"the peer reset the stream{self._hint('')}")
             self._discard_incomplete()
-            self._end(StreamReset(f"the peer reset the stream{hint}"))
+            self._end(reset)
         if self._state.is_finished:
             self._portal.post(self._channel.close, CHANNEL_LINGER if flag is Flag.FIN else 0.0)
+
+    def _hint(self, otherwise: str) -> str:
+        return otherwise if self.is_inbound or self._reads or self._chunks else _LIMIT_HINT
 
     def _bytes_sent(self, size: int) -> None:
         self._credit += size
@@ -386,7 +388,9 @@ class Stream(ByteStream):
         self._state.apply(StreamInput.CHANNEL_CLOSED)
         self._discard_partial()
         if self._state.is_reset and not was_reset:
-            self._end(StreamReset("the peer closed the channel before the end of the stream"))
+            self._end(
+                StreamReset(f"the peer closed the channel{self._hint(' before the end of the stream')}")
+            )
         self._wake()
         self._owner.stream_closed(self)
 

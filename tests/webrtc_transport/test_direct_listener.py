@@ -287,7 +287,8 @@ async def test_a_dialer_that_is_killed():
         with running([sys.executable, str(PEER), "--dial", str(listener.addresses[0])]) as process:
             with anyio.fail_after(20):
                 connection = await listener.accept()
-            process.wait_for_event("connected")
+            # In a thread: the listener's last message leaves in a later turn of this loop.
+            await anyio.to_thread.run_sync(process.wait_for_event, "connected")
             process.send_signal(signal.SIGKILL)
             with anyio.fail_after(3):
                 assert isinstance(await connection.wait_closed(), ConnectionLost)

@@ -23,7 +23,7 @@ INBOUND_MARGIN: Final = 2
 the other half. Above that none is made."""
 
 MAX_REFUSED_STREAMS: Final = 4096
-"""Refused streams whose end the peer hasn't confirmed, of some 200 bytes each. A request ends 128 of them in a round
+"""Refused streams whose end the peer hasn't confirmed: an entry of a table each. A request ends 128 of them in a round
 trip; a peer that opens on without confirming is after memory."""
 
 

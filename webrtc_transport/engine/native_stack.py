@@ -3,8 +3,7 @@
 A packet goes from the socket through DTLS and SCTP to its channel in one call. What there is to send after a batch of
 packets is sent once, at the end of the event loop's turn. A message of the application leaves at once if nothing is
 under way; else it waits for the end of the turn, and a little longer while others follow it into the same packet. What
-answers the peer, and what opens or ends a channel, waits a few turns for such a message: most often the application is
-about to send one.
+answers the peer, and what opens or ends a channel, waits a few turns for such a message.
 """
 
 from __future__ import annotations
@@ -56,12 +55,11 @@ MAX_TURNS: Final = 16
 """Turns of the loop, of some 10 µs each, that messages wait for others to share their packet."""
 
 ANSWER_TURNS: Final = 4
-"""Turns that an answer waits for a message of the application: it takes as many to wake a task, which accepts a stream
-and starts another that reads and sends."""
+"""Turns that an answer waits for a message of the application: as many as it takes to wake a task, and one of its."""
 
 
 class NativeEngine(Engine):
-    """The fast stack. Select it with ``TransportConfig(engine="native")``."""
+    """The fast stack, and the default."""
 
     name: ClassVar[str] = "native"
 

@@ -172,7 +172,7 @@ def test_what_nobody_reads_of_an_early_message_wakes_the_stack(owner):
     _, events = owner.open(negotiated_id=5)
     owner.driver.run(lambda: events.told)
     assert owner.association.consumed == [1]
-    owner.driver.run(lambda: owner.wakes)
+    owner.driver.run(lambda: owner.deferrals)
 
 
 def test_what_comes_before_the_opening_of_the_peer_is_told(owner):
