@@ -369,9 +369,9 @@ class Stream(ByteStream):
             self._writable.notify()
         elif not was_finished:
             self._state.apply(StreamInput.RECEIVE_RESET)
-            reset = StreamReset(f"the peer reset the stream{self._hint('')}")
+            error = StreamReset("the peer reset the stream" + self._hint(""))
             self._discard_incomplete()
-            self._end(reset)
+            self._end(error)
         if self._state.is_finished:
             self._portal.post(self._channel.close, CHANNEL_LINGER if flag is Flag.FIN else 0.0)
 
@@ -389,7 +389,7 @@ class Stream(ByteStream):
         self._discard_partial()
         if self._state.is_reset and not was_reset:
             self._end(
-                StreamReset(f"the peer closed the channel{self._hint(' before the end of the stream')}")
+                StreamReset("the peer closed the channel" + self._hint(" before the end of the stream"))
             )
         self._wake()
         self._owner.stream_closed(self)
