@@ -36,8 +36,7 @@ TURN_PER_CALL: Final = 100
 """Bytes that a call counts for beside what it moves."""
 
 SMALL_CHUNK: Final = 4096
-"""Bytes up to which unread chunks are put together: a peer that sends a few bytes per frame would otherwise take
-fifty times the receive buffer for their objects."""
+"""Bytes up to which unread chunks are put together: each takes an object, fifty times as large as a few bytes."""
 
 _LIMIT_HINT: Final = " before it sent anything: it gave up, or has too many streams"
 """Which of them it was can't be known: a reset has no text."""
@@ -388,9 +387,8 @@ class Stream(ByteStream):
         self._state.apply(StreamInput.CHANNEL_CLOSED)
         self._discard_partial()
         if self._state.is_reset and not was_reset:
-            self._end(
-                StreamReset("the peer closed the channel" + self._hint(" before the end of the stream"))
-            )
+            why = self._hint(" before the end of the stream")
+            self._end(StreamReset(f"the peer closed the channel{why}"))
         self._wake()
         self._owner.stream_closed(self)
 
