@@ -45,9 +45,14 @@ def network():
         yield namespace
 
 
-@pytest.mark.parametrize(
-    ("listener", "dialer", "version"), [pytest.param(*pair, id=name(*pair)) for pair in PAIRS]
-)
+def smoke_pairs():
+    for pair in PAIRS:
+        # The build of its program takes as long as many tests do, and its dials time out now and then.
+        marks = [pytest.mark.soak] if RUST in pair else []
+        yield pytest.param(*pair, id=name(*pair), marks=marks)
+
+
+@pytest.mark.parametrize(("listener", "dialer", "version"), list(smoke_pairs()))
 def test_smoke(network, listener, dialer, version):
     with running_pair(network, listener, dialer, version) as pair:
         smoke(pair)
