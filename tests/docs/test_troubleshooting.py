@@ -397,6 +397,16 @@ async def a_stream_that_nobody_reads():
 async def a_channel_that_closes():
     async with connected() as pair:
         ours, theirs = await both_ends(pair)
+        await theirs.send(b"x")
+        assert await ours.receive() == b"x"
+        theirs._portal.post(theirs._channel.close, 0.0)
+        await ours.receive()
+
+
+@scenario
+async def a_channel_that_closes_unused():
+    async with connected() as pair:
+        ours, theirs = await both_ends(pair)
         theirs._portal.post(theirs._channel.close, 0.0)
         await ours.receive()
 
