@@ -107,7 +107,12 @@ def send(
     identity: Annotated[Path | None, _IDENTITY] = None,
     retry: Annotated[
         float,
-        option("--retry", "Seconds to look for a peer that was lost on the way, before giving up."),
+        option(
+            "--retry",
+            "Seconds to look for a peer that was lost on the way, before giving up.",
+            metavar="SECONDS",
+            minimum=0,
+        ),
     ] = 60.0,
     stun: Annotated[list[str] | None, STUN] = None,
     turn: Annotated[list[str] | None, TURN] = None,

@@ -68,5 +68,5 @@ def leaves(error: BaseException) -> list[BaseException]:
 def _explained(error: BaseException) -> str:
     text = " ".join(printable(describe(error)).split())
     if isinstance(error, SignalingError) and not isinstance(error, PeerUnreachable):
-        text += "; is --signaling right, and is the server running? `webrtc-transport doctor` tells more"
+        text += "; check --signaling, and see what `webrtc-transport doctor` tells"
     return f"error: {text}"

@@ -18,10 +18,12 @@ PREFIX: Final = "WEBRTC_TRANSPORT_"
 """Of environment variables that stand for flags."""
 
 
-def option(flag: str, explanation: str, *, metavar: str | None = None) -> OptionInfo:
+def option(
+    flag: str, explanation: str, *, metavar: str | None = None, minimum: float | None = None
+) -> OptionInfo:
     """A flag with the variable of its name."""
     variable = PREFIX + flag.removeprefix("--").replace("-", "_").upper()
-    info: OptionInfo = typer.Option(flag, help=explanation, envvar=variable, metavar=metavar)
+    info: OptionInfo = typer.Option(flag, help=explanation, envvar=variable, metavar=metavar, min=minimum)
     return info
 
 

@@ -14,9 +14,10 @@ def main() -> None:
     try:
         from .commands import app  # noqa: PLC0415 - its imports may be missing
     except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0].startswith("webrtc_"):
+        package = (exc.name or "").partition(".")[0]
+        if not package or package.startswith("webrtc_"):
             raise
-        sys.exit(f"webrtc-transport needs {exc.name}: pip install 'webrtc-transport[cli]'")
+        sys.exit(f"webrtc-transport needs {package}: pip install 'webrtc-transport[cli]'")
     except KeyboardInterrupt:
         # Nothing runs yet that could be told of.
         sys.exit(INTERRUPTED)

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from ...config import TransportConfig
-from .findings import Finding, Outcome
+from .findings import Finding, Outcome, reason_of
 
 CHECK = "clock"
 
@@ -33,7 +33,9 @@ async def check_clock(url: str) -> list[Finding]:
         before = time.time()
         date = await _ask_date(parts)
         after = time.time()
-    except (OSError, ValueError, EOFError, asyncio.LimitOverrunError) as exc:
+    except OSError as exc:
+        return [Finding(CHECK, Outcome.SKIPPED, f"the server tells no time: {reason_of(exc)}")]
+    except (ValueError, EOFError, asyncio.LimitOverrunError) as exc:
         return [Finding(CHECK, Outcome.SKIPPED, f"the server tells no time: {exc}")]
     # The date was cut down to whole seconds.
     skew = (before + after) / 2 - (date + _RESOLUTION / 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -33,6 +34,15 @@ class Finding:
     """What to do about it."""
     details: dict[str, str | int | float | bool] = field(default_factory=dict)
     """For programs. Times are milliseconds, or seconds if the name says so."""
+
+
+def reason_of(error: OSError) -> str:
+    """Why something could not be reached, in words for people."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused: nobody listens there"
+    if isinstance(error, socket.gaierror):
+        return "there is no machine of that name"
+    return error.strerror or str(error)
 
 
 Check = Callable[[], Awaitable[list[Finding]]]

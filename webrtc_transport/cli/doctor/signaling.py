@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import anyio
@@ -11,7 +12,7 @@ from ...config import TransportConfig
 from ...errors import PluginError, SignalingError, describe
 from ...identity import Identity
 from ...portal import open_portal
-from ...protocol.signals import Bye, ByeData, Candidate
+from ...protocol.signals import Bye, ByeData, DescriptionData, Offer
 from ...task_group import bare_task_group
 from ...transport import make_backend
 from .findings import Finding, Outcome
@@ -50,9 +51,9 @@ async def _meet(url: str) -> Finding:
             await task_group.start(listening.serve, take)
             registered = time.perf_counter()
             async with await dialing.connect(alice.peer_id) as session:
-                # The first signal finds the way; the second has nothing to wait for but the network.
+                task_group.start_soon(_watch, session)
                 sent = time.perf_counter()
-                await session.send(Candidate())
+                await session.send(Offer(data=DescriptionData(type="offer", sdp="")))
                 await arrived.wait()
                 trip = time.perf_counter() - sent
                 await session.send(Bye(data=ByeData(reason="the check is over")))
@@ -65,3 +66,9 @@ async def _meet(url: str) -> Finding:
         "trip_ms": trip,
     }
     return Finding(CHECK, Outcome.OK, text, details=details)
+
+
+async def _watch(session: SignalingSession) -> None:
+    """Whether the service says that the offer can't be delivered: then that is raised."""
+    with contextlib.suppress(anyio.EndOfStream, anyio.ClosedResourceError):
+        await session.receive()

@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from ...engine.resolver import resolve
 from ...protocol.ice_url import IceUrl
@@ -26,7 +26,7 @@ from ...protocol.stun_message import (
     StunMessage,
     encode_message,
 )
-from .findings import Finding, Outcome
+from .findings import Finding, Outcome, reason_of
 
 CHECK = "STUN"
 NAT = "NAT"
@@ -92,7 +92,7 @@ async def _check_server(sockets: _Sockets, url: IceUrl, timeout: float) -> Findi
     except TimeoutError:
         return Finding(CHECK, Outcome.FAILED, f"{url}: no answer within {timeout:g} s", _NO_STUN_CURE)
     except OSError as exc:
-        return Finding(CHECK, Outcome.FAILED, f"{url}: {exc.strerror or exc}", "check the name of the server")
+        return Finding(CHECK, Outcome.FAILED, f"{url}: {reason_of(exc)}", "check the name of the server")
     except StunError as exc:
         return Finding(CHECK, Outcome.FAILED, f"{url}: {exc}", "it is no STUN server; check host and port")
     mapped = client.mappings.seen[host, url.port]
@@ -144,8 +144,8 @@ class _Client(asyncio.DatagramProtocol):
         self._waiting: dict[bytes, asyncio.Future[StunMessage]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
+        # asyncio's own is no subclass of it on Python 3.11.
+        self.transport = cast("asyncio.DatagramTransport", transport)
         host, port = transport.get_extra_info("sockname")[:2]
         self.mappings = Mappings((host, port))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from ...config import IceServer
 from ...engine.turn_allocation import TurnCertificateRefused, TurnRefused, try_allocation
 from ...errors import IceFailed
 from ...protocol.ice_url import IceUrl, parse_ice_url
-from .findings import Finding, Outcome
+from .findings import Finding, Outcome, reason_of
 
 _CURES = {
     "udp": "let UDP to it through the firewall, or use it over TCP or TLS",
@@ -84,8 +85,10 @@ async def _check_way(server: IceServer, way: Way, timeout: float) -> Finding:  #
             str(exc),
             "use the name that its certificate is for; for an own authority, set SSL_CERT_FILE",
         )
+    except socket.gaierror as exc:
+        found, cure = reason_of(exc), "check the name of the server"
     except OSError as exc:
-        found, cure = exc.strerror or str(exc), _CURES[way.name]
+        found, cure = reason_of(exc), _CURES[way.name]
     except IceFailed as exc:
         found, cure = str(exc), _CURES[way.name]
     else:

@@ -77,11 +77,11 @@ async def send_file(sending: Sending, display: Display) -> None:
             prove = None if keys is None else keys.proof
             sender = Sender(transport, source, display, prove=prove, retry_for=sending.retry_for)
             await sender.send_to(peer)
-    except PeerUnreachable as exc:
+    except PeerUnreachable:
         what = f"code {sending.to}" if keys is not None else f"peer id {peer}"
         raise NobodyThere(
             f"nobody receives under the {what} at {sending.signaling}: compare it with what `receive` shows there; "
-            f"it has to be running still, with the same --signaling ({exc})"
+            f"it has to be running still, with the same --signaling"
         ) from None
     finally:
         source.close()

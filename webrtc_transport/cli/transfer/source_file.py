@@ -31,14 +31,14 @@ class SourceFile:
             )
         except OSError as exc:
             raise SourceError(f"{path}: {exc.strerror or exc}; is the name right?") from None
-        self._file: Final = os.fdopen(descriptor, "rb", buffering=0)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            self._file.close()
+            os.close(descriptor)
             raise SourceError(f"{path} is no plain file; pack a folder first: tar czf folder.tar.gz folder")
         if status.st_size > MAX_SIZE:
-            self._file.close()
+            os.close(descriptor)
             raise SourceError(f"{path} has {status.st_size:,} bytes; at most {MAX_SIZE:,} can be sent")
+        self._file: Final = os.fdopen(descriptor, "rb", buffering=0)
         self.path: Final = path
         self.name: Final = os.fsencode(path.name).decode(errors="replace")[:MAX_NAME]
         """As the peer is told it."""
