@@ -38,18 +38,21 @@ async def check_clock(url: str) -> list[Finding]:
     except (ValueError, EOFError, asyncio.LimitOverrunError) as exc:
         return [Finding(CHECK, Outcome.SKIPPED, f"the server tells no time: {exc}")]
     # The date was cut down to whole seconds.
-    skew = (before + after) / 2 - (date + _RESOLUTION / 2)
+    return [_judge((before + after) / 2 - (date + _RESOLUTION / 2), after - before)]
+
+
+def _judge(skew: float, uncertainty: float) -> Finding:
     allowed = float(TransportConfig.model_fields["proof_max_age"].default)
-    text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the signaling server's"
-    cure = "set the clock: timedatectl set-ntp true (if it is right, tell the operator of the server)"
     details: dict[str, str | int | float | bool] = {"skew_seconds": skew}
-    if abs(skew) <= _RESOLUTION + (after - before):
-        return [Finding(CHECK, Outcome.OK, "as the signaling server's, to a second", details=details)]
+    if abs(skew) <= _RESOLUTION + uncertainty:
+        return Finding(CHECK, Outcome.OK, "as the signaling server's, to a second", details=details)
+    text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the signaling server's"
     if abs(skew) < NOTICEABLE:
-        return [Finding(CHECK, Outcome.OK, text, details=details)]
+        return Finding(CHECK, Outcome.OK, text, details=details)
+    cure = "set the clock: timedatectl set-ntp true (if it is right, tell the operator of the server)"
     if abs(skew) < allowed:
-        return [Finding(CHECK, Outcome.WARNING, text, cure, details)]
-    return [Finding(CHECK, Outcome.FAILED, f"{text}; peers refuse more than {allowed:g} s", cure, details)]
+        return Finding(CHECK, Outcome.WARNING, text, cure, details)
+    return Finding(CHECK, Outcome.FAILED, f"{text}; peers refuse more than {allowed:g} s", cure, details)
 
 
 async def _ask_date(parts: SplitResult) -> float:

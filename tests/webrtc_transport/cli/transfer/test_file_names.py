@@ -1,4 +1,4 @@
-import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -54,7 +54,7 @@ def test_any_name_is_safe(offered):
     assert not name.endswith((".", " "))
     assert all(map(is_printable, name))
     assert len(name.encode()) <= MAX_NAME_BYTES + 1
-    assert os.path.basename(name) == name
+    assert Path(name).name == name
     assert safe_name(name).removeprefix("_") == name.removeprefix("_")
 
 

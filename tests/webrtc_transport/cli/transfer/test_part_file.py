@@ -1,5 +1,6 @@
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -101,9 +102,9 @@ def test_a_file_that_can_not_be_moved_stays_complete(tmp_path):
 
 
 def test_a_full_disk():
-    if not os.path.exists("/dev/full"):
+    if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
-    part = PartFile(part_file.Path("/dev/full"), os.open("/dev/full", os.O_RDWR))
+    part = PartFile(Path("/dev/full"), os.open("/dev/full", os.O_RDWR))
     with pytest.raises(StorageError, match="No space left on device; make room"):
         part.append(b"x")
     part._file.close()
