@@ -123,9 +123,8 @@ class TestCommandLine:
             [PROGRAM, "serve", "--help"], env=environment, capture_output=True, text=True, check=True
         )
         words = re.sub(r"[\s│╭╮╰╯─]+", " ", done.stdout)
-        rows = re.findall(
-            r"^\| `(--[\w-]+)` \| .* \| `(\w+)` \| (.+) \|$", read("reference/cli.md"), re.MULTILINE
-        )
+        page, _, _ = read("reference/cli.md").partition("## webrtc-transport")
+        rows = re.findall(r"^\| `(--[\w-]+)` \| .* \| `(\w+)` \| (.+) \|$", page, re.MULTILINE)
         assert len(rows) == 5
         for flag, variable, text in rows:
             assert flag in words
