@@ -54,6 +54,7 @@ class Sender:
         self._retry_for = retry_for
         self._last_progress = 0.0
         self._all_sent = False
+        self._is_done = False
 
     async def send_to(self, peer: PeerId) -> None:
         """Send the file, and return when the peer has it. A lost connection is made again.
@@ -73,6 +74,9 @@ class Sender:
                     await self._transfer(connection)
                     return
             except _LOST as exc:
+                if self._is_done:
+                    # The receiver has all it wants, and may leave first.
+                    return
                 reason = describe(exc) if str(exc) else "the other end closed the stream"
             except Refused as exc:
                 # Of a transfer that was begun, the other end may not have noticed yet that it is over.
@@ -112,6 +116,7 @@ class Sender:
                     await exchange.receive(Done)
                     if not self._all_sent:
                         raise InvalidMessage("done: before everything was sent")
+                    self._is_done = True
 
     async def _begin(self, resume: Resume) -> None:
         """Go to where the receiver stands, if what it has are our bytes; else to the beginning."""
