@@ -3,7 +3,7 @@
 A code has 55 random bits and a check symbol, in Crockford's base32. Both ends stretch it with scrypt to the receiver's
 Ed25519 key and a second key. So who knows the code knows the peer id to dial, and proves with the second key that it
 knows the code. The signaling server sees the peer id alone. It can try codes on it: 2^54 of them on the average, each
-for 32 MiB and a tenth of a second. A code that it finds is worth something only while its transfer goes on.
+for 32 MiB and 0.07 s of one core (measured). A code that it finds is worth something only while its transfer goes on.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class ShortCode:
         return "-".join(self.symbols[start : start + _GROUP] for start in parts)
 
     def derive(self) -> CodeKeys:
-        """The keys. This takes a tenth of a second, on purpose."""
+        """The keys. This takes some 0.1 s, on purpose."""
         kdf = Scrypt(salt=_SALT, length=2 * _SEED_LENGTH, n=_COST, r=8, p=1)
         secret = kdf.derive(self.symbols.encode())
         key = Ed25519PrivateKey.from_private_bytes(secret[:_SEED_LENGTH])
