@@ -68,6 +68,7 @@ def fault(error: ErrorDetails, *, secret: bool = False) -> str:
         # Of a validator of our own, which knows the cure.
         return str(error.get("ctx", {}).get("error", error["msg"]))
     what = error["msg"].removeprefix("Input ").partition(", unable to")[0]
+    what = what.replace("an instance of Sequence", "a list")
     return what if secret else f"{what}, not {shown(error['input'])}"
 
 
