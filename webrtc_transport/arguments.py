@@ -12,7 +12,8 @@ from .errors import ConfigurationError
 def check_type(name: str, value: object, expected: type | UnionType, cure: str) -> None:
     """:raises TypeError: naming what is expected, and ``cure``"""
     if not isinstance(value, expected):
-        kinds = [kind.__name__ for kind in get_args(expected) or [expected] if kind is not NoneType]
+        alternatives = get_args(expected) if isinstance(expected, UnionType) else (expected,)
+        kinds = [kind.__name__ for kind in alternatives if kind is not NoneType]
         raise TypeError(f"{name} has to be {' or '.join(kinds)}, not {type(value).__name__}; {cure}")
 
 
@@ -31,16 +32,17 @@ def check_signaling(signaling: object) -> None:
         )
 
 
-def sendable(item: bytes) -> memoryview:
+def sendable(item: bytes | str) -> memoryview:
     """The bytes of ``item``.
 
-    :raises TypeError: if it has none
+    :raises TypeError: if it has none, as text doesn't
     """
+    if isinstance(item, str):
+        raise TypeError("send() takes bytes, not str; encode it first: send(text.encode())")
     try:
         return memoryview(item)
     except TypeError:
-        cure = "; encode it first: send(text.encode())" if isinstance(item, str) else ""
-        raise TypeError(f"send() takes bytes, not {type(item).__name__}{cure}") from None
+        raise TypeError(f"send() takes bytes, not {type(item).__name__}") from None
 
 
 def check_max_bytes(max_bytes: int) -> None:

@@ -34,7 +34,7 @@ class Settings(BaseModel):
             super().__init__(**values)
         except ValidationError as exc:
             # Not as the cause: it shows the values, and there are passwords among them.
-            raise ConfigurationError("\n".join(faults(exc, kind))) from None
+            raise ConfigurationError("\n".join(self._faults(exc, values))) from None
 
     if not TYPE_CHECKING:  # for type checkers, no attribute can be set
 
@@ -42,21 +42,26 @@ class Settings(BaseModel):
             kind = type(self).__name__
             raise ConfigurationError(f"{kind}: {name} can't be changed; make a new {kind}")
 
+    @classmethod
+    def _faults(cls, exc: ValidationError, given: Collection[str]) -> Iterator[str]:
+        for error in exc.errors(include_url=False):
+            name = str(error["loc"][0]) if error["loc"] else ""
+            entry = "".join(f"[{part}]" for part in error["loc"][1:])
+            if error["type"] == "extra_forbidden":
+                yield f"{cls.__name__} has no setting {name!r}{_instead(name, cls.model_fields)}"
+            elif error["type"] == "missing":
+                yield f"{cls.__name__} needs {name}"
+            elif not name:
+                yield f"{cls.__name__}: {fault(error)}"
+            else:
+                origin = cls._origin(name, is_argument=name in given)
+                yield f"{origin}{entry} {fault(error, secret=not cls.model_fields[name].repr)}"
 
-def faults(exc: ValidationError, kind: type[BaseModel]) -> Iterator[str]:
-    """What is wrong with settings of the class ``kind``, in one line for each fault."""
-    for error in exc.errors(include_url=False):
-        name = str(error["loc"][0]) if error["loc"] else ""
-        entry = "".join(f"[{part}]" for part in error["loc"][1:])
-        if error["type"] == "extra_forbidden":
-            yield f"{kind.__name__} has no setting {name!r}{_instead(name, kind.model_fields)}"
-        elif error["type"] == "missing":
-            yield f"{kind.__name__} needs {name}"
-        elif not name:
-            yield f"{kind.__name__}: {fault(error)}"
-        else:
-            secret = not kind.model_fields[name].repr
-            yield f"{kind.__name__}: {name}{entry} {fault(error, secret=secret)}"
+    @classmethod
+    def _origin(cls, name: str, *, is_argument: bool) -> str:
+        """What to call the setting ``name``, which may have been set elsewhere than in an argument."""
+        assert is_argument, "there is nowhere else"
+        return f"{cls.__name__}: {name}"
 
 
 def fault(error: ErrorDetails, *, secret: bool = False) -> str:
