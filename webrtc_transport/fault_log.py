@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from .protocol.limits import FAULT_REPORTS_BURST, FAULT_REPORTS_PER_SECOND
+from .protocol.limits import FAULT_REPORTS_BURST, FAULT_REPORTS_PER_MINUTE
 from .protocol.rate_limit import Rate, TokenBucket
 
 
@@ -14,7 +14,7 @@ class FaultLog:
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        rate = Rate(FAULT_REPORTS_PER_SECOND, FAULT_REPORTS_BURST)
+        rate = Rate(FAULT_REPORTS_PER_MINUTE / 60, FAULT_REPORTS_BURST)
         self._reports = TokenBucket(rate, time.monotonic())
         self._hushed = 0
         """Faults since the last that was told aloud."""
