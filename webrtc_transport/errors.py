@@ -12,6 +12,7 @@
     ├── ConnectError                        a connection could not be made; ``phase`` says where it stopped
     │   ├── ConnectTimeout
     │   ├── LimitExceeded
+    │   ├── OwnFault                        the application's ``ice_servers`` function, or the engine, fails
     │   ├── SignalingError
     │   │   ├── SignalingUnavailable
     │   │   ├── SignalingRejected
@@ -101,6 +102,10 @@ class LimitExceeded(ConnectError):
     """A configured limit refused the connection."""
 
     phase = "limits"
+
+
+class OwnFault(ConnectError):
+    """What this end makes connections with fails: the function ``ice_servers``, or the engine. No peer is told."""
 
 
 class SignalingError(ConnectError):

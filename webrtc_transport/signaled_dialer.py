@@ -20,7 +20,15 @@ from .identity import PeerId
 from .protocol.limits import MAX_REMOTE_CANDIDATES
 from .protocol.sdp import DtlsSetup, SessionDescription
 from .protocol.signals import Answer, Candidate, Signal
-from .signaled_connector import Attempt, SignaledConnector, add_candidate, all_failed, tell_failure, trickle
+from .signaled_connector import (
+    Attempt,
+    SignaledConnector,
+    add_candidate,
+    all_failed,
+    reason_for_peer,
+    tell_failure,
+    trickle,
+)
 
 _logger = logging.getLogger("libp2p.transport.webrtc.dialer")
 
@@ -79,7 +87,7 @@ class SignaledDialer:
                 await session.aclose()
                 return connection
         except ConnectError as exc:
-            await tell_failure(session, str(exc), "connect-failed")
+            await tell_failure(session, reason_for_peer(exc), "connect-failed")
             raise
         except anyio.get_cancelled_exc_class():
             await tell_failure(session, "the dial was given up", "cancelled")

@@ -10,6 +10,7 @@ import anyio.lowlevel
 from anyio.abc import ByteStream
 
 from .abc import Attributes
+from .arguments import check_max_bytes, sendable
 from .channel_port import ChannelPort
 from .errors import (
     ConnectionEnded,
@@ -113,7 +114,7 @@ class Stream(ByteStream):
             if self._send_end is not None:
                 self._raise(self._send_end)
             limit = self._owner.payload_limit
-            view = memoryview(item)
+            view = sendable(item)
             for start in range(0, len(view), limit):
                 while self._credit <= 0:
                     await self._writable.wait()
@@ -158,8 +159,7 @@ class Stream(ByteStream):
 
         :raises anyio.EndOfStream: after the peer's FIN
         """
-        if max_bytes < 1:
-            raise ValueError("max_bytes must be positive")
+        check_max_bytes(max_bytes)
         with self._receive_guard:
             if self._chunks:
                 await anyio.lowlevel.checkpoint_if_cancelled()

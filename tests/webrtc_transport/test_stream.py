@@ -126,7 +126,7 @@ async def test_receive_takes_no_more_than_asked():
             assert await stream.receive(2) == b"o"
             with pytest.raises(anyio.EndOfStream):
                 await stream.receive(2)
-            with pytest.raises(ValueError, match="positive"):
+            with pytest.raises(ValueError, match="has to be 1 or more"):
                 await stream.receive(0)
 
 
