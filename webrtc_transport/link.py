@@ -33,7 +33,7 @@ from .errors import (
     EngineError,
     WebRTCError,
 )
-from .portal import Portal
+from .portal import LOOP_ENDED, Portal
 from .protocol.limits import FRAME_OVERHEAD, MAX_FRAME_LENGTH
 from .stall_watch import StallWatch
 from .stream import Stream
@@ -95,6 +95,8 @@ class PeerLink(PeerEvents, StreamOwner):
         """Whether a stream was refused because of a limit."""
         self._draining: set[Stream] = set()
         self._consumed = 0
+        # Its engine can't tell the end any more, then.
+        portal.at_end.add(self._loop_ended)
         self._stalls = (
             None if config.stalled_stream_timeout is None else StallWatch(config.stalled_stream_timeout)
         )
@@ -146,9 +148,10 @@ class PeerLink(PeerEvents, StreamOwner):
 
         try:
             await self.portal.call(open_channel)
-        except WebRTCError:
+        except (WebRTCError, anyio.ClosedResourceError):
             # The connection may have ended meanwhile, and forgotten the stream itself.
             self.streams.pop(stream, None)
+            self.check_alive()
             raise
         return stream
 
@@ -212,7 +215,7 @@ class PeerLink(PeerEvents, StreamOwner):
             try:
                 await self.portal.call(self._peer.close, reason)
             except anyio.ClosedResourceError:
-                # The engine's thread is gone, and everything in it.
+                # The engine's loop is gone, and everything in it.
                 self._closed(reason)
             await self.wait_ended()
 
@@ -264,12 +267,16 @@ class PeerLink(PeerEvents, StreamOwner):
         if self.end_reason is not None:
             return
         self.end_reason = reason
+        self.portal.at_end.discard(self._loop_ended)
         for port in self.streams.values():
             port.connection_ended(ended(reason))
         self.streams.clear()
         self.changed.notify()
         self._stream_changed.notify()
         self._on_end(self)
+
+    def _loop_ended(self) -> None:
+        self._closed(EngineError(LOOP_ENDED))
 
     # --- StreamOwner ----------------------------------------------------------------------------------------
 

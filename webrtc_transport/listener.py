@@ -16,7 +16,7 @@ from multiaddr import Multiaddr
 from .abc import Attributes
 from .config import TransportConfig
 from .connection import Connection
-from .errors import LimitExceeded, SignalingError
+from .errors import LimitExceeded, WebRTCError
 from .protocol.limits import HANDSHAKE_SHARES, MIN_HANDSHAKE_SHARE
 from .serving import check_handler, log_failure, run_handler
 from .task_group import bare_task_group
@@ -35,7 +35,7 @@ class Listener(anyio.abc.Listener[Connection]):
         """Handshakes, by what is known of the other end."""
         self._accepted: deque[Connection] = deque()
         self._changed = Wakeup()
-        self._failure: SignalingError | None = None
+        self._failure: WebRTCError | None = None
         self._is_closed = False
         self._scopes: list[anyio.CancelScope] = []
         """Of the tasks that listen."""
@@ -54,6 +54,7 @@ class Listener(anyio.abc.Listener[Connection]):
 
         :raises anyio.ClosedResourceError: when the listener is closed
         :raises SignalingError: when every signaling backend has failed for good
+        :raises EngineError: when the engine's event loop has ended
         """
         while not self._accepted:
             if self._is_closed:
@@ -82,10 +83,11 @@ class Listener(anyio.abc.Listener[Connection]):
         :param on_error: what to do with an exception of a handler; it is logged at level ``ERROR`` by default. What
             this function raises in turn ends the serving.
         :raises SignalingError: when every signaling backend has failed for good
+        :raises EngineError: when the engine's event loop has ended
         :raises TypeError: if the handler isn't async
         """
         check_handler(handler)
-        failure: SignalingError | None = None
+        failure: WebRTCError | None = None
         async with bare_task_group() as own_group:
             try:
                 while True:
@@ -95,7 +97,7 @@ class Listener(anyio.abc.Listener[Connection]):
                     )
             except anyio.ClosedResourceError:
                 pass
-            except SignalingError as exc:
+            except WebRTCError as exc:
                 # Kept, lest it cancels the handlers.
                 failure = exc
         if failure is not None:

@@ -5,12 +5,14 @@ import signal
 import anyio
 import pytest
 
+from tests.engine_loop import ENDS, end_the_loop, ends_with_the_loop, portal_of
 from tests.logs import own_records
 from tests.pairs import config, echo, read_all, transport
 from webrtc_signaling.memory import MemoryBackend
 from webrtc_transport import Identity
 from webrtc_transport.errors import (
     ConnectionEnded,
+    EngineError,
     SignalingRejected,
     StreamError,
 )
@@ -198,3 +200,26 @@ async def test_what_is_closed_says_so():
         await listener.aclose()
         with pytest.raises(anyio.ClosedResourceError, match="the listener is closed"):
             await listener.accept()
+
+
+@pytest.mark.parametrize("way", ENDS)
+async def test_who_waits_is_told_that_the_engine_has_ended(anyio_backend_name, way):
+    if anyio_backend_name != "trio":
+        return  # On asyncio the engine's loop is the application's.
+
+    async with transport() as server:
+        listener = await server.listen("/webrtc")
+        await ends_with_the_loop(portal_of(server), way, listener.serve, echo)
+        with pytest.raises(EngineError):
+            await listener.accept()
+        with anyio.fail_after(5):
+            await listener.aclose()
+
+
+async def test_nobody_listens_without_the_engine(anyio_backend_name):
+    if anyio_backend_name != "trio":
+        return
+    async with transport() as server:
+        await end_the_loop(portal_of(server))
+        with pytest.raises(EngineError):
+            await server.listen("/webrtc")

@@ -3,6 +3,7 @@
 import anyio
 import pytest
 
+from tests.engine_loop import ENDS, ends_with_the_loop
 from tests.pairs import config, connected, echo, read_all, serving
 from webrtc_transport.errors import (
     ConnectionClosed,
@@ -11,6 +12,7 @@ from webrtc_transport.errors import (
     StreamStopped,
     StreamTimeout,
 )
+from webrtc_transport.stream import Stream
 
 pytestmark = pytest.mark.anyio
 
@@ -353,3 +355,30 @@ async def test_the_end_of_what_the_peer_sent_does_not_hide_that_it_has_reset_wha
             await stream.receive()
         with pytest.raises(StreamReset, match="the peer reset"):
             await stream.aclose()
+
+
+async def send_for_ever(stream):
+    while True:
+        await stream.send(bytes(MIB))
+
+
+async def finish(stream):
+    await stream.send(b"data")
+    await stream.aclose()
+
+
+@pytest.mark.parametrize("engine", ["native", "memory"])
+@pytest.mark.parametrize("way", ENDS)
+@pytest.mark.parametrize("wait", [Stream.receive, send_for_ever, finish])
+async def test_who_waits_is_told_that_the_engine_has_ended(anyio_backend_name, engine, way, wait):
+    if anyio_backend_name != "trio":
+        return  # On asyncio the engine's loop is the application's.
+    settings = config(engine=engine, receive_buffer=64 * 1024)
+    async with connected(dialer_settings=settings, listener_settings=settings, timeout=20) as pair:
+        stream = await pair.dialer.open_stream()
+        # It sends no FIN_ACK, nor anything else.
+        for port in pair.listener._link.streams.values():
+            port.message_arrived = lambda data: None
+        await ends_with_the_loop(pair.dialer._link.portal, way, wait, stream)
+        with pytest.raises(anyio.BrokenResourceError if wait is not finish else anyio.ClosedResourceError):
+            await stream.receive()

@@ -160,7 +160,7 @@ class IcePeer(SignaledPeer, IceEvents, StackEvents):
             # Nobody cancels this task but an event loop that is shutting down. Awaited by itself, the future would
             # be cancelled with it.
             await asyncio.wait([self._end])
-        self.on_ended(EngineError("the event loop ended"))
+        self.on_ended(EngineError("the engine's event loop has ended"))
         connecting.cancel()
         await self._finish(connecting)
 
