@@ -8,6 +8,7 @@
     │       ├── PluginBroken
     │       └── PluginConflict
     ├── AlreadyListening                    the transport listens already; also ``anyio.BusyResourceError``
+    ├── HandlerError                        what is to serve peers isn't async; also ``TypeError``
     ├── IdentityError                       a key, a peer id or a certificate is malformed or doesn't match
     ├── ConnectError                        a connection could not be made; ``phase`` says where it stopped
     │   ├── ConnectTimeout
@@ -81,6 +82,10 @@ class AlreadyListening(WebRTCError, anyio.BusyResourceError):
     def __init__(self, message: str) -> None:
         # anyio's own makes a sentence of a verb.
         Exception.__init__(self, message)
+
+
+class HandlerError(WebRTCError, TypeError):
+    """A handler isn't an async function: whoever connects, it can't serve them."""
 
 
 class IdentityError(WebRTCError, ValueError):

@@ -179,6 +179,11 @@ class PeerLink(PeerEvents, StreamOwner):
             await self._stream_changed.wait()
         return self._inbound.popleft()
 
+    @property
+    def has_inbound(self) -> bool:
+        """Whether a stream of the peer waits to be accepted."""
+        return bool(self._inbound)
+
     def check_alive(self) -> None:
         """:raises ConnectionEnded: if the connection is over"""
         if self.end_reason is not None:

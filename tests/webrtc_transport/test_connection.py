@@ -11,6 +11,7 @@ from webrtc_transport.errors import (
     ConnectionAborted,
     ConnectionClosed,
     EngineError,
+    HandlerError,
     StreamReset,
 )
 
@@ -160,10 +161,10 @@ async def test_a_handler_that_fails_by_itself_ends_all_if_that_is_wanted(caplog)
 
 async def test_a_handler_of_streams_is_async():
     async with connected() as pair:
-        with pytest.raises(TypeError, match="async function"):
+        with pytest.raises(HandlerError, match="async function"):
             await pair.listener.serve(None)
         await pair.dialer.open_stream()
-        with pytest.raises(TypeError, match="it returned None"):
+        with pytest.raises(HandlerError, match="it returned None"):
             await pair.listener.serve(lambda stream: None)
 
 
