@@ -191,7 +191,8 @@ class StreamReset(StreamError):
 
 
 class StreamStalled(StreamError):
-    """This end didn't read the stream in time (``stalled_stream_timeout``): it was reset, so that others can go on."""
+    """What the stream had received stayed where it was for too long (``stalled_stream_timeout``), because this end
+    didn't read or the peer left a frame incomplete: it was reset, so that others can go on."""
 
 
 class StreamStopped(StreamError):

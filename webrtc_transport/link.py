@@ -98,7 +98,12 @@ class PeerLink(PeerEvents, StreamOwner):
         # Its engine can't tell the end any more, then.
         portal.at_end.add(self._loop_ended)
         self._stalls = (
-            None if config.stalled_stream_timeout is None else StallWatch(config.stalled_stream_timeout)
+            None
+            if config.stalled_stream_timeout is None
+            # All of the peer's streams together may keep half of the window.
+            else StallWatch(
+                config.stalled_stream_timeout, config.receive_buffer // (2 * config.max_inbound_streams)
+            )
         )
 
     @property

@@ -268,7 +268,7 @@ async def test_bytes_in_small_frames_take_no_more_memory_than_others():
         inbound = await pair.listener.accept_stream()
         while inbound._state.may_read:
             await anyio.sleep(0.001)
-        assert len(inbound._chunks) <= 2
+        assert len(inbound._received.chunks) <= 2
         assert await read_all(inbound) == b"ab" * 3000
 
 
@@ -291,9 +291,9 @@ async def test_a_stream_that_is_given_up_for_not_being_read_says_so_at_both_ends
         inbound = await pair.listener.accept_stream()
         while not inbound.unread[0]:
             await anyio.sleep(0.001)
-        inbound.stalled(3)
+        inbound.stalled("nothing was read for 3 s")
         assert inbound.unread[0] == 0
-        with pytest.raises(StreamStalled, match=r"unread for 3 s \(stalled_stream_timeout\)"):
+        with pytest.raises(StreamStalled, match="nothing was read for 3 s"):
             await inbound.receive()
         with pytest.raises(StreamStalled):
             await inbound.send(b"answer")
@@ -310,7 +310,7 @@ async def test_what_lies_unread_after_the_end_can_stall_too():
         await inbound.send_eof()
         while not inbound._state.is_finished:
             await anyio.sleep(0.001)
-        inbound.stalled(3)
+        inbound.stalled("nothing was read for 3 s")
         with pytest.raises(StreamStalled):
             await inbound.receive()
 
