@@ -76,6 +76,11 @@ class DirectLink(PeerLink):
         return self._direct
 
     def on_phase(self, phase: str) -> None:
+        if self._noise is not None:
+            # The peer has fallen silent, or is back. Until it is proven who it is, there is no connection to say it of.
+            if self._noise.remote is not None:
+                super().on_phase(phase)
+            return
         if phase != "connected":
             super().on_phase(phase)
             return
