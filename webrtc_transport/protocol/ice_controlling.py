@@ -196,7 +196,7 @@ class ControllingAgent(IceAgent):
 
     # --- what goes out ------------------------------------------------------------------------------------------------
 
-    def confirm(self, address: Address, now: float) -> None:
+    def confirm(self, address: Address, now: float) -> None:  # noqa: ARG002 - as above
         # Where the listener is, and whether it consents, its answers tell.
         self.heard_at = now
 
