@@ -5,12 +5,14 @@ import pytest
 
 from tests.direct_pairs import ANY_PORT, connected, relay_to, transport
 from tests.pairs import echo, read_all, serving
-from webrtc_transport.connection import ConnectionState
+from webrtc_transport.connection import Connection, ConnectionState
 from webrtc_transport.direct_link import NoiseChannel
-from webrtc_transport.errors import NoiseFailed, StreamReset
+from webrtc_transport.errors import ConnectionClosed, NoiseFailed, StreamReset
 from webrtc_transport.protocol.framing import Flag, encode_frame
 
 pytestmark = pytest.mark.anyio
+
+DIALS = 5
 
 
 async def ask(connection, question):
@@ -50,6 +52,30 @@ async def test_half_close_and_reset():
         far.reset()
         with pytest.raises(StreamReset):
             await near.receive()
+
+
+@pytest.mark.parametrize("leave", [Connection.aclose, Connection.abort])
+async def test_who_leaves_at_once_has_proven_who_it_is_all_the_same(leave):
+    """The server's last message of Noise goes out before the end does, and the dialer acts on both."""
+    async with transport() as server, transport() as client:
+        listener = await server.listen(ANY_PORT)
+
+        async def serve():
+            for _ in range(DIALS):
+                await leave(await listener.accept())
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as task_group:
+                task_group.start_soon(serve)
+                for _ in range(DIALS):
+                    connection = await client.dial(listener.addresses[0])
+                    assert connection.remote_peer == server.peer_id
+                    assert isinstance(await connection.wait_closed(), ConnectionClosed)
+            while server.statistics().connections:
+                await anyio.sleep(0.001)
+        assert client.statistics().connections == 0
+        assert (client.statistics().connected, client.statistics().failed) == (DIALS, 0)
+        assert not listener._port._proven
 
 
 async def test_who_falls_silent_is_disconnected_and_may_come_back():
@@ -106,7 +132,10 @@ async def test_silence_during_the_proof_of_who_is_there_is_no_state_of_a_connect
 
             async with anyio.create_task_group() as task_group:
                 task_group.start_soon(cut_later)
-                with pytest.raises(NoiseFailed, match=r"waiting for the server to begin: the peer has been silent for"):
+                with pytest.raises(
+                    NoiseFailed,
+                    match=r"waiting for the server to begin \(message 1 of 3\): the peer has been silent",
+                ):
                     await client.dial(relay.address)
 
 
