@@ -43,7 +43,7 @@ same direction of a stream at once.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import anyio
 
@@ -180,6 +180,10 @@ class ConnectionLost(ConnectionEnded):
 
 class EngineError(ConnectionEnded):
     """The protocol stack below the connection failed on input that it could not handle."""
+
+
+LOOP_ENDED: Final = "the engine's event loop has ended, and with it every connection; make a new transport"
+"""The text of an :exc:`EngineError`, whoever finds out first."""
 
 
 class StreamError(WebRTCError, anyio.BrokenResourceError):

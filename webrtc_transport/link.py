@@ -26,6 +26,7 @@ from .abc import (
 from .channel_port import ChannelPort
 from .config import TransportConfig
 from .errors import (
+    LOOP_ENDED,
     ConnectError,
     ConnectionAborted,
     ConnectionEnded,
@@ -33,7 +34,7 @@ from .errors import (
     EngineError,
     WebRTCError,
 )
-from .portal import LOOP_ENDED, Portal
+from .portal import Portal
 from .protocol.limits import FRAME_OVERHEAD, MAX_FRAME_LENGTH
 from .stall_watch import StallWatch
 from .stream import Stream

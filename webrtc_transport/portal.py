@@ -28,7 +28,7 @@ from typing import TypeVar, TypeVarTuple
 import anyio
 import anyio.lowlevel
 
-from .errors import EngineError
+from .errors import LOOP_ENDED, EngineError
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -40,8 +40,6 @@ _SHUTDOWN_TIMEOUT = 5.0
 
 
 _CLOSED = "the transport is closed, or its engine's thread has died"
-
-LOOP_ENDED = "the engine's event loop has ended, and with it every connection; make a new transport"
 
 _HANDED_OVER = "error in a function handed across the portal"
 
