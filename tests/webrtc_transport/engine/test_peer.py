@@ -12,6 +12,7 @@ from webrtc_transport.abc import Engine, PeerStatistics
 from webrtc_transport.config import IceServer
 from webrtc_transport.engine.peer import CLOSE_TIMEOUT, EARLY_PACKETS, IcePeer, Stack
 from webrtc_transport.errors import (
+    LOOP_ENDED,
     ConnectionClosed,
     ConnectionLost,
     DtlsFailed,
