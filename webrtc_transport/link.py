@@ -96,8 +96,8 @@ class PeerLink(PeerEvents, StreamOwner):
         """Whether a stream was refused because of a limit."""
         self._draining: set[Stream] = set()
         self._consumed = 0
-        # Its engine can't tell the end any more, then.
-        portal.at_end.add(self._loop_ended)
+        # After it, the engine can tell no end.
+        portal.at_fault.add(self._loop_ended)
         self._stalls = (
             None
             if config.stalled_stream_timeout is None
@@ -278,7 +278,7 @@ class PeerLink(PeerEvents, StreamOwner):
         if self.end_reason is not None:
             return
         self.end_reason = reason
-        self.portal.at_end.discard(self._loop_ended)
+        self.portal.at_fault.discard(self._loop_ended)
         for port in self.streams.values():
             port.connection_ended(ended(reason))
         self.streams.clear()

@@ -48,18 +48,18 @@ class Portal(ABC):
     """Runs functions on the engine's loop and in the caller's loop."""
 
     def __init__(self) -> None:
-        self.at_end: set[Callable[[], object]] = set()
-        """Called in the caller's loop when the engine's loop has ended, be it by a fault: whoever waits for what only
-        that loop could tell has to be woken."""
+        self.at_fault: set[Callable[[], object]] = set()
+        """Called in the caller's loop if the engine's loop ends by itself: whoever waits for what only that could tell
+        has to be woken."""
 
     @contextlib.contextmanager
     def needed(self) -> Iterator[None]:
-        """A block that waits for more than calls, all in vain without the engine's loop: its end cancels the block.
+        """A block that waits for more than calls, all in vain without the engine's loop: its fault cancels the block.
 
-        :raises EngineError: if the engine's loop has ended
+        :raises EngineError: if the engine's loop has ended by itself
         """
         with anyio.CancelScope() as scope:
-            self.at_end.add(scope.cancel)
+            self.at_fault.add(scope.cancel)
             try:
                 self.check()
                 yield
@@ -68,13 +68,13 @@ class Portal(ABC):
                 self.check()
                 raise
             finally:
-                self.at_end.discard(scope.cancel)
+                self.at_fault.discard(scope.cancel)
         if scope.cancelled_caught:
             self.check()
 
     @abstractmethod
     def check(self) -> None:
-        """:raises EngineError: if the engine's loop has ended"""
+        """:raises EngineError: if the engine's loop has ended by itself"""
 
     @abstractmethod
     def post(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
@@ -124,7 +124,7 @@ class SameLoopPortal(Portal):
     """The caller's loop is the engine's loop: asyncio, or whatever runs what needs no asyncio."""
 
     def check(self) -> None:
-        """The loop that asks hasn't ended."""
+        """The loop that asks runs."""
 
     def post(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
         # What it raises is a bug here, and must not take the loop down.
@@ -190,7 +190,9 @@ class _TrioPortal(Portal):
         self._thread = threading.Thread(target=self._main, name="webrtc-engine", daemon=True)
         self._pid = os.getpid()
         self._stopped = anyio.Event()
-        self._closed = False
+        self._closed = self._has_failed = False
+        self._waiting: set[anyio.Event] = set()
+        """Of the calls that wait for the engine's loop."""
         self._to_engine = _Mailbox(self._loop.call_soon_threadsafe)
         self._to_caller = _Mailbox(_TrioCaller().run_soon)
 
@@ -274,20 +276,24 @@ class _TrioPortal(Portal):
         """Wait until the engine's loop says ``done``, or can't any more."""
         if self._stopped.is_set():
             return
-        self.at_end.add(done.set)
+        self._waiting.add(done)
         try:
             await done.wait()
         finally:
-            self.at_end.discard(done.set)
+            self._waiting.discard(done)
 
     def _has_stopped(self) -> None:
+        self._has_failed = not self._closed
         self._closed = True
         self._stopped.set()
-        for tell in list(self.at_end):
-            tell()
+        for done in self._waiting:
+            done.set()
+        if self._has_failed:
+            for tell in list(self.at_fault):
+                tell()
 
     def check(self) -> None:
-        if self._stopped.is_set():
+        if self._has_failed:
             raise EngineError(LOOP_ENDED)
 
     def _check_usable(self) -> None:

@@ -290,8 +290,8 @@ async def test_whoever_asked_is_told_of_the_loops_end_in_its_own(on_trio, way):
 
     with anyio.fail_after(5):
         async with open_portal() as portal:
-            portal.at_end |= {tell, forgotten.clear}
-            portal.at_end.discard(forgotten.clear)
+            portal.at_fault |= {tell, forgotten.clear}
+            portal.at_fault.discard(forgotten.clear)
             portal.check()
             await end_the_loop(portal, way)
             with pytest.raises(EngineError, match="make a new transport"):
@@ -304,7 +304,7 @@ async def test_a_block_that_needs_the_engine_ends_with_it(on_trio, way):
     async with open_portal() as portal:
         with portal.needed():
             await portal.call(int)
-        assert not portal.at_end
+        assert not portal.at_fault
         with pytest.raises(anyio.ClosedResourceError, match="another"), portal.needed():
             raise anyio.ClosedResourceError("another one's")
         if not on_trio:
@@ -315,6 +315,14 @@ async def test_a_block_that_needs_the_engine_ends_with_it(on_trio, way):
                 await anyio.sleep_forever()
         with pytest.raises(EngineError), portal.needed():
             pytest.fail("it has ended")
+
+
+async def test_a_loop_that_was_closed_has_no_fault():
+    told = []
+    async with open_portal() as portal:
+        portal.at_fault.add(lambda: told.append(True))
+    portal.check()
+    assert told == []
 
 
 async def test_a_call_that_finds_out_first_ends_the_block_by_the_same_name(on_trio):
