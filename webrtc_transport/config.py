@@ -211,9 +211,10 @@ class TransportConfig(Settings):
     """How old, or how far ahead, a signed description may be: clocks differ. Replays inside it are refused."""
 
     stalled_stream_timeout: float | None = Field(default=None, gt=0)
-    """How long received bytes of a stream may lie unread while nothing of it is read; then that stream is reset, and
-    its bytes are thrown away. All streams of a connection share its ``receive_buffer``, so one that is never read can
-    stop the others. ``None`` waits for ever: a slow reader loses nothing."""
+    """How long received bytes of a stream may lie unread while nothing of it is read, and how long the peer may take
+    over one frame; then that stream is reset, and its bytes are thrown away. All streams of a connection share its
+    ``receive_buffer``, so one that is never read can stop the others. ``None`` waits for ever: a slow reader loses
+    nothing."""
 
     receive_buffer: int = Field(default=1024 * 1024, ge=64 * 1024)
     """Unread bytes that a connection holds before it takes no more from the network. Frames that have not arrived whole

@@ -63,8 +63,8 @@ class SignaledConnector:
         self, identity: Identity, portal: Portal, engine: Engine, config: TransportConfig, links: Links
     ) -> None:
         self.config = config
+        self.portal = portal
         self._identity = identity
-        self._portal = portal
         self._engine = engine
         self._certificate = config.certificate
         self._verifier = ProofVerifier(config.proof_max_age)
@@ -82,7 +82,7 @@ class SignaledConnector:
             ice_servers=await self._ice_servers(),
             config=self.config,
         )
-        link = SignaledLink(self._portal, self.config, remote_peer, on_end=self._links.ended)
+        link = SignaledLink(self.portal, self.config, remote_peer, on_end=self._links.ended)
         async with self._links.setting_up(link):
             await link.open(self._engine, settings)
             yield link

@@ -11,12 +11,14 @@ from .abc import SignalingBackend, SignalingSession
 from .connection import Connection
 from .errors import (
     ConnectError,
+    EngineError,
     InvalidSignal,
     PeerUnreachable,
     SignalingError,
     SignalingUnavailable,
 )
 from .identity import PeerId
+from .link import set_up_failed
 from .protocol.limits import MAX_REMOTE_CANDIDATES
 from .protocol.sdp import DtlsSetup, SessionDescription
 from .protocol.signals import Answer, Candidate, Signal
@@ -47,8 +49,10 @@ class SignaledDialer:
         """
         attempt = Attempt(self._connector.config.dial_timeout)
         try:
-            with anyio.move_on_after(attempt.timeout):
+            with self._connector.portal.needed(), anyio.move_on_after(attempt.timeout):
                 return await self._try_backends(peer, attempt)
+        except EngineError as exc:
+            raise set_up_failed(exc) from None
         except anyio.ClosedResourceError:
             msg = "the transport, or its signaling backend, was closed during the dial"
             raise ConnectError(msg) from None

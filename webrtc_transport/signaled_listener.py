@@ -14,6 +14,7 @@ from .addresses import webrtc_address
 from .connection import Connection
 from .errors import (
     ConnectError,
+    EngineError,
     InvalidProof,
     InvalidSignal,
     LimitExceeded,
@@ -56,13 +57,15 @@ class SignaledListener(Listener):
         ``task_status.started()`` is called once peers can reach us over it.
 
         :raises SignalingError: if that doesn't come about; a failure after it is told by :meth:`accept`
+        :raises EngineError: likewise, if the engine's event loop has ended
         """
         status = _Started(task_status)
         with anyio.CancelScope() as scope:
             self._scopes.append(scope)
             try:
-                await backend.serve(self._handle_session, task_status=status)
-            except SignalingError as exc:
+                with self._connector.portal.needed():
+                    await backend.serve(self._handle_session, task_status=status)
+            except (SignalingError, EngineError) as exc:
                 if not status.is_started:
                     raise
                 self._backend_failed(backend, exc)
@@ -70,7 +73,7 @@ class SignaledListener(Listener):
                 self._scopes.remove(scope)
                 self._changed.notify()
 
-    def _backend_failed(self, backend: SignalingBackend, failure: SignalingError) -> None:
+    def _backend_failed(self, backend: SignalingBackend, failure: WebRTCError) -> None:
         _logger.warning("listening over %s has ended: %s", type(backend).__name__, failure)
         if len(self._scopes) == 1:
             self._failure = failure

@@ -21,6 +21,7 @@ from aiohttp import web
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tests.docs.pages import DOCS, blocks
+from tests.engine_loop import end_the_loop
 from tests.pairs import LOOPBACK, config, connected, transport
 from webrtc_signaling.limits import ACK_DELAY
 from webrtc_signaling.memory import MemoryBackend
@@ -29,7 +30,8 @@ from webrtc_signaling.server.settings import ServerSettings
 from webrtc_transport import Certificate, IceServer, Identity, TransportConfig, WebRTCTransport
 from webrtc_transport.engine.memory_network import MemoryNetwork
 from webrtc_transport.engine.memory_stack import MemoryEngine
-from webrtc_transport.errors import SignalingRejected
+from webrtc_transport.errors import EngineError, SignalingRejected
+from webrtc_transport.protocol.framing import encode_frame
 from webrtc_transport.protocol.proof import sign_description
 from webrtc_transport.protocol.signals import Answer, Candidate, DescriptionData, Offer
 
@@ -592,6 +594,14 @@ async def a_stream_that_nobody_reads():
 
 
 @scenario
+async def a_frame_that_never_ends():
+    async with connected(listener_settings=config(stalled_stream_timeout=0.1)) as pair:
+        ours, theirs = await both_ends(pair)
+        ours._portal.post(ours._channel.send, encode_frame(bytes(10_000))[:-1])
+        await theirs.receive()
+
+
+@scenario
 async def a_channel_that_closes():
     async with connected() as pair:
         ours, theirs = await both_ends(pair)
@@ -667,6 +677,19 @@ async def using_what_is_closed():
 
 
 @scenario
+async def a_handler_that_is_not_async():
+    async with connected() as pair:
+        await pair.dialer.open_stream()
+        await pair.listener.serve(print)
+
+
+@scenario
+async def a_handler_that_was_called():
+    async with transport() as server:
+        await (await server.listen("/webrtc")).serve(None)
+
+
+@scenario
 async def listening_twice():
     async with transport() as server:
         await server.listen("/webrtc")
@@ -737,6 +760,13 @@ async def after_fork(monkeypatch):
             await pair.dialer.open_stream()
 
 
+async def after_the_engine():
+    """On trio: wait for a stream when the engine's thread dies."""
+    async with connected() as pair:
+        await end_the_loop(pair.dialer._link.portal)
+        await pair.dialer.accept_stream()
+
+
 def without_aiohttp():
     """What a program prints that has no aiohttp."""
     program = """
@@ -795,6 +825,9 @@ def test_the_messages_are_those_of_the_library(said, monkeypatch):
     with pytest.raises(RuntimeError) as caught:
         anyio.run(after_fork, monkeypatch, backend="trio")
     said["after_fork"] = f"RuntimeError: {innermost(caught.value)}"
+    with pytest.raises(EngineError) as ended:
+        anyio.run(after_the_engine, backend="trio")
+    said["after_the_engine"] = f"EngineError: {ended.value}"
     said["without_aiohttp"] = without_aiohttp()
 
     patterns = {line: re.compile(".*".join(map(re.escape, line.split("…")))) for line in SHOWN}

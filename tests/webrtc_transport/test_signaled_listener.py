@@ -176,7 +176,7 @@ async def test_a_bug_below_ends_one_session_and_is_logged(caplog):
                         with pytest.raises(SignalingRejected) as caught:
                             await session.receive()
         assert caught.value.code == "connect-failed"
-        assert "bug" not in str(caught.value)
+        assert "bug of" not in str(caught.value)
         [record] = [record for record in own_records(caplog) if record.levelname == "ERROR"]
         assert "a bug of the engine" in record.getMessage()
         assert record.exc_info[0] is RuntimeError
