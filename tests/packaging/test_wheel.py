@@ -59,7 +59,7 @@ def test_the_core_needs_no_extra(bare):
     program = """
 import importlib.util
 import webrtc_transport, webrtc_signaling
-for extra in ("aiohttp", "libp2p", "prometheus_client", "typer"):
+for extra in ("aiohttp", "libp2p", "prometheus_client", "rich", "typer"):
     assert importlib.util.find_spec(extra) is None, extra
 print(webrtc_transport.Identity.generate().peer_id)
 """

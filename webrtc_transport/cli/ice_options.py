@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from typing import Final
 
 import typer
-from pydantic import ValidationError
 from typer.models import OptionInfo
 
 from ..config import IceServer, TransportConfig
 from ..errors import ConfigurationError
 from ..protocol.ice_url import parse_ice_url
-from ..protocol.signals import describe_validation_error
 
 PREFIX: Final = "WEBRTC_TRANSPORT_"
 """Of environment variables that stand for flags."""
@@ -89,15 +88,20 @@ def transport_config(
         )
     stun_found = stun_server(stun)
     servers = turn_servers(turn, user, password)
+    return TransportConfig(
+        ice_servers=[*([stun_found] if stun_found else []), *servers],
+        ice_transport_policy="relay" if relay else "all",
+        bind_addresses=None if bind is None else [_ip_address(bind)],
+        liveness_timeout=LIVENESS_TIMEOUT,
+    )
+
+
+def _ip_address(text: str) -> str:
     try:
-        return TransportConfig(
-            ice_servers=[*([stun_found] if stun_found else []), *servers],
-            ice_transport_policy="relay" if relay else "all",
-            bind_addresses=None if bind is None else [bind],
-            liveness_timeout=LIVENESS_TIMEOUT,
-        )
-    except ValidationError as exc:
-        raise typer.BadParameter(describe_validation_error(exc), param_hint="--bind") from None
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        example = "expected one of this machine, like 192.0.2.1"
+        raise typer.BadParameter(f"{text!r} is no IP address; {example}", param_hint="--bind") from None
 
 
 def _check(url: str, flag: str) -> None:

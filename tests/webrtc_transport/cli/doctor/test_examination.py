@@ -1,7 +1,14 @@
+import json
+import subprocess
 import time
 
 import pytest
 
+from tests.namespaces import ADDRESS, network_namespace
+from tests.processes import running
+from tests.requirements import require_program
+from tests.webrtc_signaling.command import environment
+from tests.webrtc_transport.cli.program import command
 from tests.webrtc_transport.engine.turn_server import PASSWORD, USER, dead_server
 from webrtc_transport.cli.doctor.examination import Setup, examine, udp_verdict
 from webrtc_transport.cli.doctor.findings import Finding, Outcome
@@ -68,3 +75,33 @@ def test_udp():
     assert "blocked" not in verdict(stun=Outcome.FAILED, signaling=Outcome.FAILED).found
     refused = Finding("TURN over UDP", Outcome.FAILED, "", details={"code": 401})
     assert udp_verdict([refused]).outcome is Outcome.OK
+
+
+def test_blocked_udp_is_told_from_dead_servers(tmp_path):
+    turnserver = require_program("turnserver")
+    with network_namespace() as namespace:
+        server = namespace.command(
+            *(turnserver, "-n", "-L", ADDRESS, "--no-cli", "--simple-log", "--no-tls", "--no-dtls"),
+            *("-a", "-u", f"{USER}:{PASSWORD}", "-r", "test", "-p", "3478"),
+            *("--log-file", "stdout", "--pidfile", tmp_path / "pid", "-b", tmp_path / "database"),
+        )
+        doctor = namespace.command(
+            *(*command("doctor", "--json", "--timeout", "2"), "--stun", f"stun:{ADDRESS}"),
+            *("--turn", f"turn:{ADDRESS}", "--turn-user", USER, "--turn-password", PASSWORD),
+        )
+        with running(server):
+            assert outcome_of_udp(doctor, until="ok") == "not blocked"
+            with namespace.udp_blocked():
+                assert outcome_of_udp(doctor, until="failed").startswith("blocked, it seems")
+
+
+def outcome_of_udp(doctor, *, until):
+    """What is found, once it is as it has to be: the server takes its time to start."""
+    for _ in range(10):
+        done = subprocess.run(
+            doctor, env=environment(), capture_output=True, text=True, timeout=60, check=False
+        )
+        (found,) = [one for one in json.loads(done.stdout)["findings"] if one["check"] == "UDP"]
+        if found["outcome"] == until:
+            break
+    return found["found"]

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webrtc_transport.cli.printable import is_printable
@@ -45,6 +45,7 @@ def test_long_names_keep_their_ending():
     assert len(safe_name("x." + "y" * 500)) == MAX_NAME_BYTES
 
 
+@settings(deadline=None)
 @given(st.text(max_size=600))
 def test_any_name_is_safe(offered):
     name = safe_name(offered)

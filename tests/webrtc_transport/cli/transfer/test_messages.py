@@ -2,7 +2,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webrtc_transport.cli.transfer.messages import (
@@ -46,6 +46,7 @@ def decoded(data):
     return decoder.next_message()
 
 
+@settings(deadline=None)
 @given(st.lists(MESSAGES, max_size=4), st.binary(max_size=50), st.integers(1, 100))
 def test_messages_come_out_as_they_went_in_however_they_are_cut(messages, rest, portion):
     data = b"".join(map(encode, messages))
@@ -66,6 +67,7 @@ def test_the_longest_messages_fit():
     assert decoded(encode(refusal)) == refusal
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_anything_else_is_an_error_or_waits(data):
     decoder = Decoder()
@@ -86,6 +88,7 @@ FIELDS = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(JSON | FIELDS)
 def test_any_json_is_a_message_or_an_error(value):
     body = json.dumps(value).encode()

@@ -8,10 +8,11 @@ import time
 import pytest
 
 from tests.webrtc_transport.cli.program import run, started
+from tests.webrtc_transport.engine.turn_server import PASSWORD, USER, turn_server
 from webrtc_transport import Identity
+from webrtc_transport.cli.transfer.short_code import ShortCode
 
 SIZE = 20_000_000
-LOCAL = ("--bind", "127.0.0.1")
 
 
 @pytest.fixture(scope="module")
@@ -140,11 +141,26 @@ def test_an_interrupt_while_nobody_comes(folder, environment):
 def test_who_knows_the_peer_id_and_not_the_code_gets_nowhere(file, folder, environment):
     with started("receive", "-o", folder, **environment) as receiver:
         code = whom(receiver)
-        from webrtc_transport.cli.transfer.short_code import ShortCode
-
         peer = ShortCode.parse(code).derive().identity.peer_id
         done = run("send", file, peer, **environment)
         assert done.returncode == 1
         assert "no proof that the sender knows the code" in done.stderr
         assert list(folder.iterdir()) == []
         assert run("send", file, code, **environment).returncode == 0
+
+
+def test_through_a_relay(tmp_path, folder, environment):
+    small = tmp_path / "small"
+    small.write_bytes(b"hello")
+    with turn_server(tmp_path) as turn:
+        environment |= {
+            "WEBRTC_TRANSPORT_TURN": turn.turn().urls,
+            "WEBRTC_TRANSPORT_TURN_USER": USER,
+            "WEBRTC_TRANSPORT_TURN_PASSWORD": PASSWORD,
+        }
+        with started("receive", "-o", folder, "--relay", **environment) as receiver:
+            done = run("send", small, whom(receiver), "--relay", **environment)
+            assert done.returncode == 0, done.stderr
+            assert "relayed (relay to relay)" in done.stderr
+            assert receiver.stop(None) == 0
+    assert (folder / "small").read_bytes() == b"hello"

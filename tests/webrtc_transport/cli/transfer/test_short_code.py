@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webrtc_transport.cli.transfer.short_code import InvalidCode, ShortCode, is_code_like
@@ -50,6 +50,7 @@ def test_typing_errors_are_noticed():
     assert noticed > 0.85 * len(wrong)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_code_or_an_error(text):
     try:
