@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from ...config import TransportConfig
+from ...engine.resolver import resolve
 from .findings import Finding, Outcome, reason_of
 
 CHECK = "clock"
@@ -62,8 +63,11 @@ async def _ask_date(parts: SplitResult) -> float:
     """
     secure = parts.scheme in ("wss", "https")
     context = ssl.create_default_context() if secure else None
-    host, port = parts.hostname, parts.port or (443 if secure else 80)
-    reader, writer = await asyncio.open_connection(host, port, ssl=context, limit=_MAX_HEADERS)
+    host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+    address = (await resolve(host, port))[0][1]
+    reader, writer = await asyncio.open_connection(
+        address, port, ssl=context, server_hostname=host if secure else None, limit=_MAX_HEADERS
+    )
     try:
         lines = (
             f"GET {parts.path or '/'} HTTP/1.1",

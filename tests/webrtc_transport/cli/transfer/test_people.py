@@ -138,6 +138,18 @@ def test_an_interrupt_while_nobody_comes(folder, environment):
     assert list(folder.iterdir()) == []
 
 
+def test_a_sender_that_is_interrupted_says_how_to_go_on(file, folder, environment):
+    with started("receive", "-o", folder, **environment) as receiver:
+        with started("send", file, whom(receiver), **environment) as sender:
+            wait_for_part(folder / "holiday.bin.part", 1_000_000)
+            assert sender.stop(signal.SIGINT) == 130
+            assert sender.errors().endswith("interrupted; send it again, and it goes on where it stopped\n")
+            assert "Traceback" not in sender.errors()
+        assert receiver.is_running
+        receiver.stop(signal.SIGINT)
+        assert "waiting for the sender to go on" in receiver.errors()
+
+
 def test_who_knows_the_peer_id_and_not_the_code_gets_nowhere(file, folder, environment):
     with started("receive", "-o", folder, **environment) as receiver:
         code = whom(receiver)
@@ -154,7 +166,7 @@ def test_through_a_relay(tmp_path, folder, environment):
     small.write_bytes(b"hello")
     with turn_server(tmp_path) as turn:
         environment |= {
-            "WEBRTC_TRANSPORT_TURN": turn.turn().urls,
+            "WEBRTC_TRANSPORT_TURN": str(turn.turn().parsed[0]),
             "WEBRTC_TRANSPORT_TURN_USER": USER,
             "WEBRTC_TRANSPORT_TURN_PASSWORD": PASSWORD,
         }
