@@ -8,6 +8,8 @@ from typing import Final
 INTERRUPTED: Final = 130
 """The exit status that shells give to a program which SIGINT has ended: 128 and its number, 2."""
 
+_CURE: Final = "pip install 'webrtc-transport[cli]', or in a checkout of it: pip install '.[cli]'"
+
 
 def main() -> None:
     """Run the command, or say what it needs."""
@@ -17,7 +19,7 @@ def main() -> None:
         package = (exc.name or "").partition(".")[0]
         if not package or package.startswith("webrtc_"):
             raise
-        sys.exit(f"webrtc-transport needs {package}: pip install 'webrtc-transport[cli]'")
+        sys.exit(f"webrtc-transport needs {package}: {_CURE}")
     except KeyboardInterrupt:
         # Nothing runs yet that could be told of.
         sys.exit(INTERRUPTED)

@@ -22,7 +22,8 @@ def run(program):
 def test_a_missing_extra_says_what_to_install(missing):
     done = run(f"import sys; sys.modules['{missing}'] = None; {RUN}")
     assert done.returncode == 1
-    assert done.stderr == f"webrtc-transport needs {missing}: pip install 'webrtc-transport[cli]'\n"
+    cure = "pip install 'webrtc-transport[cli]', or in a checkout of it: pip install '.[cli]'"
+    assert done.stderr == f"webrtc-transport needs {missing}: {cure}\n"
 
 
 def test_an_interrupt_during_the_imports_is_quiet(tmp_path):
