@@ -17,10 +17,10 @@ def test_each_explains_itself(command):
 
 
 def test_the_doctor_by_a_table_and_by_json(signaling_url):
-    table = run("doctor", "--signaling", signaling_url)
+    table = run("doctor", "--signaling", signaling_url, "--timeout", "30")
     assert table.returncode == 0, table.stdout
     assert "nothing failed" in table.stdout
-    found = json.loads(run("doctor", "--signaling", signaling_url, "--json").stdout)
+    found = json.loads(run("doctor", "--signaling", signaling_url, "--timeout", "30", "--json").stdout)
     assert found["ok"] is True
     assert [one["outcome"] for one in found["findings"] if one["check"] == "signaling"] == ["ok"]
 

@@ -105,13 +105,13 @@ class Receiver:
             await self._take(connection, exchange, offer)
         except NotTaken as exc:
             self._display.say(f"not taken from {peer}: {exc}")
-            await self._tell(exchange, exc.refusal)
+            await self._answer(exchange, exc.refusal)
         except StorageError as exc:
             self._failure = exc
-            await self._tell(exchange, Refusal(code="storage", reason="it can't be stored"))
+            await self._answer(exchange, Refusal(code="storage", reason="it can't be stored"))
         except InvalidMessage as exc:
             self._display.say(f"{peer} breaks the protocol: {exc}")
-            await self._tell(exchange, Refusal(code="protocol", reason=str(exc)[:200]))
+            await self._answer(exchange, Refusal(code="protocol", reason=str(exc)[:200]))
         except (*_LOST, Refused) as exc:
             self._display.say(f"interrupted: {describe(exc)}; waiting for the sender to go on")
             return
@@ -127,7 +127,7 @@ class Receiver:
     def _is_settled(self) -> bool:
         return self._path is not None or self._failure is not None
 
-    async def _tell(self, exchange: Exchange, refusal: Refusal) -> None:
+    async def _answer(self, exchange: Exchange, refusal: Refusal) -> None:
         try:
             await exchange.send(refusal)
         except _LOST as exc:

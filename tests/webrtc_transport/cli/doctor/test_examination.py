@@ -25,7 +25,7 @@ def setup(url, stun, turn, **more):
 async def test_everything_works(signaling_url, turn):
     found = {
         one.check: one.outcome
-        for one in await examine(setup(signaling_url, turn.port, turn.port, timeout=10))
+        for one in await examine(setup(signaling_url, turn.port, turn.port, timeout=30))
     }
     assert found.pop("TURN over TLS") is Outcome.WARNING
     assert set(found) == {
