@@ -139,7 +139,7 @@ class TestCommandLine:
         )
         words = re.sub(r"[\s│╭╮╰╯─]+", " ", done.stdout)
         _, _, page = read("reference/cli.md").partition(f"## webrtc-transport {command}\n")
-        rows = re.findall(r"^\| `([\w-]+)` \| .* \| (.+) \|$", page.partition("\n## ")[0], re.MULTILINE)
+        rows = re.findall(r"^\| `(--[\w-]+)` \| .* \| (.+) \|$", page.partition("\n## ")[0], re.MULTILINE)
         assert len(rows) > 8
         for flag, text in rows:
             assert flag in words
