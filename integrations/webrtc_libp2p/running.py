@@ -137,13 +137,13 @@ class RunningTransport:
     ) -> None:
         while True:
             try:
-                connection = await accepting.accept()
+                # Not by a name of its own, which would keep the last connection until the next one comes.
+                self._nursery.start_soon(self._hand_over, await accepting.accept(), listener_now)
             except anyio.ClosedResourceError:
                 return
             except SignalingError as exc:
                 _logger.warning("peers can't reach this host over WebRTC any more: %s", exc)
                 return
-            self._nursery.start_soon(self._hand_over, connection, listener_now)
 
     async def _hand_over(
         self, connection: core.Connection, listener_now: Callable[[], WebRTCListener | None]
