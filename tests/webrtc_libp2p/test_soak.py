@@ -134,6 +134,10 @@ async def test_streams_all_the_time_while_connections_come_and_go(
         objects_before, before, bytes_before = await settled(), Census(), resident()
         await work(seconds * (1 - WARM_UP))
         objects_after, after, bytes_after = await settled(), Census(), resident()
+        with trio.move_on_after(30):
+            while not after <= before:
+                await trio.sleep(1)
+                after = Census()
         with capsys.disabled():
             print(
                 f"\n{seconds} s: {record.streams} streams, the slowest {record.slowest * 1000:.0f} ms; "
