@@ -96,10 +96,11 @@ class Network:
 
     @contextlib.contextmanager
     def peer(self, kind, relay):
-        """A peer of this kind, which can be reached through ``relay``."""
+        """A peer of this kind, which can be reached through ``relay``, and, in a program, over webrtc-direct."""
+        direct = f"/ip4/{self.namespace.address}/udp/0/webrtc-direct"
         if kind == "node":
             with self._process(kind, [node_program(), self._folder / "main.mjs", "peer"]) as peer:
-                peer.command("start", relay=relay.ws)
+                peer.command("start", relay=relay.ws, direct=direct)
                 yield peer
         elif kind in ("chromium", "firefox"):
             with self.page(kind) as page:
@@ -116,6 +117,8 @@ class Network:
                 relay.tcp,
                 "--engine",
                 engine,
+                "--listen",
+                direct,
             ]
             with self._process(kind, command) as peer:
                 peer.command("start")

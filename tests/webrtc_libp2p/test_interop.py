@@ -54,6 +54,18 @@ def test_peers_meet(net, relay, dialing, listening):
 
 
 @pytest.mark.parametrize(
+    ("dialing", "listening"), [("python", "node"), ("node", "python"), ("chromium", "python")]
+)
+def test_peers_meet_over_webrtc_direct(net, relay, dialing, listening):
+    with net.peer(listening, relay) as listener, net.peer(dialing, relay) as dialer:
+        (address,) = listener.command("addresses", direct=True)
+        dialer.command("dial", address=address)
+        check(dialer, 10 * MIB)
+        listener.command("adopt")
+        check(listener, MIB)
+
+
+@pytest.mark.parametrize(
     ("dialing", "listening"), [("python", "node"), ("node", "python"), ("python", "python")]
 )
 def test_twenty_dials_in_a_row(net, relay, dialing, listening):
