@@ -29,12 +29,16 @@ OF_OLD_ONES = (
 """Warnings of releases that use what newer ones of their own dependencies deprecate: they go with the next release."""
 
 
+LIBP2P_TESTS = ("tests/webrtc_libp2p", "tests/interop/test_unified_testing.py")
+
+
 @nox.session(python="3.11")
 def oldest(session: nox.Session) -> None:
-    """All tests but libp2p's, with the oldest versions that pyproject.toml allows."""
+    """All tests but libp2p's and the docs', which need all extras, with the oldest versions that pyproject.toml allows."""
     session.install("--quiet", "uv")
     session.run(*OLDEST, ".[websocket,server,metrics]", *nox.project.dependency_groups(PROJECT, "test"))
-    session.run("python", "-m", "pytest", *OF_OLD_ONES, "--ignore=tests/webrtc_libp2p", *session.posargs)
+    others = [f"--ignore={tests}" for tests in ("tests/docs", *LIBP2P_TESTS)]
+    session.run("python", "-m", "pytest", *OF_OLD_ONES, *others, *session.posargs)
 
 
 @nox.session(python="3.11")
@@ -42,4 +46,4 @@ def oldest_libp2p(session: nox.Session) -> None:
     """libp2p's tests, with the oldest libp2p; it asks for newer versions of some others than we do."""
     session.install("--quiet", "uv")
     session.run(*OLDEST, ".[all]", *nox.project.dependency_groups(PROJECT, "test"))
-    session.run("python", "-m", "pytest", *OF_OLD_ONES, "tests/webrtc_libp2p", *session.posargs)
+    session.run("python", "-m", "pytest", *OF_OLD_ONES, *LIBP2P_TESTS, *session.posargs)

@@ -144,7 +144,6 @@ async def test_streams_all_the_time_while_connections_come_and_go(
                 f"{record.connections} connections\nbefore: {before}, {bytes_before / 2**20:.1f} MiB, "
                 f"{dict(objects_before)}\nafter: {after}, {bytes_after / 2**20:.1f} MiB, {dict(objects_after)}"
             )
-        assert objects_after["WebRTCConnection"] == objects_after["Connection"] == 2
         assert objects_after <= objects_before + LAST_ONES
         assert after <= before
         assert record.streams > 0.8 * seconds / STREAM_INTERVAL
