@@ -34,7 +34,7 @@ LIBP2P_TESTS = ("tests/webrtc_libp2p", "tests/interop/test_unified_testing.py")
 
 @nox.session(python="3.11")
 def oldest(session: nox.Session) -> None:
-    """All tests but libp2p's and the docs', which need all extras, with the oldest versions that pyproject.toml allows."""
+    """All tests but those of libp2p and of the docs, with the oldest versions that pyproject.toml allows."""
     session.install("--quiet", "uv")
     session.run(*OLDEST, ".[websocket,server,metrics]", *nox.project.dependency_groups(PROJECT, "test"))
     others = [f"--ignore={tests}" for tests in ("tests/docs", *LIBP2P_TESTS)]
