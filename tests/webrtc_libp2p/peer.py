@@ -9,7 +9,10 @@ import sys
 import time
 
 import trio
+from libp2p import new_host
 from libp2p.connection_types import ConnectionType
+from libp2p.identity.identify.identify import ID as IDENTIFY
+from libp2p.identity.identify.identify import identify_handler_for
 from libp2p.network.stream.exceptions import StreamReset
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
@@ -120,7 +123,10 @@ class Relay:
 
 async def main(arguments):
     if arguments.relay is None:
-        host, commands, listen = make_host(transports=[TCP()]), None, arguments.listen
+        listen = arguments.listen
+        # It finds the transports for these addresses by itself.
+        host = new_host(listen_addrs=[Multiaddr(address) for address in listen])
+        host.set_stream_handler(IDENTIFY, identify_handler_for(host))
         commands = Relay(host)
     else:
         transport = WebRTCTransport(
