@@ -63,8 +63,9 @@ def make_context(certificate: Certificate) -> SSL.Context:
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
     context.use_certificate(certificate.x509)
     context.use_privatekey(certificate.private_key)
-    context.set_cipher_list(CIPHERS)
     context.set_tlsext_use_srtp(SRTP_PROFILES)
+    # The last one: it tries the list out on a connection, and from then on pyOpenSSL takes the context for used.
+    context.set_cipher_list(CIPHERS)
     return context
 
 
