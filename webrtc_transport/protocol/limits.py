@@ -90,6 +90,13 @@ MIN_HALF_OPEN_SECONDS: Final = 1.0
 MAX_PEER_ADDRESSES: Final = 8
 """Addresses from which one peer is heard: an IPv4 and an IPv6 one on each of a few networks, and where it moves to."""
 
+PEER_MOVES_PER_SECOND: Final = 1.0
+"""Checks of a proven peer from an address that it hasn't now: each is verified and answered, so whoever is let in once
+could make us do so for as many sources as it makes up."""
+
+PEER_MOVES_BURST: Final = 16.0
+"""The same, at once: twice the addresses that one peer is heard from."""
+
 AMPLIFICATION_LIMIT: Final = 3
 """Times the bytes that came from an address that it gets before it is proven to receive them (RFC 9000, section 8)."""
 
