@@ -101,6 +101,23 @@ class DirectPeer:
         times.sort()
         return {"p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100]}
 
+    async def do_echo_at(self, interval: float, seconds: float) -> Line:
+        """Make a round trip on each connection every ``interval`` seconds, spread evenly. How many there were."""
+        began, made = time.monotonic(), 0
+
+        async def repeat(stream: Stream, due: float) -> None:
+            nonlocal made
+            while due < seconds:
+                await anyio.sleep(max(0, began + due - time.monotonic()))
+                await round_trip(stream)
+                made += 1
+                due += interval
+
+        async with anyio.create_task_group() as task_group:
+            for number, stream in enumerate(self._streams):
+                task_group.start_soon(repeat, stream, interval * number / len(self._streams))
+        return {"made": made}
+
     async def do_echo_for(self, seconds: float) -> Line:
         """Make round trips on all connections at once. How many there were in each second."""
         ended = time.monotonic() + seconds
