@@ -22,11 +22,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from tests.processes import Process
-
-from .flood import call, direct_peer
+from .commanded import Commanded, Result, running
 
 KIB = 1024
 FEW = 10
@@ -43,51 +40,49 @@ MAX_BYTES = 200 * KIB
 MAX_COST_RATIO = 1.25
 """Noise of a busy machine: a cost that grew with the number of connections would be a hundred times."""
 
-Result = dict[str, Any]
 
-
-def connect(listener: Process, dialers: list[Process], address: str, count: int) -> None:
+def connect(listener: Commanded, dialers: list[Commanded], address: str, count: int) -> None:
     """Dial with all dialers at once until there are ``count`` connections."""
-    there = call(listener, "statistics")["connections"]
+    there = listener.call("statistics")["connections"]
     for number, dialer in enumerate(dialers):
         share = (count - there) // DIALERS + (number < (count - there) % DIALERS)
-        dialer.write_json({"do": "dial", "address": address, "count": share})
+        dialer.begin("dial", address=address, count=share)
     for dialer in dialers:
-        dialer.read_json(600)
+        dialer.result()
     time.sleep(SETTLE)
-    found = call(listener, "statistics")["connections"]
+    found = listener.call("statistics")["connections"]
     assert found == count, f"{found} of {count} connections stand"
 
 
-def resident(listener: Process) -> int:
+def resident(listener: Commanded) -> int:
     """Bytes of its memory."""
-    return int(call(listener, "memory")["resident"])
+    return int(listener.call("memory")["resident"])
 
 
-def cost(listener: Process, dialers: list[Process], command: Result) -> float:
+def cost(listener: Commanded, dialers: list[Commanded], command: Result) -> float:
     """Microseconds of the listener's CPU for a packet, while the dialers carry out a command."""
-    before = call(listener, "statistics")
+    before = listener.call("statistics")
     for dialer in dialers:
-        dialer.write_json(command)
+        dialer.begin(**command)
     for dialer in dialers:
-        dialer.read_json(600)
-    after = call(listener, "statistics")
+        dialer.result()
+    after = listener.call("statistics")
     return float((after["cpu"] - before["cpu"]) / (after["packets"] - before["packets"]) * 1e6)
 
 
-def costs(listener: Process, dialers: list[Process]) -> tuple[float, float]:
+def costs(listener: Commanded, dialers: list[Commanded]) -> tuple[float, float]:
     """Of a packet when each connection does the same, and when all together do the same."""
-    paced = cost(listener, dialers, {"do": "echo_at", "interval": INTERVAL, "seconds": PACED_SECONDS})
-    busy = {"do": "echo", "count": ROUND_TRIPS, "at_once": FEW // DIALERS}
+    paced = cost(listener, dialers, {"name": "echo_at", "interval": INTERVAL, "seconds": PACED_SECONDS})
+    busy = {"name": "echo", "count": ROUND_TRIPS, "at_once": FEW // DIALERS}
     return paced, statistics.median(cost(listener, dialers, busy) for _ in range(LOOKS))
 
 
 def measure(count: int, backend: str) -> Result:
     """A listener, with few connections and with ``count``."""
     with ExitStack() as stack:
-        listener = stack.enter_context(direct_peer(backend))
-        dialers = [stack.enter_context(direct_peer("asyncio")) for _ in range(DIALERS)]
-        address = call(listener, "listen")["address"]
+        listener = stack.enter_context(running("direct", backend))
+        dialers = [stack.enter_context(running("direct", "asyncio")) for _ in range(DIALERS)]
+        address = listener.call("listen")["address"]
         empty = resident(listener)
         connect(listener, dialers, address, FEW)
         few = costs(listener, dialers)

@@ -10,22 +10,19 @@ below doesn't hold.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import statistics
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from tests.processes import Process, running
+from .commanded import Commanded, Result, running
 
 MIB = 1024 * 1024
 CONNECTIONS = 10
 PAUSE = 2.0
 """Seconds between newcomers."""
-TIMEOUT = 120
 
 MIN_RATE_KEPT = 0.5
 MAX_GROWTH = 32 * MIB
@@ -33,26 +30,10 @@ MAX_SECONDS_TO_ENTER = 5.0
 MIN_RATE_SENT = 0.95
 """Of the rate that was asked for: less isn't the flood that this is about."""
 
-Result = dict[str, Any]
-
-
-@contextlib.contextmanager
-def direct_peer(backend: str) -> Iterator[Process]:
-    """A process of our own, which carries out commands."""
-    with running([sys.executable, "-m", "benchmarks.peers.direct", backend]) as process:
-        yield process
-
-
-def call(peer: Process, name: str, **arguments: object) -> Result:
-    """Carry out one command."""
-    peer.write_json({"do": name, **arguments})
-    result: Result = peer.read_json(TIMEOUT)
-    return result
-
 
 def port_of(address: str) -> int:
     """The UDP port in a multiaddr."""
-    return int(address.split("/udp/")[1].split("/")[0])
+    return int(address.partition("/udp/")[2].partition("/")[0])
 
 
 def overflowed(port: int) -> int:
@@ -61,31 +42,34 @@ def overflowed(port: int) -> int:
     return sum(int(row[-1]) for row in rows if row[1].endswith(f":{port:04X}"))
 
 
-def dial_in_turn(newcomer: Process, address: str, ended: float) -> list[float]:
+def dial_in_turn(newcomer: Commanded, address: str, ended: float) -> list[float]:
     """One newcomer after the other, until the time is over. Seconds of each."""
     seconds: list[float] = []
     while time.monotonic() < ended - MAX_SECONDS_TO_ENTER:
-        seconds += call(newcomer, "dial", address=address, count=1)["seconds"]
+        seconds += newcomer.call("dial", address=address, count=1)["seconds"]
         time.sleep(PAUSE)
     return seconds
 
 
 def measure(rate: float, seconds: float, backend: str) -> Result:
     """One listener, without the flood and with it."""
-    with direct_peer(backend) as listener, direct_peer("asyncio") as known, direct_peer("asyncio") as newcomer:
-        address = call(listener, "listen")["address"]
+    with (
+        running("direct", backend) as listener,
+        running("direct", "asyncio") as known,
+        running("direct", "asyncio") as newcomer,
+    ):
+        address = listener.call("listen")["address"]
         port = port_of(address)
-        call(known, "dial", address=address, count=CONNECTIONS)
-        alone = call(known, "echo_for", seconds=seconds)["counts"]
-        before = call(listener, "memory")
-        spoofer = [sys.executable, "-m", "benchmarks.peers.spoofer", str(port), str(rate), str(seconds + 1)]
-        with running(spoofer) as flood:
+        known.call("dial", address=address, count=CONNECTIONS)
+        alone = known.call("echo_for", seconds=seconds)["counts"]
+        before = listener.call("memory")
+        with running("spoofer", port, rate, seconds + 1) as flood:
             time.sleep(1)
-            known.write_json({"do": "echo_for", "seconds": seconds})
+            known.begin("echo_for", seconds=seconds)
             entered = dial_in_turn(newcomer, address, time.monotonic() + seconds)
-            flooded = known.read_json(TIMEOUT)["counts"]
-            sent = flood.read_json(TIMEOUT)
-        after = call(listener, "memory")
+            flooded = known.result()["counts"]
+            sent = flood.result()
+        after = listener.call("memory")
         lost = overflowed(port)
     return {
         "alone": statistics.mean(alone),

@@ -110,9 +110,10 @@ class TransportConfig(BaseModel):
     """The DTLS certificate. ``None`` makes a new one for each transport; for webrtc-direct, it derives one from the
     identity key, so that the ``certhash`` of an address stays the same."""
 
-    direct_version: Literal["v1", "v2"] = "v1"
-    """The version of webrtc-direct to dial with. Every listener takes ``v1``; ``v2`` is for those that refuse it. A
-    listener of ours takes both."""
+    direct_version: Literal["auto", "v1", "v2"] = "auto"
+    """The version of webrtc-direct to dial with. ``auto`` takes ``v2`` for a peer that has connected by it since the
+    transport began, by either end, and ``v1`` for all others: every listener that is known takes that. A listener of
+    ours takes both."""
 
     announce_addresses: Annotated[Sequence[str], AfterValidator(_announced)] = ()
     """What a webrtc-direct listener tells as its addresses, in place of this host's own: multiaddrs such as

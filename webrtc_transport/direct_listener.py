@@ -138,6 +138,7 @@ class DirectListener(Listener):
                 if connection is None:
                     raise link.timed_out(timeout)
                 self._port.established(link.direct)
+                self._connector.connected(connection.remote_peer, link.direct.flow)
         except ConnectError as exc:
             _logger.info("no connection with %s: %s", link.remote, exc)
         else:

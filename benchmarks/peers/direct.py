@@ -7,11 +7,9 @@ Each command has a ``do``, and is answered by one line before the next is read. 
 
 from __future__ import annotations
 
-import gc
 import resource
 import sys
 import time
-from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
@@ -19,7 +17,7 @@ from anyio.abc import TaskGroup
 from webrtc_transport import Connection, Identity, Listener, Stream, WebRTCTransport
 
 from .lines import Line, Lines
-from .roles import cpu_seconds
+from .roles import cpu_seconds, resident_bytes
 
 MESSAGE = bytes(64)
 
@@ -61,9 +59,8 @@ class DirectPeer:
 
     async def do_memory(self) -> Line:
         """Resident bytes, now and at most."""
-        gc.collect()
         return {
-            "resident": int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize(),
+            "resident": resident_bytes(),
             "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
 

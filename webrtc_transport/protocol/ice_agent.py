@@ -7,15 +7,21 @@ After each call, send what :meth:`IceAgent.transmit` returns, act on :attr:`IceA
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Final
 
 from .ice_events import IceEvent
 from .stun_message import Address, StunMessage
+from .ufrag import Flow
 
 
 class IceAgent(ABC):
-    """One end of one connection."""
+    """One end of one connection.
 
-    def __init__(self) -> None:
+    :param flow: how the dialer told the credentials
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow: Final = flow
         self.events: list[IceEvent] = []
         self.is_ended = False
 

@@ -62,7 +62,7 @@ class LiteAgent(IceAgent):
         consent_timeout: float = CONSENT_TIMEOUT,
         nomination_timeout: float = NOMINATION_TIMEOUT,
     ) -> None:
-        super().__init__()
+        super().__init__(credentials.flow)
         self._answers = CheckAnswers(credentials.username, credentials.server.password, now)
         self._consent_timeout = consent_timeout
         self._started_at = now

@@ -90,6 +90,9 @@ MIN_HALF_OPEN_SECONDS: Final = 1.0
 MAX_PEER_ADDRESSES: Final = 8
 """Addresses from which one peer is heard: an IPv4 and an IPv6 one on each of a few networks, and where it moves to."""
 
+MAX_REMEMBERED_V2_PEERS: Final = 4096
+"""Peers that are known to speak version 2: as many as one port has at once. Who is forgotten is dialed by version 1."""
+
 PEER_MOVES_PER_SECOND: Final = 1.0
 """Checks of a proven peer from an address that it hasn't now: each is verified and answered, so whoever is let in once
 could make us do so for as many sources as it makes up."""
