@@ -136,16 +136,19 @@ class Demultiplexer(Generic[PeerT]):
 
     def route_stun(self, data: bytes, address: Address, now: float) -> Check[PeerT] | Newcomer[PeerT] | None:
         """Find the peer of a datagram that begins like STUN. None: it is dropped, and counted in ``dropped``."""
-        outcome = self._route(data, address, now)
+        entry = self._by_address.get(address)
+        if entry is None:
+            outcome = self._route_unknown(data, peek_username(data), address, now)
+        else:
+            outcome = self._route_known(entry, data, address, now)
         if isinstance(outcome, DropReason):
             self.dropped[outcome] += 1
             return None
         return outcome
 
-    def _route(self, data: bytes, address: Address, now: float) -> _Outcome[PeerT]:
-        entry = self._by_address.get(address)
-        if entry is None:
-            return self._route_unknown(data, peek_username(data), address, now)
+    def _route_known(
+        self, entry: _Entry[PeerT], data: bytes, address: Address, now: float
+    ) -> _Outcome[PeerT]:
         try:
             message = StunMessage(data)
         except StunError:

@@ -103,20 +103,20 @@ PEER_MOVES_BURST: Final = 16.0
 AMPLIFICATION_LIMIT: Final = 3
 """Times the bytes that came from an address that it gets before it is proven to receive them (RFC 9000, section 8)."""
 
-NEW_PEERS_PER_SECOND: Final = 500.0
-"""Newcomers for whom a check is verified and answered: some 2 % of one core."""
+NEW_PEERS_PER_SECOND: Final = 200.0
+"""Newcomers for whom a check is verified and answered: as many as one core can do the handshakes of."""
 
 NEW_PEERS_BURST: Final = 1000.0
-"""Newcomers at once: those that come back after a restart. Two seconds of the rate."""
+"""Newcomers at once: those that come back after a restart. Five seconds of the rate."""
 
 NEW_PEERS_PER_PREFIX: Final = 100.0
-"""Newcomers per second from one IPv4 address or IPv6 /64: a fifth of all, so that four others still have a share."""
+"""Newcomers per second from one IPv4 address or IPv6 /64: half of all, so that others still have a share."""
 
 NEW_PEERS_PER_PREFIX_BURST: Final = 200.0
 """Newcomers at once from one source: an office, or a carrier's NAT. Two seconds of its rate."""
 
 MAX_RATE_PREFIXES: Final = 4096
-"""Sources whose rate is remembered. All newcomers together need 6 s to push one out, and after 2 s without any its
+"""Sources whose rate is remembered. All newcomers together need 15 s to push one out, and after 2 s without any its
 bucket is full again: what is forgotten says nothing."""
 
 REMEMBERED_CHECKS: Final = 65536
