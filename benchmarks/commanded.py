@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 Result = dict[str, Any]
+"""What a command, or a whole measurement, tells."""
 
 TIMEOUT = 300.0
 """Seconds for one command."""
@@ -66,3 +70,10 @@ def running(module: str, *arguments: object) -> Iterator[Commanded]:
             raise
         finally:
             popen.kill()
+
+
+def save(file: Path, name: str, found: Result) -> None:
+    """Put what was measured into a file of JSON, in place of what it has by that name."""
+    measured: Result = json.loads(file.read_text()) if file.exists() else {}
+    measured[name] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "cores": os.cpu_count(), **found}
+    file.write_text(json.dumps(measured, indent=1) + "\n")

@@ -15,7 +15,6 @@ for itself.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -23,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from .commanded import Commanded, Result, running
+from .commanded import Commanded, Result, running, save
 
 KIB = 1024
 FEW = 10
@@ -119,11 +118,11 @@ def main() -> None:
     )
     parser.add_argument("--connections", type=int, default=1000, help="in the end (%(default)s)")
     parser.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio", help="of the listener")
-    parser.add_argument("--json", help="write all figures to this file")
+    parser.add_argument("--json", help="put all figures into this file")
     arguments = parser.parse_args()
     found = measure(arguments.connections, arguments.backend)
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(found, indent=1) + "\n")
+        save(Path(arguments.json), f"crowd {arguments.backend}", found)
     print(f"connections                   {found['connections']:10}, all echo")
     print(f"seconds to dial them          {found['seconds']:10.1f}")
     print(f"KiB each, idle                {found['bytes each'] / KIB:10.0f}")

@@ -2,27 +2,29 @@
 
     sudo .venv/bin/python -m benchmarks.flood [--rate 50000] [--seconds 30] [--backend asyncio] [--json FILE]
 
-A listener echoes on ten connections of another process, in a closed loop: first alone, then for as long while
-``peers/spoofer.py`` floods its port. Meanwhile newcomers dial, one after the other. It fails when one of the bounds
-below doesn't hold.
+A listener echoes on ten connections of another process, in a closed loop: while ``peers/spoofer.py`` floods its
+port, and half as long before that and after it. During the flood newcomers dial, one after the other. It fails when one
+of the bounds below doesn't hold.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .commanded import Commanded, Result, running
+from .commanded import Commanded, Result, running, save
 
 MIB = 1024 * 1024
 CONNECTIONS = 10
 PAUSE = 2.0
 """Seconds between newcomers."""
+
+IDLE = 5.0
+"""Seconds of the flood in which nothing else goes on: what a check costs then is what it costs."""
 
 MIN_RATE_KEPT = 0.5
 MAX_GROWTH = 32 * MIB
@@ -61,21 +63,26 @@ def measure(rate: float, seconds: float, backend: str) -> Result:
         address = listener.call("listen")["address"]
         port = port_of(address)
         known.call("dial", address=address, count=CONNECTIONS)
-        alone = known.call("echo_for", seconds=seconds)["counts"]
+        alone = known.call("echo_for", seconds=seconds / 2)["counts"]
         before = listener.call("memory")
-        with running("spoofer", port, rate, seconds + 1) as flood:
+        with running("spoofer", port, rate, seconds + IDLE + 1) as flood:
             time.sleep(1)
+            idle = listener.call("statistics")["cpu"]
+            time.sleep(IDLE)
+            idle = listener.call("statistics")["cpu"] - idle
             known.begin("echo_for", seconds=seconds)
             entered = dial_in_turn(newcomer, address, time.monotonic() + seconds)
             flooded = known.result()["counts"]
             sent = flood.result()
         after = listener.call("memory")
+        alone += known.call("echo_for", seconds=seconds / 2)["counts"]
         lost = overflowed(port)
     return {
         "alone": statistics.mean(alone),
         "flooded": statistics.mean(flooded),
         "flooded_by_second": flooded,
         "sent": sent["sent"] / sent["seconds"],
+        "us/check": idle / IDLE / sent["sent"] * sent["seconds"] * 1e6,
         "overflowed": lost,
         "entered": entered,
         "grown": after["peak"] - before["resident"],
@@ -99,14 +106,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rate", type=float, default=50_000, help="checks per second (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=30, help="of each half (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=30, help="of the flood (%(default)s)")
     parser.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio", help="of the listener")
-    parser.add_argument("--json", help="write all figures to this file")
+    parser.add_argument("--json", help="put all figures into this file")
     arguments = parser.parse_args()
     found = measure(arguments.rate, arguments.seconds, arguments.backend)
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(found, indent=1) + "\n")
+        save(Path(arguments.json), f"flood {arguments.backend}", found)
     print(f"checks per second             {found['sent']:10.0f}")
+    print(f"CPU us of a check             {found['us/check']:10.1f}")
     print(f"echoes per second, alone      {found['alone']:10.0f}")
     print(f"echoes per second, flooded    {found['flooded']:10.0f}  {found['flooded'] / found['alone']:.0%}")
     print(f"memory grown, MiB             {found['grown'] / MIB:10.1f}")

@@ -19,8 +19,8 @@ MAX_FRAME_PAYLOAD: Final = MAX_FRAME_LENGTH - FRAME_OVERHEAD
 """Bytes of payload in one frame: what the two above leave."""
 
 MAX_DIRECT_FRAME: Final = 4096
-"""Bytes of a frame that we send over webrtc-direct, which is one SCTP message. go-libp2p 0.51 can read no larger one, and
-rust-libp2p none of more than 8192 bytes, and either resets the stream; whoever is dialed may be one of them."""
+"""Bytes of a frame that we send over webrtc-direct, which is one SCTP message. go-libp2p 0.51 can read no larger one,
+and rust-libp2p none of more than 8192 bytes, and either resets the stream; whoever is dialed may be one of them."""
 
 MIN_MESSAGE_SIZE: Final = 1024
 """A peer that takes less than this per message is refused: it could make us send a frame per byte."""

@@ -35,10 +35,7 @@ class PacketKind(Enum):
 
 
 _KINDS: Final = (
-    (PacketKind.STUN,) * 4
-    + (PacketKind.OTHER,) * 16
-    + (PacketKind.DTLS,) * 44
-    + (PacketKind.OTHER,) * 192
+    (PacketKind.STUN,) * 4 + (PacketKind.OTHER,) * 16 + (PacketKind.DTLS,) * 44 + (PacketKind.OTHER,) * 192
 )
 """By the first byte: 0 to 3 is STUN, 20 to 63 DTLS. Every datagram is looked up here."""
 
