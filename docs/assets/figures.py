@@ -20,7 +20,7 @@ sys.path.append(str(PROJECT))
 from benchmarks.report import Rounds, median, medians_table, number, targets_table  # noqa: E402 - of the checkout
 
 FOLDER: Final = PROJECT / "docs" / "explanation"
-_MARK: Final = re.compile(r"<!-- figures: (\w+)(?: ([\w-]+) (.+))? -->")
+_MARK: Final = re.compile(r"<!-- figures: (\w+)(?: ([\w-]+) (.+?))? -->")
 _NAME_WIDTH: Final = 150
 _BAR_WIDTH: Final = 430
 _ROW_HEIGHT: Final = 24
