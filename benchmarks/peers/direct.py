@@ -83,7 +83,10 @@ class DirectPeer:
         return {"seconds": seconds}
 
     async def do_echo(self, count: int, at_once: int) -> Line:
-        """Make ``count`` round trips, ``at_once`` at a time, on one connection after the other."""
+        """Make ``count`` round trips, ``at_once`` at a time, on one connection after the other.
+
+        The number of connections is a multiple of ``at_once``: a stream has one reader.
+        """
         times: list[float] = []
 
         async def take_turns(first: int) -> None:
