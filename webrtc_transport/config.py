@@ -178,9 +178,10 @@ class TransportConfig(Settings):
     """The DTLS certificate. ``None`` makes a new one for each transport; for webrtc-direct, it derives one from the
     identity key, so that the ``certhash`` of an address stays the same."""
 
-    direct_version: Literal["v1", "v2"] = "v1"
-    """The version of webrtc-direct to dial with. Every listener takes ``v1``; ``v2`` is for those that refuse it. A
-    listener of ours takes both."""
+    direct_version: Literal["auto", "v1", "v2"] = "auto"
+    """The version of webrtc-direct to dial with. ``auto`` takes ``v2`` for a peer that has connected by it since the
+    transport began, by either end, and ``v1`` for all others: every listener that is known takes that. A listener of
+    ours takes both."""
 
     announce_addresses: Annotated[
         Sequence[str], BeforeValidator(_no_lone_text), AfterValidator(_announced)

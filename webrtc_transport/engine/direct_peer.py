@@ -15,6 +15,7 @@ from ..protocol.ice_events import ChecksFailed, ConsentExpired, PathValidated
 from ..protocol.limits import MAX_FRAME_LENGTH
 from ..protocol.sdp import Fingerprint, IceCandidate
 from ..protocol.stun_message import Address, StunMessage
+from ..protocol.ufrag import Flow
 from .driver import Driver, TimerHandle
 from .dtls import DtlsConnection, is_handshake
 from .native_stack import NativeStack
@@ -233,6 +234,11 @@ class DirectPeer(EnginePeer, StackEvents):
         self._end(reason)
 
     # --- EnginePeer -----------------------------------------------------------------------------------------------
+
+    @property
+    def flow(self) -> Flow:
+        """How the dialer told the ICE credentials: the version of webrtc-direct."""
+        return self._agent.flow
 
     @property
     def remote_address(self) -> Address | None:

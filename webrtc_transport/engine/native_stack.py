@@ -24,7 +24,7 @@ from ..abc import (
     SignaledPeerEvents,
 )
 from ..config import TransportConfig
-from ..errors import ConnectionClosed, DtlsFailed, EngineError, SctpFailed
+from ..errors import ConnectionClosed, ConnectionLost, DtlsFailed, EngineError, SctpFailed
 from ..protocol.certificate import Certificate
 from ..protocol.sctp.association import Association
 from ..protocol.sctp.events import (
@@ -122,6 +122,7 @@ class NativeStack(Stack):
                 max_message_size=min(DEFAULT_MAX_MESSAGE_SIZE, config.receive_buffer // 2),
                 max_packet_size=packet_size_in(config.max_packet_size),
                 congestion=CONGESTION_CONTROLS[config.congestion_control],
+                liveness_timeout=config.liveness_timeout,
             )
         )
         self._channels = DataChannels(
@@ -135,8 +136,7 @@ class NativeStack(Stack):
             on_channel=events.on_channel,
             on_failed=self._end,
         )
-        self._is_established = False
-        self._is_closed = False
+        self._is_established = self._is_closed = False
         self._is_awake = False
         """Whether the end of the turn is waited for."""
         self._is_due = False
@@ -381,8 +381,8 @@ class NativeStack(Stack):
                 self._end(SctpFailed(f"the SCTP association could not be set up: {reason}"))
             case Ended(is_orderly=True):
                 self._end(ConnectionClosed("the peer closed the connection"))
-            case Ended(reason=reason):
-                self._end(EngineError(reason))
+            case Ended(reason=reason, is_lost=is_lost):
+                self._end(ConnectionLost(reason) if is_lost else EngineError(reason))
 
     def _broken(self, error: Exception) -> None:
         """A fault of our own: it ends this connection, and neither its reader nor what else the loop runs."""

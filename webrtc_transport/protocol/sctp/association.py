@@ -179,15 +179,15 @@ class Association:
     def _give_up(self) -> None:
         """End if something was tried for long enough."""
         resetter, liveness = self._inbound.resetter, self._inbound.liveness
-        failure = None
+        failure, is_lost = None, True
         if self._sender.timeouts > MAX_TIMEOUTS:
             failure = "the peer does not acknowledge any more"
         elif liveness is not None and liveness.is_lost:
-            failure = "the peer does not answer heartbeats"
+            failure = f"the peer has not answered for {liveness.timeout:g} s"
         elif resetter is not None:
-            failure = resetter.failure
+            failure, is_lost = resetter.failure, False
         if failure is not None and not self.is_ended:
-            self._lifecycle.fail(CauseCode.USER_INITIATED_ABORT, failure)
+            self._lifecycle.fail(CauseCode.USER_INITIATED_ABORT, failure, is_lost=is_lost)
 
     def transmit(self, now: float) -> list[bytes]:
         """The packets to be sent now."""

@@ -59,6 +59,8 @@ class AssociationSettings:
     streams: int = 65535
     """Streams of each direction (RFC 8831, section 6.2)."""
     congestion: Callable[[int], CongestionControl] = Cubic
+    liveness_timeout: float = 60.0
+    """Seconds of silence after which the peer is given up."""
 
     def __post_init__(self) -> None:
         if self.packet_size < BASE_PACKET_SIZE or self.packet_size % 4 or self.max_packet_size % 4:
