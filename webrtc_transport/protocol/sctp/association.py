@@ -113,6 +113,15 @@ class Association:
         """Bytes of messages that were sent and not acknowledged."""
         return self._sender.flight_size
 
+    def take_oversized(self) -> list[bytes]:
+        """Packets that :meth:`transmit` would have given, but that IP has to fragment on this path."""
+        oversized, self._transmitter.oversized = self._transmitter.oversized, []
+        return oversized
+
+    def refused(self, size: int, now: float) -> None:
+        """The interface takes no packets of ``size`` bytes, the largest of those that :meth:`transmit` gave last."""
+        self._transmitter.refused(size, now)
+
     def has_output(self, now: float) -> bool:
         """Whether :meth:`transmit` may have something to send after :meth:`receive`, if all its events are messages.
 

@@ -8,7 +8,7 @@ from typing import Final
 from .congestion import CongestionControl
 from .flight import Flight
 from .outbound import OutboundQueue
-from .packet import DATA_HEADER, TSN_HALF, TSN_MASK, split_chunks
+from .packet import COMMON_HEADER, DATA_HEADER, TSN_HALF, TSN_MASK, split_chunks
 from .rto import RtoEstimator
 
 MAX_TIMEOUTS: Final = 10
@@ -37,7 +37,11 @@ class Sender:
         """When something in flight counts as lost, or is probed, or a shut window is."""
         self.timeouts = 0
         """In a row."""
+        self.large_losses = 0
+        """Times in a row that packets were lost that not every path carries, and none of that size arrived."""
         self.peer_window = 0
+        self._sure_size = congestion.packet_size - COMMON_HEADER.size
+        """Bytes of chunks that every path carries."""
         self._flight = Flight(initial_tsn)
         self._rest = b""
         """Chunks of a packet that was sent when the path was wider: they follow in a packet of their own."""
@@ -93,6 +97,8 @@ class Sender:
     def _repeat(self, room: int, now: float, *, is_alone: bool) -> bytes:
         """Send the chunks of a lost packet again."""
         if self._rest:
+            if len(self._rest) > room and not is_alone:
+                return b""
             chunks, self._rest = self._rest, b""
         else:
             sent = self._flight.next_lost()
@@ -158,7 +164,10 @@ class Sender:
             self.rto.measure(rtt)
         else:
             self.rto.progress()
-        self._find_losses(newest.order, now)
+        is_large = len(newest.chunks) > self._sure_size
+        if is_large:
+            self.large_losses = 0
+        self._find_losses(newest.order, now, may_be_size=not is_large)
         self.congestion.acknowledged(
             size,
             rtt,
@@ -204,13 +213,18 @@ class Sender:
             blocks.append((acked + first, previous))
         return blocks
 
-    def _find_losses(self, newest: int, now: float) -> None:
+    def _find_losses(self, newest: int, now: float, *, may_be_size: bool) -> None:
         last = self._flight.find_lost(newest)
         if last is not None and last > self._recovery_order:
             # One reduction per flight: what was sent before it is known doesn't count again.
             self._recovery_order = self._flight.order - 1
             self._may_repeat = True
             self.congestion.lost(self._flight.size, now)
+            if may_be_size:
+                self._count_large_losses()
+
+    def _count_large_losses(self) -> None:
+        self.large_losses += any(len(sent.chunks) > self._sure_size for sent in self._flight.lost)
 
     # --- the timer ------------------------------------------------------------------------------------------------
 
@@ -241,4 +255,5 @@ class Sender:
             self._recovery_order = self._flight.order - 1
             if not self._is_shut:
                 self.congestion.timed_out(now)
+        self._count_large_losses()
         self._start_timer(now)
