@@ -70,7 +70,8 @@ class AiortcStack(Stack):
     ) -> None:
         self._remote = remote
         self._events = events
-        self._pipe = PacketPipe(lambda packet: send_packets([packet]), is_server=is_server)
+        # aiortc looks for no path MTU, and its packets are larger than some paths take.
+        self._pipe = PacketPipe(lambda packet: send_packets([packet], may_fragment=True), is_server=is_server)
         certificate = RTCCertificate(settings.certificate.private_key, settings.certificate.x509)
         # The pipes have what aiortc's transports use of those below them; a test holds both to it.
         self._dtls = RTCDtlsTransport(self._pipe, [certificate])  # type: ignore[arg-type]

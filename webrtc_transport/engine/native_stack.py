@@ -135,8 +135,7 @@ class NativeStack(Stack):
             on_channel=events.on_channel,
             on_failed=self._end,
         )
-        self._is_established = False
-        self._is_closed = False
+        self._is_established = self._is_closed = False
         self._is_awake = False
         """Whether the end of the turn is waited for."""
         self._is_due = False
@@ -256,10 +255,10 @@ class NativeStack(Stack):
     def _handshake_failed(self, error: DtlsError) -> None:
         self._end(DtlsFailed(f"the DTLS handshake failed: {error}"))
 
-    def _output(self, datagrams: Sequence[bytes]) -> None:
+    def _output(self, datagrams: Sequence[bytes], *, may_fragment: bool = False) -> bool:
         self._packets_sent += len(datagrams)
         self._bytes_sent += sum(map(len, datagrams))
-        self._send_packets(datagrams)
+        return self._send_packets(datagrams, may_fragment=may_fragment)
 
     # --- SCTP -----------------------------------------------------------------------------------------------------
 
@@ -325,10 +324,12 @@ class NativeStack(Stack):
             self._arm_timer()
 
     def _transmit(self, now: float) -> None:
-        packets = self._association.transmit(now)
-        if packets:
-            encrypt = self._dtls.send
-            self._output([encrypt(packet) for packet in packets])
+        association, encrypt = self._association, self._dtls.send
+        packets = association.transmit(now)
+        if packets and not self._output([encrypt(packet) for packet in packets]):
+            association.refused(max(map(len, packets)), now)
+        if oversized := association.take_oversized():
+            self._output([encrypt(packet) for packet in oversized], may_fragment=True)
 
     def _arm_timer(self) -> None:
         due = self._association.timer
@@ -349,10 +350,9 @@ class NativeStack(Stack):
             return
         try:
             self._association.handle_timer(now)
+            self._flush()
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is logged and ends this connection only
             self._broken(exc)
-        else:
-            self._flush()
 
     def _dispatch(self) -> None:
         events, self._association.events = self._association.events, []

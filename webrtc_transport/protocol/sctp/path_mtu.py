@@ -78,20 +78,17 @@ class PathMtu:
         """The chunks of a packet that is to be sent by itself now, or none.
 
         :param timeout: for retransmissions
-        :param is_stalled: nothing of any size has been acknowledged lately: a probe would tell nothing of sizes
+        :param is_stalled: nothing of any size has been acknowledged lately: that a probe is lost says nothing of sizes
         """
         size = self._next_size
         if self.timer is None or now < self.timer or size is None:
-            return []
-        if is_stalled:
-            self.timer = now + PROBE_TIMEOUT
             return []
         if self._tries >= MAX_PROBES:
             self._search(now + RAISE_INTERVAL)
             return []
         if not self._tries:
             self._nonces.clear()
-        self._tries += 1
+        self._tries += not is_stalled
         self.timer = now + max(PROBE_TIMEOUT, timeout)
         nonce = self._random(8)
         self._nonces.add(nonce)
