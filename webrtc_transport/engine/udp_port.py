@@ -109,20 +109,24 @@ class UdpPort:
         """
         if may_fragment:
             return self._send_fragmented(datagrams, address)
+        if len(datagrams) <= 1 or not self._can_segment:
+            return self._send_each(datagrams, address)
         fits = True
-        if len(datagrams) > 1 and self._can_segment:
-            for run in _runs(datagrams):
-                fits &= self._send_run(run, address)
-        else:
-            for data in datagrams:
-                fits &= self.send(data, address)
+        for run in _runs(datagrams):
+            fits &= self._send_run(run, address)
+        return fits
+
+    def _send_each(self, datagrams: Sequence[bytes], address: Address) -> bool:
+        fits = True
+        for data in datagrams:
+            fits &= self.send(data, address)
         return fits
 
     def _send_fragmented(self, datagrams: Sequence[bytes], address: Address) -> bool:
         if self.is_closed:
             return True
         _set_fragmentation(self._socket, is_allowed=True)
-        fits = all([self.send(data, address) for data in datagrams])
+        fits = self._send_each(datagrams, address)
         _set_fragmentation(self._socket, is_allowed=False)
         return fits
 
@@ -146,7 +150,7 @@ class UdpPort:
                 self._can_segment = len(run[0]) > SURE_DATAGRAM
             else:
                 return True
-        return all([self.send(data, address) for data in run])
+        return self._send_each(run, address)
 
     def _drain(self) -> None:
         count = 0
