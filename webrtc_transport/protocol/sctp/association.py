@@ -37,6 +37,7 @@ class Association:
         self.events: list[Event] = []
         """What has happened. The owner takes it away."""
         self._has_reported_end = False
+        self._settings = settings
         tsn = int.from_bytes(random(4))
         self._sender = Sender(tsn, settings.congestion(settings.packet_size))
         self._transmitter = Transmitter(settings, self._sender, random)
@@ -102,6 +103,11 @@ class Association:
     def unread(self) -> int:
         """Bytes of messages that the application hasn't read."""
         return self._inbound.receiver.unread if self._inbound.receiver is not None else 0
+
+    @property
+    def window(self) -> int:
+        """Bytes of messages that may wait to be read."""
+        return self._settings.window
 
     @property
     def queued(self) -> int:
