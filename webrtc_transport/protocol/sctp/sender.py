@@ -53,6 +53,8 @@ class Sender:
         self._may_repeat = False
         """One packet may be sent again whatever the window says (RFC 9260, section 7.2.4)."""
         self._may_probe_window = False
+        self._idle_since: float | None = None
+        """When the last of what was sent was acknowledged."""
 
     @property
     def last_tsn(self) -> int:
@@ -114,6 +116,8 @@ class Sender:
 
     def _fill_new(self, room: int, now: float) -> bytes:
         flight, queue = self._flight, self.queue
+        if not flight.size and flight.is_empty:
+            self._resume(now)
         self._is_limited = flight.size >= self.congestion.window
         if self._is_limited:
             return b""
@@ -132,6 +136,14 @@ class Sender:
             # 6.1, rule A).
             self.timer = now + self.rto.timeout
         return chunks
+
+    def _resume(self, now: float) -> None:
+        """There is something to send, after a time in which nothing was under way."""
+        if self._idle_since is not None:
+            timeouts = int((now - self._idle_since) / self.rto.timeout)
+            if timeouts:
+                self.congestion.idled(timeouts)
+            self._idle_since = None
 
     # --- what has arrived -----------------------------------------------------------------------------------------
 
@@ -230,7 +242,7 @@ class Sender:
 
     def _start_timer(self, now: float) -> None:
         if self._flight.is_empty:
-            self.timer = None
+            self.timer, self._idle_since = None, now
             return
         timeout = self.rto.timeout
         smoothed = self.rto.smoothed

@@ -60,6 +60,8 @@ class StreamResetter:
     :param peer_tsn: the peer's
     :param has_all_until: whether everything of the peer up to a TSN has arrived
     :param peer_has_all_until: whether the peer has acknowledged everything of ours up to a TSN
+    :param is_supported: whether the peer said that it knows RE-CONFIG chunks; else streams can't be ended, and nothing is
+        asked of it (RFC 6525, section 5.1)
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class StreamResetter:
         rto: RtoEstimator,
         has_all_until: Callable[[int], bool],
         peer_has_all_until: Callable[[int], bool],
+        *,
+        is_supported: bool = True,
     ) -> None:
         self.timer: float | None = None
         """When our request is sent again."""
@@ -91,6 +95,7 @@ class StreamResetter:
         self._rto = rto
         self._has_all_until = has_all_until
         self._peer_has_all_until = peer_has_all_until
+        self._is_supported = is_supported
         self._next_peer_number = peer_tsn
         self._last_result = Result.NOTHING_TO_DO
         self.deferred: dict[int, None] = {}
@@ -116,6 +121,10 @@ class StreamResetter:
         """
         if not self._under_way:
             if not self._waiting:
+                return []
+            if not self._is_supported:
+                self.failure = "a channel was closed, and the peer does not know how (its SCTP has no RE-CONFIG, RFC 6525)"
+                self.timer = now
                 return []
             self._begin(last_tsn)
         if not self._is_due:

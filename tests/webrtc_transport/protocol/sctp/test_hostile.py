@@ -18,7 +18,6 @@ from webrtc_transport.protocol.sctp.settings import AssociationSettings
 from webrtc_transport.protocol.sctp.states import State
 from webrtc_transport.protocol.sctp.transmitter import MAX_CONTROL_CHUNKS
 
-
 HOSTILE_LIMIT = 1024 * 1024 + 256 * 1024 + 128 * 1024 + OVERRUN + 1100 + FRAGMENT_COST
 """Bytes that a peer can have us hold: the window, one of the largest messages, what owners may not have told, and what
 may come against the window."""
