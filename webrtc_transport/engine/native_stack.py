@@ -121,6 +121,7 @@ class NativeStack(Stack):
                 window=config.receive_buffer,
                 max_message_size=min(DEFAULT_MAX_MESSAGE_SIZE, config.receive_buffer // 2),
                 max_packet_size=packet_size_in(config.max_packet_size),
+                max_in_flight=config.max_in_flight,
                 congestion=CONGESTION_CONTROLS[config.congestion_control],
             )
         )
@@ -142,11 +143,10 @@ class NativeStack(Stack):
         """Whether there is something to be sent then."""
         self._is_dispatching = False
         """Whether what is queued answers the peer."""
-        self._patience = 0
-        """Turns that what is due may still wait for the application to send something."""
+        self._turns = self._patience = 0
+        """Turns that what is due has waited, and may wait, for the application to send something."""
         self._has_new = False
         """Whether a message was queued in this turn."""
-        self._turns = 0
         self._timer: TimerHandle | None = None
         self._timer_due = 0.0
         self._bytes_sent = self._bytes_received = self._packets_sent = self._packets_received = 0

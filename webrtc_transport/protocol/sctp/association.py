@@ -39,7 +39,7 @@ class Association:
         self._has_reported_end = False
         self._settings = settings
         tsn = int.from_bytes(random(4))
-        self._sender = Sender(tsn, settings.congestion(settings.packet_size))
+        self._sender = Sender(tsn, settings.congestion(settings.packet_size), settings.max_in_flight)
         self._transmitter = Transmitter(settings, self._sender, random)
         self._lifecycle = Lifecycle(self._transmitter)
         self._inbound = Inbound(settings, random, self._lifecycle, self._sender, self._transmitter)

@@ -26,9 +26,10 @@ class Sender:
     """Fills packets with data, and acts on SACKs.
 
     :param initial_tsn: our first TSN
+    :param max_in_flight: payload bytes that may be sent and not acknowledged for good, whatever the peer says
     """
 
-    def __init__(self, initial_tsn: int, congestion: CongestionControl) -> None:
+    def __init__(self, initial_tsn: int, congestion: CongestionControl, max_in_flight: int) -> None:
         self.initial_tsn = initial_tsn
         self.congestion = congestion
         self.rto = RtoEstimator()
@@ -40,6 +41,7 @@ class Sender:
         self.large_losses = 0
         """Times in a row that packets were lost that not every path carries, and none of that size arrived."""
         self.peer_window = 0
+        self._max_in_flight = max_in_flight
         self._sure_size = congestion.packet_size - COMMON_HEADER.size
         """Bytes of chunks that every path carries."""
         self._flight = Flight(initial_tsn)
@@ -121,7 +123,7 @@ class Sender:
         self._is_limited = flight.size >= self.congestion.window
         if self._is_limited:
             return b""
-        allowance = self.peer_window - flight.size
+        allowance = min(self.peer_window - flight.size, self._max_in_flight - flight.kept)
         if self._may_probe_window:
             self._may_probe_window = False
             allowance = max(allowance, room)

@@ -380,7 +380,11 @@ class TestPauses:
         pair.send(pair.a, 1, [bytes(16384)] * 100)
         sender = pair.a.association._sender
         pair.run(lambda: sender.is_idle)
-        before, timeout, first = sender.congestion.window, sender.rto.timeout, 10 * sender.congestion.packet_size
+        before, timeout, first = (
+            sender.congestion.window,
+            sender.rto.timeout,
+            10 * sender.congestion.packet_size,
+        )
         assert before > 8 * first
         pair.run_for(pause)
         pair.a.association.send(1, 53, bytes(16384))

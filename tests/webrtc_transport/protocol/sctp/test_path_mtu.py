@@ -190,6 +190,27 @@ def test_only_large_packets_are_lost_and_small_ones_go_on(wide):
     assert mtu(wide.a) == 1160
 
 
+def test_bundles_for_a_wider_path_are_taken_apart(wide):
+    """Whatever they leave with: acknowledgements, in this test, of what the other end sends."""
+    sizes = []
+    wide.a.path.max_size = 1200
+    wide.observe = lambda end, packet: (
+        sizes.append(len(packet)) if end is wide.a and mtu(end) == 1160 else None
+    )
+    for _ in range(400):
+        wide.a.association.send(2, 53, bytes(87))
+        wide.a.association.send(3, 53, bytes(611))
+    for _ in range(300):
+        wide.b.association.send(4, 53, bytes(500))
+        wide.run_for(0.01)
+    wide.run(lambda: len(wide.b.received[3]) == 400)
+    assert mtu(wide.a) == 1160
+    data = [size for size in sizes if size not in STEPS]
+    assert len(data) > 300
+    assert max(data) <= 1160
+    assert not wide.a.association._transmitter.oversized
+
+
 def test_where_fragments_of_ip_are_lost_the_association_ends_by_name(wide):
     wide.a.path.drops = lambda packet, number: len(packet) > 1200
     wide.a.association.send(1, 53, bytes(16384))
