@@ -214,6 +214,9 @@ class Association:
         resetter = self._inbound.resetter
         if is_sending and resetter is not None and (self._sender.queue.ended or resetter.is_busy):
             self._request_resets(resetter, now)
+            if self.is_ended:
+                self._report()
+                return transmitter.take_packets()
         packets = transmitter.transmit(receiver, now, is_sending=is_sending)
         queue = self._sender.queue
         if queue.taken:
@@ -227,6 +230,7 @@ class Association:
             resetter.request(queue.ended)
             queue.ended = []
         self._transmitter.bundle(resetter.output(self._sender.last_tsn, now))
+        self._give_up()
 
     # --- events ---------------------------------------------------------------------------------------------------
 

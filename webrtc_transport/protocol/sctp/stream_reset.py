@@ -130,7 +130,6 @@ class StreamResetter:
                 return []
             if not self._is_supported:
                 self.failure = UNSUPPORTED
-                self.timer = now
                 return []
             self._begin(last_tsn)
         if not self._is_due:

@@ -61,7 +61,9 @@ class TestUnsupported:
         pair.send(pair.a, 1, [b"data"])
         begin = pair.now
         pair.a.association.reset_stream(1)
-        pair.run(lambda: pair.a.ended is not None and pair.b.ended is not None)
+        pair.flush()
+        assert pair.a.ended is not None
+        pair.run(lambda: pair.b.ended is not None)
         assert pair.now - begin < 0.1
         assert "does not know how (its SCTP has no RE-CONFIG, RFC 6525)" in pair.a.ended.reason
         assert not pair.a.ended.is_orderly
