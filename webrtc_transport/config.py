@@ -233,6 +233,11 @@ class TransportConfig(Settings):
     send_buffer: int = Field(default=256 * 1024, ge=32 * 1024)
     """Unsent bytes that a stream holds before ``send()`` waits."""
 
+    max_in_flight: int = Field(default=4 * 1024 * 1024, ge=64 * 1024)
+    """Bytes that a connection may have sent without their being acknowledged; it keeps them, to send them again. More
+    than the path's rate times its round trip, or than the peer's own window, changes nothing. Only the engine
+    ``native`` has it."""
+
     max_inbound_streams: int = Field(default=1024, ge=1, le=32767)
     """Streams that the peer may hold open at once, on one connection; further ones are reset."""
 

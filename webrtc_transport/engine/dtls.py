@@ -58,7 +58,7 @@ class DtlsClosed(Exception):
 def make_context(certificate: Certificate) -> SSL.Context:
     """A context for connections with this certificate; it costs ten times what a connection costs."""
     context = SSL.Context(SSL.DTLS_METHOD)
-    context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_TICKET)
+    context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
     # Certificates are self-signed: what counts is the fingerprint, which is checked after the handshake.
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
     context.use_certificate(certificate.x509)

@@ -289,11 +289,13 @@ class IceAgent(aioice.Connection):
             remote_ip=self._selected.remote_addr[0],
         )
 
-    def transmit(self, packets: Sequence[bytes]) -> None:
-        """Send packets on the selected pair; before there is one they are dropped."""
+    def transmit(self, packets: Sequence[bytes], *, may_fragment: bool = False) -> bool:
+        """Send packets on the selected pair; before there is one they are dropped. See :class:`.stack.SendPackets`."""
         pair = self._selected
-        if pair is not None:
-            cast("IcePort", pair.protocol).send_batch(packets, pair.remote_addr)
+        if pair is None:
+            return True
+        port = cast("IcePort", pair.protocol)
+        return port.send_batch(packets, pair.remote_addr, may_fragment=may_fragment)
 
     def packet_received(self, data: bytes, address: Address) -> None:
         """A packet that isn't STUN arrived at a port. Anybody may send one: the peer's addresses are known."""

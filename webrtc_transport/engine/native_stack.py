@@ -121,6 +121,7 @@ class NativeStack(Stack):
                 window=config.receive_buffer,
                 max_message_size=min(DEFAULT_MAX_MESSAGE_SIZE, config.receive_buffer // 2),
                 max_packet_size=packet_size_in(config.max_packet_size),
+                max_in_flight=config.max_in_flight,
                 congestion=CONGESTION_CONTROLS[config.congestion_control],
                 liveness_timeout=config.liveness_timeout,
             )
@@ -143,11 +144,10 @@ class NativeStack(Stack):
         """Whether there is something to be sent then."""
         self._is_dispatching = False
         """Whether what is queued answers the peer."""
-        self._patience = 0
-        """Turns that what is due may still wait for the application to send something."""
+        self._turns = self._patience = 0
+        """Turns that what is due has waited, and may wait, for the application to send something."""
         self._has_new = False
         """Whether a message was queued in this turn."""
-        self._turns = 0
         self._timer: TimerHandle | None = None
         self._timer_due = 0.0
         self._bytes_sent = self._bytes_received = self._packets_sent = self._packets_received = 0
@@ -256,10 +256,10 @@ class NativeStack(Stack):
     def _handshake_failed(self, error: DtlsError) -> None:
         self._end(DtlsFailed(f"the DTLS handshake failed: {error}"))
 
-    def _output(self, datagrams: Sequence[bytes]) -> None:
+    def _output(self, datagrams: Sequence[bytes], *, may_fragment: bool = False) -> bool:
         self._packets_sent += len(datagrams)
         self._bytes_sent += sum(map(len, datagrams))
-        self._send_packets(datagrams)
+        return self._send_packets(datagrams, may_fragment=may_fragment)
 
     # --- SCTP -----------------------------------------------------------------------------------------------------
 
@@ -325,10 +325,12 @@ class NativeStack(Stack):
             self._arm_timer()
 
     def _transmit(self, now: float) -> None:
-        packets = self._association.transmit(now)
-        if packets:
-            encrypt = self._dtls.send
-            self._output([encrypt(packet) for packet in packets])
+        association, encrypt = self._association, self._dtls.send
+        packets = association.transmit(now)
+        if packets and not self._output([encrypt(packet) for packet in packets]):
+            association.refused(max(map(len, packets)), now)
+        if oversized := association.take_oversized():
+            self._output([encrypt(packet) for packet in oversized], may_fragment=True)
 
     def _arm_timer(self) -> None:
         due = self._association.timer
@@ -349,10 +351,9 @@ class NativeStack(Stack):
             return
         try:
             self._association.handle_timer(now)
+            self._flush()
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is logged and ends this connection only
             self._broken(exc)
-        else:
-            self._flush()
 
     def _dispatch(self) -> None:
         events, self._association.events = self._association.events, []

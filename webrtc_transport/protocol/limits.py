@@ -140,8 +140,9 @@ tags of Noise (96), and as much again for extensions."""
 
 # --- data channels ---------------------------------------------------------------------------------------------------
 
-MAX_EARLY_MESSAGES: Final = 256
-"""Messages of a channel that nobody has bound yet."""
+MAX_EARLY_BYTES: Final = 64 * 1024
+"""Bytes, with what the interpreter takes for each message, on a stream that nobody has opened. Both ends open the
+channel of the handshake, and what one sends before the other has is one message of at most ``MAX_NOISE_MESSAGE``."""
 
 MAX_HELD_PACKETS_BYTES: Final = 2 * 1024 * 1024
 """SCTP packets kept while the application doesn't read. Twice the window that is announced: a whole flight fits."""

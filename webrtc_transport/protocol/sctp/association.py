@@ -37,8 +37,9 @@ class Association:
         self.events: list[Event] = []
         """What has happened. The owner takes it away."""
         self._has_reported_end = False
+        self._settings = settings
         tsn = int.from_bytes(random(4))
-        self._sender = Sender(tsn, settings.congestion(settings.packet_size))
+        self._sender = Sender(tsn, settings.congestion(settings.packet_size), settings.max_in_flight)
         self._transmitter = Transmitter(settings, self._sender, random)
         self._lifecycle = Lifecycle(self._transmitter)
         self._inbound = Inbound(settings, random, self._lifecycle, self._sender, self._transmitter)
@@ -104,6 +105,11 @@ class Association:
         return self._inbound.receiver.unread if self._inbound.receiver is not None else 0
 
     @property
+    def window(self) -> int:
+        """Bytes of messages that may wait to be read."""
+        return self._settings.window
+
+    @property
     def queued(self) -> int:
         """Bytes of messages that were never sent."""
         return self._sender.queue.size
@@ -112,6 +118,15 @@ class Association:
     def in_flight(self) -> int:
         """Bytes of messages that were sent and not acknowledged."""
         return self._sender.flight_size
+
+    def take_oversized(self) -> list[bytes]:
+        """Packets that :meth:`transmit` would have given, but that IP has to fragment on this path."""
+        oversized, self._transmitter.oversized = self._transmitter.oversized, []
+        return oversized
+
+    def refused(self, size: int, now: float) -> None:
+        """The interface takes no packets of ``size`` bytes, the largest of those that :meth:`transmit` gave last."""
+        self._transmitter.refused(size, now)
 
     def has_output(self, now: float) -> bool:
         """Whether :meth:`transmit` may have something to send after :meth:`receive`, if all its events are messages.
@@ -199,6 +214,9 @@ class Association:
         resetter = self._inbound.resetter
         if is_sending and resetter is not None and (self._sender.queue.ended or resetter.is_busy):
             self._request_resets(resetter, now)
+            if self.is_ended:
+                self._report()
+                return transmitter.take_packets()
         packets = transmitter.transmit(receiver, now, is_sending=is_sending)
         queue = self._sender.queue
         if queue.taken:
@@ -212,6 +230,7 @@ class Association:
             resetter.request(queue.ended)
             queue.ended = []
         self._transmitter.bundle(resetter.output(self._sender.last_tsn, now))
+        self._give_up()
 
     # --- events ---------------------------------------------------------------------------------------------------
 

@@ -212,6 +212,7 @@ class Inbound:
                 self._sender.rto,
                 self.receiver.has_all_until,
                 self._sender.is_acknowledged_until,
+                is_supported=ChunkType.RE_CONFIG in peer.extensions,
             )
             self._sender.peer_window = peer.window
         if self.liveness is None and self._lifecycle.state is State.ESTABLISHED:
