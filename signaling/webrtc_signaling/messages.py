@@ -52,6 +52,7 @@ Reconnecting
 Errors of the server
     About a session: ``{"type":"error","peer":…,"session":…,"seq":…,"ack":…,"data":{"code":…,"message":…}}``, where
     ``peer`` is the other end; the session is over. ``peer-not-found``: not registered; ``peer-gone``: it was;
+    ``undeliverable``: it was, or was waited for, and is gone without having acknowledged all signals of the session;
     ``peer-busy``: its queue is full; ``too-many-sessions``: the client has started too many; ``forged-from``: ``from``
     isn't the registered peer; ``invalid-message``: the signal is malformed.
 
