@@ -113,6 +113,8 @@ class Challenge(_Model):
 
     type: Literal["challenge"] = "challenge"
     nonce: Token
+    connection: Token | None = None
+    """Names a connection by long-poll in its further requests. Only its client knows it."""
 
 
 class Register(_Model):
