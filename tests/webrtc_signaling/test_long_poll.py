@@ -1,6 +1,7 @@
 """Peers at an address of HTTP, where WebSockets get through and where they don't."""
 
 import collections
+import contextlib
 import logging
 
 import anyio
@@ -8,13 +9,14 @@ import pytest
 from aiohttp import web
 
 from tests.webrtc_signaling.backends import TIMEOUT, backend, exchanging
-from tests.webrtc_signaling.conformance import SignalingConformance, serving, session_pair
 from tests.webrtc_signaling.samples import ALICE, BOB
 from tests.webrtc_signaling.servers import PollingServer, signaling_server
 from webrtc_signaling.codec import Codec
 from webrtc_signaling.long_poll import LongPollBackend
 from webrtc_signaling.server.connection import ClientConnection
 from webrtc_signaling.server.long_poll import PollConnection
+from webrtc_signaling.testing import SignalingConformance
+from webrtc_signaling.testing.meeting import echo, serving, session_pair
 from webrtc_transport.abc import SignalingContext
 from webrtc_transport.config import TransportConfig
 from webrtc_transport.errors import ConfigurationError, SignalingUnavailable
@@ -23,11 +25,10 @@ pytestmark = pytest.mark.anyio
 
 
 class TestConformance(SignalingConformance):
-    def service(self):
-        return PollingServer()
-
-    def backend(self, service, identity):
-        return backend(service.http_url, identity)
+    @contextlib.asynccontextmanager
+    async def service(self):
+        async with PollingServer() as server:
+            yield server.http_url
 
 
 async def links(server):
@@ -36,14 +37,14 @@ async def links(server):
 
 async def test_a_websocket_is_taken_where_it_gets_through():
     with anyio.fail_after(TIMEOUT):
-        async with signaling_server() as server, backend(server.http_url) as alice, serving(alice, None):
+        async with signaling_server() as server, backend(server.http_url) as alice, serving(alice, echo):
             assert await links(server) == {ClientConnection}
 
 
 async def test_polls_take_over_where_it_does_not(caplog):
     caplog.set_level(logging.INFO, "libp2p.transport.webrtc.signaling")
     with anyio.fail_after(TIMEOUT):
-        async with PollingServer() as server, backend(server.http_url) as alice, serving(alice, None):
+        async with PollingServer() as server, backend(server.http_url) as alice, serving(alice, echo):
             assert await links(server) == {PollConnection}
             assert "no WebSocket to http://" in caplog.text
             assert "403" in caplog.text
@@ -114,7 +115,7 @@ async def test_polls_take_over_where_websockets_open_and_nothing_comes_through()
     with anyio.fail_after(TIMEOUT):
         async with PollingServer(swallow=True) as server:
             async with backend(server.http_url, connect_timeout=2, close_timeout=0.1) as alice:
-                async with serving(alice, None):
+                async with serving(alice, echo):
                     assert await links(server) == {PollConnection}
 
 
