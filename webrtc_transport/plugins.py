@@ -23,10 +23,10 @@ _WEBSOCKET_CURE: Final = "pip install 'webrtc-transport[websocket]'"
 _CURES: Final[Mapping[tuple[str, str], str]] = {
     (SIGNALING_GROUP, "ws"): _WEBSOCKET_CURE,
     (SIGNALING_GROUP, "wss"): _WEBSOCKET_CURE,
-    (SIGNALING_GROUP, "http"): "for a rendezvous server write ws:// in place of http://",
-    (SIGNALING_GROUP, "https"): "for a rendezvous server write wss:// in place of https://",
+    (SIGNALING_GROUP, "http"): _WEBSOCKET_CURE,
+    (SIGNALING_GROUP, "https"): _WEBSOCKET_CURE,
 }
-"""What installs a well-known plugin with everything that it imports, or another name for it, by group and name."""
+"""What installs a well-known plugin with everything that it imports, by group and name."""
 
 
 def load_plugin(group: str, name: str) -> object:

@@ -159,7 +159,7 @@ async def running_app(app: web.Application, settings: ServerSettings) -> AsyncIt
         keepalive_timeout=settings.register_timeout,
     )
     await runner.setup()
-    site = web.TCPSite(runner, settings.host, settings.port)
+    site = web.TCPSite(runner, settings.host, settings.port, reuse_port=settings.reuse_port or None)
     try:
         await site.start()
         host, port = runner.addresses[0][:2]

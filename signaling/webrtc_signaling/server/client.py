@@ -85,12 +85,11 @@ def failure_of(error: Refused | InvalidSignal) -> Failure:
     """What a client is told that can't go on."""
     match error:
         case Refused():
-            code = error.code
+            return Failure(data=error_data(error.code, str(error)))
         case UnsupportedVersion():
-            code = "unsupported-version"
+            return Failure(data=error_data("unsupported-version", str(error)))
         case _:
-            code = "invalid-message"
-    return Failure(data=error_data(code, str(error)))
+            return Failure(data=error_data("invalid-message", str(error)))
 
 
 def _now() -> float:
