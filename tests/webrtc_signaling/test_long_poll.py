@@ -58,9 +58,15 @@ async def test_a_peer_that_polls_and_one_with_a_websocket_meet(codec):
             backend(server.http_url, ALICE) as alice,
             backend(server.websocket_url, BOB, codec=codec) as bob,
         ):
-            async with session_pair(alice, bob, BOB.peer_id) as (ours, theirs), exchanging(ours, theirs):
+            async with (
+                session_pair(alice, bob, BOB.peer_id) as (ours, theirs),
+                exchanging(ours, theirs, count=60),
+            ):
                 pass
-            async with session_pair(bob, alice, ALICE.peer_id) as (ours, theirs), exchanging(ours, theirs):
+            async with (
+                session_pair(bob, alice, ALICE.peer_id) as (ours, theirs),
+                exchanging(ours, theirs, count=60),
+            ):
                 pass
 
 
@@ -68,7 +74,10 @@ async def test_sessions_outlive_connections_that_the_server_forgets():
     with anyio.fail_after(TIMEOUT):
         async with PollingServer() as server:
             async with backend(server.http_url, ALICE) as alice, backend(server.http_url, BOB) as bob:
-                async with session_pair(alice, bob, BOB.peer_id) as (ours, theirs), exchanging(ours, theirs):
+                async with (
+                    session_pair(alice, bob, BOB.peer_id) as (ours, theirs),
+                    exchanging(ours, theirs, count=60),
+                ):
                     for _ in range(5):
                         await server.cut()
                         await anyio.sleep(0.03)
@@ -78,7 +87,10 @@ async def test_sessions_outlive_a_restart_of_the_server():
     with anyio.fail_after(TIMEOUT):
         async with PollingServer() as server:
             async with backend(server.http_url, ALICE) as alice, backend(server.http_url, BOB) as bob:
-                async with session_pair(alice, bob, BOB.peer_id) as (ours, theirs), exchanging(ours, theirs):
+                async with (
+                    session_pair(alice, bob, BOB.peer_id) as (ours, theirs),
+                    exchanging(ours, theirs, count=60),
+                ):
                     for end in (server.stop, server.crash, server.crash):
                         await anyio.sleep(0.03)
                         await end()
@@ -105,7 +117,10 @@ async def test_requests_and_answers_that_are_lost_lose_no_signal(caplog):
     with anyio.fail_after(TIMEOUT):
         async with PollingServer(mishap) as server:
             async with backend(server.http_url, ALICE) as alice, backend(server.http_url, BOB) as bob:
-                async with session_pair(alice, bob, BOB.peer_id) as (ours, theirs), exchanging(ours, theirs):
+                async with (
+                    session_pair(alice, bob, BOB.peer_id) as (ours, theirs),
+                    exchanging(ours, theirs, count=60),
+                ):
                     pass
     assert min(counts[stream] for stream in counts if stream[0] and stream[1] != "DELETE") > 6
     assert "reconnecting" not in caplog.text

@@ -159,14 +159,22 @@ async def running_app(app: web.Application, settings: ServerSettings) -> AsyncIt
         keepalive_timeout=settings.register_timeout,
     )
     await runner.setup()
-    site = web.TCPSite(runner, settings.host, settings.port, reuse_port=settings.reuse_port or None)
+    assert runner.server is not None
+    loop = asyncio.get_running_loop()
     try:
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        yield f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
-        await site.stop()
-        for _ in range(_ACCEPT_TURNS):
-            await asyncio.sleep(0)
+        listener = await loop.create_server(
+            runner.server, settings.host, settings.port, reuse_port=settings.reuse_port or None
+        )
+        try:
+            host, port = listener.sockets[0].getsockname()[:2]
+            yield f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
+            # asyncio leaves connections open that it has accepted when the listener is closed, but not yet handed over.
+            for sock in listener.sockets:
+                loop.remove_reader(sock)
+            for _ in range(_ACCEPT_TURNS):
+                await asyncio.sleep(0)
+        finally:
+            listener.close()
     finally:
         await runner.cleanup()
 
