@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -35,6 +36,10 @@ from .settings import ServerSettings
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
+_MAX_REQUESTS: Final = 4
+"""Requests of one connection at a time: a poll, a message, and each once more when it seemed lost. Each can hold a body
+of ``MAX_BATCH_SIZE`` in memory. Before it is registered a connection has one."""
+
 _ABSENCE: Final = 1.5
 """How long a client may make no request, in heartbeats: so soon a WebSocket would be dropped, too."""
 
@@ -43,6 +48,8 @@ class PollConnection:
     """The hub's :class:`~webrtc_signaling.server.registration.Link` to a client that polls."""
 
     def __init__(self, address: str, hub: Hub, settings: ServerSettings, on_end: Callable[[], None]) -> None:
+        self.requests = 0
+        """That are under way."""
         self._client = Client(self, address, hub, settings)
         self._settings = settings
         self._on_end = on_end
@@ -58,6 +65,11 @@ class PollConnection:
     def challenge(self) -> Challenge:
         """What the client has to sign."""
         return self._client.challenge
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it may make no further request now."""
+        return self.requests >= (1 if self._client.registration is None else _MAX_REQUESTS)
 
     def wake(self) -> None:
         self._changed.set()
@@ -171,22 +183,25 @@ class LongPoll:
         """Open a connection, or send over one."""
         if CONNECTION_HEADER not in request.headers:
             return _response(request, [self._open(request.remote or "unknown")], status=201)
-        connection = self._find(request)
-        try:
-            frames = unpack(await self._read(request))
-        except InvalidSignal as exc:
-            raise web.HTTPBadRequest(text=f"{exc}\n") from None
-        return _response(request, connection.receive(frames))
+        with self._request_of(request):
+            try:
+                frames = unpack(await self._read(request))
+            except InvalidSignal as exc:
+                raise web.HTTPBadRequest(text=f"{exc}\n") from None
+            # Meanwhile another connection may have taken over.
+            return _response(request, self._find(request).receive(frames))
 
     async def get(self, request: web.Request) -> web.Response:
         """Wait for messages; ``received`` is the number of the last one that the client has."""
-        connection = self._find(request)
         received = _number(request, "received")
         wait = min(_number(request, "wait"), self._settings.heartbeat)
-        try:
-            return _response(request, await connection.poll(received, wait))
-        except InvalidSignal as exc:
-            raise web.HTTPBadRequest(text=f"{exc}\n") from None
+        with self._request_of(request) as connection:
+            try:
+                response = _response(request, await connection.poll(received, wait))
+            except InvalidSignal as exc:
+                raise web.HTTPBadRequest(text=f"{exc}\n") from None
+            await self._send(request, response)
+        return response
 
     async def delete(self, request: web.Request) -> web.Response:
         """Say goodbye."""
@@ -218,6 +233,28 @@ class LongPoll:
         if connection is None:
             raise web.HTTPNotFound(text="there is no such connection (any more); open another\n")
         return connection
+
+    @contextlib.contextmanager
+    def _request_of(self, request: web.Request) -> Iterator[PollConnection]:
+        """Around the handling of a request: the connection that it belongs to."""
+        connection = self._find(request)
+        if connection.is_busy:
+            raise web.HTTPTooManyRequests(text="too many requests at once\n")
+        connection.requests += 1
+        try:
+            yield connection
+        finally:
+            connection.requests -= 1
+
+    async def _send(self, request: web.Request, response: web.Response) -> None:
+        """Send a response of any size. Who doesn't read it loses the request, and can make it again."""
+        try:
+            async with asyncio.timeout(self._settings.register_timeout):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
 
     async def _read(self, request: web.Request) -> bytes:
         if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("identity", "gzip"):

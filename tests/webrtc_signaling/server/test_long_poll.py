@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import gzip
+import json
+import socket
 import tracemalloc
 
 import pytest
@@ -392,6 +394,86 @@ async def test_a_body_by_the_byte_is_cut_off_and_holds_nobody_up():
             assert (await bob.signal("offer", ALICE_ID, OFFER_DATA))[0]["type"] == "ack"
             assert (await reader.readline()).split()[1] == b"408"
         await closed(writer)
+
+
+async def test_a_connection_makes_a_bounded_number_of_requests_at_once():
+    async with serve(register_timeout=1) as server:
+        alice = await Poller(server, ALICE).open()
+        name = alice.headers[HEADER]
+        head = f"POST /poll HTTP/1.1\r\nHost: x\r\n{HEADER}: {name}\r\nContent-Length: 10\r\n\r\n".encode()
+        connection = server.app[SERVICE].long_poll._connections[name]
+        streams = []
+        for number in range(1, 6):
+            streams.append(await raw(server))
+            streams[-1][1].write(head)
+            if number == 1:
+                while connection.requests < 1:
+                    await asyncio.sleep(0)
+                # Before it is registered, it has one.
+                await alice.request("POST", status=429)
+                streams[0][1].write(b"\n" * 10)
+                assert (await streams[0][0].readline()).split()[1] == b"200"
+                assert (await alice.post(alice.register_message()))[0]["type"] == "registered"
+            else:
+                while connection.requests < number - 1:
+                    await asyncio.sleep(0)
+        await alice.request("GET", params={"received": 0, "wait": 0}, status=429)
+        for reader, _ in streams[1:]:
+            assert (await reader.readline()).split()[1] == b"408"
+        assert await alice.poll(wait=0) == []
+        for _, writer in streams:
+            await closed(writer)
+
+
+async def test_a_body_that_ends_after_another_connection_took_over_is_not_taken():
+    async with serve() as server:
+        alice, bob = await registered(server, ALICE), await registered(server, BOB)
+        connection = server.app[SERVICE].long_poll._connections[alice.headers[HEADER]]
+        body = json.dumps(alice.signal_message("offer", BOB_ID, OFFER_DATA)).encode()
+        reader, writer = await raw(server)
+        head = f"POST /poll HTTP/1.1\r\nHost: x\r\n{HEADER}: {alice.headers[HEADER]}\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body[:10])
+        while not connection.requests:
+            await asyncio.sleep(0)
+        again = await Poller(server, ALICE).open()
+        [reply, _] = await again.post(again.register_message(received=0))
+        assert reply["resumed"]
+        writer.write(body[10:])
+        assert (await reader.readline()).split()[1] == b"404"
+        await closed(writer)
+        assert await bob.poll(wait=0) == []
+        await again.post(json.loads(body))
+        assert len(await bob.poll()) == 1
+
+
+async def test_who_does_not_read_its_polls_holds_them_for_a_bounded_time():
+    async with serve(register_timeout=0.3) as server:
+        alice, bob = await registered(server, ALICE), await registered(server, BOB)
+        for number in range(14):
+            sdp = {"type": "offer", "sdp": "x" * 16_000}
+            await alice.signal("offer", BOB_ID, sdp, session=f"s-{number:016}")
+        host, port = server.url.removeprefix("ws://").split(":")
+        connection = server.app[SERVICE].long_poll._connections[bob.headers[HEADER]]
+        with socket.socket() as lazy:
+            # The two kernels take little, so the server has the rest.
+            lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            lazy.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(lazy, (host, int(port)))
+            query = (
+                f"GET /poll?received=0&wait=0 HTTP/1.1\r\nHost: x\r\n{HEADER}: {bob.headers[HEADER]}\r\n\r\n"
+            )
+            await loop.sock_sendall(lazy, query.encode() * 100)
+            async with asyncio.timeout(5):
+                # Once it is stuck there are no pauses between the requests any more.
+                stuck = 0
+                while stuck < 5:
+                    await asyncio.sleep(0.02)
+                    stuck = stuck + 1 if connection.requests else 0
+                while connection.requests:
+                    await asyncio.sleep(0.01)
+        # Nothing is lost by that.
+        assert len(await bob.poll(wait=0)) == 14
 
 
 async def test_who_sends_or_asks_too_much_has_to_go():
