@@ -193,9 +193,9 @@ class LongPoll:
 
     async def get(self, request: web.Request) -> web.Response:
         """Wait for messages; ``received`` is the number of the last one that the client has."""
-        received = _number(request, "received")
-        wait = min(_number(request, "wait"), self._settings.heartbeat)
         with self._request_of(request) as connection:
+            received = _number(request, "received")
+            wait = min(_number(request, "wait"), self._settings.heartbeat)
             try:
                 response = _response(request, await connection.poll(received, wait))
             except InvalidSignal as exc:

@@ -431,8 +431,8 @@ async def test_a_body_that_ends_after_another_connection_took_over_is_not_taken(
         connection = server.app[SERVICE].long_poll._connections[alice.headers[HEADER]]
         body = json.dumps(alice.signal_message("offer", BOB_ID, OFFER_DATA)).encode()
         reader, writer = await raw(server)
-        head = f"POST /poll HTTP/1.1\r\nHost: x\r\n{HEADER}: {alice.headers[HEADER]}\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body[:10])
+        head = f"POST /poll HTTP/1.1\r\nHost: x\r\n{HEADER}: {alice.headers[HEADER]}\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:10])
         while not connection.requests:
             await asyncio.sleep(0)
         again = await Poller(server, ALICE).open()
