@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final, NoReturn
 
 import anyio
@@ -10,6 +9,7 @@ import anyio.lowlevel
 from anyio.abc import ByteStream
 
 from .abc import Attributes
+from .arguments import check_max_bytes, sendable
 from .channel_port import ChannelPort
 from .errors import (
     ConnectionEnded,
@@ -22,6 +22,7 @@ from .errors import (
 )
 from .protocol.framing import Flag, Frame, FrameDecoder, encode_frame
 from .protocol.stream_state import ReceiveHalf, SendHalf, StreamInput, StreamState
+from .receive_queue import ReceiveQueue
 from .stream_owner import StreamOwner
 from .wakeup import Wakeup
 
@@ -34,9 +35,6 @@ BYTES_PER_TURN: Final = 16 * 1024
 
 TURN_PER_CALL: Final = 100
 """Bytes that a call counts for beside what it moves."""
-
-SMALL_CHUNK: Final = 4096
-"""Bytes up to which unread chunks are put together: each takes an object, fifty times as large as a few bytes."""
 
 _LIMIT_HINT: Final = " before it sent anything: it gave up, or has too many streams"
 """Which of them it was can't be known: a reset has no text."""
@@ -63,11 +61,11 @@ class Stream(ByteStream):
         self._channel = channel
         self._state = StreamState()
         self._decoder = FrameDecoder()
-        self._chunks: deque[bytes] = deque()
+        self._received = ReceiveQueue()
         self._partial = 0
         """Bytes of a frame that isn't whole which count as unread."""
-        self._reads = 0
-        """How often something was read."""
+        self._frames = 0
+        """Frames that have arrived whole."""
         self._credit = owner.send_window
         self._send_end: Exception | None = None
         """What sending raises, once it has ended."""
@@ -113,7 +111,7 @@ class Stream(ByteStream):
             if self._send_end is not None:
                 self._raise(self._send_end)
             limit = self._owner.payload_limit
-            view = memoryview(item)
+            view = sendable(item)
             for start in range(0, len(view), limit):
                 while self._credit <= 0:
                     await self._writable.wait()
@@ -158,20 +156,16 @@ class Stream(ByteStream):
 
         :raises anyio.EndOfStream: after the peer's FIN
         """
-        if max_bytes < 1:
-            raise ValueError("max_bytes must be positive")
+        check_max_bytes(max_bytes)
         with self._receive_guard:
-            if self._chunks:
+            received = self._received
+            if received.chunks:
                 await anyio.lowlevel.checkpoint_if_cancelled()
-            while not self._chunks:
+            while not received.chunks:
                 if self._receive_end is not None:
                     self._raise(self._receive_end)
                 await self._readable.wait()
-            data = self._chunks.popleft()
-            self._reads += 1
-            if len(data) > max_bytes:
-                self._chunks.appendleft(data[max_bytes:])
-                data = data[:max_bytes]
+            data = received.take(max_bytes)
             self._owner.payload_received += len(data)
             self._owner.stream_consumed(len(data))
             await self._let_others(len(data))
@@ -187,7 +181,12 @@ class Stream(ByteStream):
     @property
     def unread(self) -> tuple[int, int]:
         """Bytes that wait to be read, and how often something was read so far."""
-        return sum(map(len, self._chunks)), self._reads
+        return self._received.size, self._received.reads
+
+    @property
+    def incomplete(self) -> tuple[int, int]:
+        """Bytes of a frame that isn't whole, and how many frames came before it."""
+        return self._partial, self._frames
 
     # --- closing --------------------------------------------------------------------------------------------------
 
@@ -250,17 +249,13 @@ class Stream(ByteStream):
         # Who makes an error knows of it.
         self._untold = None
 
-    def stalled(self, timeout: float) -> None:
-        """Give the stream up because nothing of it was read for ``timeout`` seconds."""
-        self._give_up(
-            StreamStalled(
-                f"received bytes lay unread for {timeout:g} s (stalled_stream_timeout); they are lost"
-            )
-        )
+    def stalled(self, why: str) -> None:
+        """Give the stream up because what it has received stays where it is."""
+        self._give_up(StreamStalled(why))
 
     def _give_up(self, error: StreamError) -> None:
         # What is thrown away here must not look like the end of what the peer sent.
-        if self._chunks:
+        if self._received.chunks:
             self._receive_end = error
         self._discard_unread()
         self._fail(error)
@@ -303,8 +298,7 @@ class Stream(ByteStream):
         self._discard_partial()
 
     def _discard_unread(self) -> None:
-        self._owner.stream_consumed(sum(map(len, self._chunks)))
-        self._chunks.clear()
+        self._owner.stream_consumed(self._received.clear())
 
     def _discard_partial(self) -> None:
         self._owner.stream_consumed(self._partial)
@@ -320,13 +314,14 @@ class Stream(ByteStream):
         kept = 0
         try:
             for frame in self._decoder.feed(data):
+                self._frames += 1
                 kept += self._take(frame)
         except FramingError as exc:
             self._fail(exc)
             # A reset that discards what had been kept counts it too.
         consumed = len(data) - kept
         if self._decoder.buffered != self._partial:
-            before, self._partial = self._partial, 0 if self._state.is_reset else self._decoder.buffered
+            before, self._partial = self._partial, 0 if self._state.is_finished else self._decoder.buffered
             consumed += before - self._partial
         self._owner.stream_consumed(consumed)
 
@@ -337,18 +332,12 @@ class Stream(ByteStream):
             if self._state.receive is not ReceiveHalf.OPEN:
                 self._state.apply(StreamInput.RECEIVE_DATA)
             if self._receive_end is None:
-                self._keep(frame.payload)
+                self._received.append(frame.payload)
                 kept = len(frame.payload)
                 self._readable.notify()
         if frame.flag is not None:
             self._act_on(frame.flag)
         return kept
-
-    def _keep(self, payload: bytes) -> None:
-        if self._chunks and len(self._chunks[-1]) + len(payload) <= SMALL_CHUNK:
-            self._chunks[-1] += payload
-        else:
-            self._chunks.append(payload)
 
     def _act_on(self, flag: Flag) -> None:
         was_finished = self._state.is_finished
@@ -375,7 +364,7 @@ class Stream(ByteStream):
             self._portal.post(self._channel.close, CHANNEL_LINGER if flag is Flag.FIN else 0.0)
 
     def _hint(self, otherwise: str) -> str:
-        return otherwise if self.is_inbound or self._reads or self._chunks else _LIMIT_HINT
+        return otherwise if self.is_inbound or self._received.reads or self._received.chunks else _LIMIT_HINT
 
     def _bytes_sent(self, size: int) -> None:
         self._credit += size

@@ -16,6 +16,7 @@ from ..limits import MAX_BATCH_SIZE, MAX_MESSAGE_SIZE
 from .admission import Admission
 from .connection import ClientConnection, check_room
 from .hub import Hub
+from .listening import listen_error
 from .long_poll import LongPoll
 from .settings import ServerSettings
 
@@ -162,9 +163,12 @@ async def running_app(app: web.Application, settings: ServerSettings) -> AsyncIt
     assert runner.server is not None
     loop = asyncio.get_running_loop()
     try:
-        listener = await loop.create_server(
-            runner.server, settings.host, settings.port, reuse_port=settings.reuse_port or None
-        )
+        try:
+            listener = await loop.create_server(
+                runner.server, settings.host, settings.port, reuse_port=settings.reuse_port or None
+            )
+        except OSError as exc:
+            raise listen_error(exc, settings.host, settings.port) from None
         try:
             host, port = listener.sockets[0].getsockname()[:2]
             yield f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
