@@ -60,12 +60,12 @@ async def test_a_peer_that_polls_and_one_with_a_websocket_meet(codec):
         ):
             async with (
                 session_pair(alice, bob, BOB.peer_id) as (ours, theirs),
-                exchanging(ours, theirs, count=60),
+                exchanging(ours, theirs, count=20),
             ):
                 pass
             async with (
                 session_pair(bob, alice, ALICE.peer_id) as (ours, theirs),
-                exchanging(ours, theirs, count=60),
+                exchanging(ours, theirs, count=20),
             ):
                 pass
 
@@ -76,7 +76,7 @@ async def test_sessions_outlive_connections_that_the_server_forgets():
             async with backend(server.http_url, ALICE) as alice, backend(server.http_url, BOB) as bob:
                 async with (
                     session_pair(alice, bob, BOB.peer_id) as (ours, theirs),
-                    exchanging(ours, theirs, count=60),
+                    exchanging(ours, theirs, count=20),
                 ):
                     for _ in range(5):
                         await server.cut()
@@ -89,7 +89,7 @@ async def test_sessions_outlive_a_restart_of_the_server():
             async with backend(server.http_url, ALICE) as alice, backend(server.http_url, BOB) as bob:
                 async with (
                     session_pair(alice, bob, BOB.peer_id) as (ours, theirs),
-                    exchanging(ours, theirs, count=60),
+                    exchanging(ours, theirs, count=20),
                 ):
                     for end in (server.stop, server.crash, server.crash):
                         await anyio.sleep(0.03)
@@ -119,7 +119,7 @@ async def test_requests_and_answers_that_are_lost_lose_no_signal(caplog):
             async with backend(server.http_url, ALICE) as alice, backend(server.http_url, BOB) as bob:
                 async with (
                     session_pair(alice, bob, BOB.peer_id) as (ours, theirs),
-                    exchanging(ours, theirs, count=60),
+                    exchanging(ours, theirs, count=20),
                 ):
                     pass
     assert min(counts[stream] for stream in counts if stream[0] and stream[1] != "DELETE") > 6
