@@ -254,7 +254,7 @@ class RelayPort(IcePort):
 
     @classmethod
     async def _allocate(cls, agent: IceAgent, server: TurnServer) -> Self:
-        client = await _connect_turn(server)
+        client = await connect_turn(server)
         try:
             port = cls(agent, client, await client.connect())
         except BaseException:
@@ -304,7 +304,7 @@ class RelayPort(IcePort):
             await self._disconnected.wait()
 
 
-async def _connect_turn(server: TurnServer) -> turn.TurnClientProtocol:
+async def connect_turn(server: TurnServer) -> turn.TurnClientProtocol:
     loop = asyncio.get_running_loop()
     url = server.url
     host = (await resolve(url.host, url.port))[0][1]
