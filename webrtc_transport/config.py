@@ -206,7 +206,7 @@ class TransportConfig(Settings):
     """How long a stream waits for the peer's acknowledgement of its end (js-libp2p waits as long)."""
 
     liveness_timeout: float = Field(default=30.0, ge=1.0)
-    """A silent peer is given up after this time (RFC 7675, section 5.1: 30 s); it is asked six times as often."""
+    """A silent peer is given up after this time (RFC 7675, section 5.1: 30 s); it is asked several times before."""
 
     proof_max_age: float = Field(default=300.0, gt=0)
     """How old, or how far ahead, a signed description may be: clocks differ. Replays inside it are refused."""

@@ -71,17 +71,25 @@ class DirectWire:
     """Carries datagrams between a dialer and a listener of one connection.
 
     :param loses: told the direction (``"up"`` to the listener) and each datagram
+    :param silence: the ``liveness_timeout`` of both ends, or ``listener_silence`` that of the listener
     """
 
     def __init__(
-        self, *, flow=Flow.V2, fingerprint=FINGERPRINTS[0], delay=0.01, loses=lambda *_: False, silence=30.0
+        self,
+        *,
+        flow=Flow.V2,
+        fingerprint=FINGERPRINTS[0],
+        delay=0.01,
+        loses=lambda *_: False,
+        silence=30.0,
+        listener_silence=None,
     ):
         self.driver = VirtualDriver()
         self.loses = loses
         self.client_address = CLIENT
         self.up, self.down = [], []
         self.gone = []
-        self._delay, self._silence = delay, silence
+        self._delay, self._listener_silence = delay, listener_silence or silence
         self._credentials = new_credentials(flow)
         self.listener, self.dialer = End(), End()
         self.accepted = 0
@@ -92,10 +100,11 @@ class DirectWire:
             CONTEXTS[1],
             (fingerprint,),
             lambda _peer: self.dialer,
+            silence,
         )
         self.dialer.peer = self.outbound
 
-    def _make(self, agent, send, context, fingerprints, accept):
+    def _make(self, agent, send, context, fingerprints, accept, silence):
         return DirectPeer(
             self.driver,
             agent,
@@ -105,7 +114,7 @@ class DirectWire:
             fingerprints=fingerprints,
             accept=accept,
             on_gone=self.gone.append,
-            config=CONFIG,
+            config=CONFIG.model_copy(update={"liveness_timeout": silence}),
         )
 
     def _accept(self, peer):
@@ -135,11 +144,12 @@ class DirectWire:
     def _arrive_up(self, data, source):
         if self.inbound is None:
             self.inbound = self._make(
-                LiteAgent(self._credentials, self.driver.now(), consent_timeout=self._silence),
+                LiteAgent(self._credentials, self.driver.now(), consent_timeout=self._listener_silence),
                 self._send_down,
                 CONTEXTS[0],
                 None,
                 self._accept,
+                self._listener_silence,
             )
         self.deliver(self.inbound, data, source)
 

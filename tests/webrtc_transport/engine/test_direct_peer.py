@@ -256,6 +256,28 @@ class TestSilence:
         for end in (wire.listener, wire.dialer):
             assert "disconnected" not in end.phases
 
+    @pytest.mark.parametrize("delay", [0.01, 0.1])
+    @pytest.mark.parametrize("listener", [1, 2, 5, 8, 12, 16, 20, 24, 25, 28, 60])
+    def test_a_listener_that_is_less_patient_than_its_dialer_asks_by_itself(self, listener, delay):
+        wire = DirectWire(listener_silence=listener, delay=delay)
+        wire.connect()
+        wire.pass_time(300)
+        for end in (wire.listener, wire.dialer):
+            assert end.ended is None
+            assert "disconnected" not in end.phases
+        # And it sticks to its own time when the peer is gone.
+        wire.loses = lambda *_: True
+        wire.run(lambda: wire.listener.phases[-1] == "disconnected", limit=13)
+        assert wire.run(lambda: wire.listener.ended, limit=61) <= listener
+
+    def test_a_dialer_that_is_less_patient_than_its_listener_asks_more_often(self):
+        wire = DirectWire(silence=5, listener_silence=30)
+        wire.connect()
+        wire.pass_time(300)
+        for end in (wire.listener, wire.dialer):
+            assert end.ended is None
+            assert "disconnected" not in end.phases
+
 
 class TestMoving:
     def test_a_new_port_in_mid_transfer(self):
