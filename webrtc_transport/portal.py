@@ -190,7 +190,7 @@ class _TrioPortal(Portal):
         self._thread = threading.Thread(target=self._main, name="webrtc-engine", daemon=True)
         self._pid = os.getpid()
         self._stopped = anyio.Event()
-        self._closed = self._has_failed = False
+        self._closed = self._has_failed = self._is_serving = False
         self._waiting: set[anyio.Event] = set()
         """Of the calls that wait for the engine's loop."""
         self._to_engine = _Mailbox(self._loop.call_soon_threadsafe)
@@ -207,7 +207,7 @@ class _TrioPortal(Portal):
         self._closed = True
         # The loop is closed if its thread has died before.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._end_serving)
         await self._stopped.wait()
         # The thread has said its last word: this doesn't wait.
         self._thread.join()
@@ -309,7 +309,7 @@ class _TrioPortal(Portal):
     def _main(self) -> None:
         try:
             # What a fault leaves behind has sockets too, and peers that want to be told.
-            for run in (self._loop.run_forever, self._cancel_leftovers):
+            for run in (self._serve, self._cancel_leftovers):
                 try:
                     run()
                 except BaseException:
@@ -318,6 +318,18 @@ class _TrioPortal(Portal):
             self._loop.close()
         finally:
             self.deliver(self._has_stopped)
+
+    def _serve(self) -> None:
+        self._is_serving = True
+        try:
+            self._loop.run_forever()
+        finally:
+            self._is_serving = False
+
+    def _end_serving(self) -> None:
+        # After a fault, what cancels the leftovers runs to its own end.
+        if self._is_serving:
+            self._loop.stop()
 
     def _cancel_leftovers(self) -> None:
         tasks = asyncio.all_tasks(self._loop)

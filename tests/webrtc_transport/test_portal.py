@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from tests.engine_loop import ENDS, end_the_loop
+from tests.engine_loop import ENDS, end_the_loop, leave
 from webrtc_transport.errors import EngineError
 from webrtc_transport.portal import _Mailbox, open_portal
 
@@ -125,6 +125,34 @@ async def test_leftover_tasks_end_with_the_portal(on_trio):
         await portal.call(lambda: setattr(portal, "kept", asyncio.get_running_loop().create_task(forever())))
         await portal.run(asyncio.sleep, 0)
     assert ended.is_set()
+
+
+@pytest.mark.parametrize("way", ENDS)
+async def test_a_portal_that_is_closed_while_a_fault_is_cleaned_up_after_lets_that_end(on_trio, caplog, way):
+    if not on_trio:
+        return  # As above.
+    begun, ended = threading.Event(), threading.Event()
+
+    async def cleans_up(portal):
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            begun.set()
+            while not portal._closed:
+                await asyncio.sleep(0.001)
+            # The portal's last word comes right after.
+            await asyncio.sleep(0.1)
+            ended.set()
+
+    async with open_portal() as portal:
+        loop = portal._loop
+        await portal.call(lambda: setattr(portal, "kept", loop.create_task(cleans_up(portal))))
+        await portal.run(asyncio.sleep, 0)
+        await portal.call(loop.stop if way == "stop" else lambda: loop.create_task(leave()))
+        while not begun.is_set():
+            await anyio.sleep(0.001)
+    assert ended.is_set()
+    assert "stopped before Future completed" not in caplog.text
 
 
 async def test_a_closed_portal_refuses(on_trio):

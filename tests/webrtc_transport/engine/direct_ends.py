@@ -100,11 +100,11 @@ class DirectWire:
             CONTEXTS[1],
             (fingerprint,),
             lambda _peer: self.dialer,
-            silence,
+            silence=silence,
         )
         self.dialer.peer = self.outbound
 
-    def _make(self, agent, send, context, fingerprints, accept, silence):
+    def _make(self, agent, send, context, fingerprints, accept, *, silence):
         return DirectPeer(
             self.driver,
             agent,
@@ -149,7 +149,7 @@ class DirectWire:
                 CONTEXTS[0],
                 None,
                 self._accept,
-                self._listener_silence,
+                silence=self._listener_silence,
             )
         self.deliver(self.inbound, data, source)
 

@@ -22,7 +22,7 @@ class Liveness:
 
     def __init__(self, random: Callable[[int], bytes], now: float, timeout: float) -> None:
         self.timeout = timeout
-        # An answer has to come within some 5/8 of the timeout, lest a listener of webrtc-direct takes the peer for silent.
+        # A listener of webrtc-direct takes the peer for silent after some 5/8 of the timeout: the answer comes before.
         self._interval = timeout / 3
         self._retry = (timeout - self._interval) / MAX_HEARTBEATS
         self.timer = now + self._interval
