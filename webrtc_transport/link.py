@@ -32,7 +32,9 @@ from .errors import (
     ConnectionEnded,
     ConnectTimeout,
     EngineError,
+    OwnFault,
     WebRTCError,
+    describe,
 )
 from .portal import Portal
 from .protocol.limits import FRAME_OVERHEAD, MAX_FRAME_LENGTH
@@ -347,7 +349,11 @@ def set_up_failed(reason: Exception) -> ConnectError:
     """``reason`` as what is told of a connection that never came to be."""
     if isinstance(reason, ConnectError):
         return reason
-    return ConnectError(f"the connection was given up before it stood: {reason}")
+    # What went wrong in the engine is none of the peer's business.
+    is_ours = isinstance(reason, EngineError) or not isinstance(reason, WebRTCError)
+    return (OwnFault if is_ours else ConnectError)(
+        f"the connection was given up before it stood: {describe(reason)}"
+    )
 
 
 def ended(reason: Exception) -> ConnectionEnded:

@@ -13,10 +13,12 @@ from webrtc_transport.errors import (
     ConnectTimeout,
     EngineError,
     IceFailed,
+    OwnFault,
     StreamReset,
 )
 from webrtc_transport.link import PeerLink, ended, set_up_failed
 from webrtc_transport.portal import SameLoopPortal
+from webrtc_transport.signaled_connector import reason_for_peer
 
 pytestmark = pytest.mark.anyio
 
@@ -79,6 +81,20 @@ def test_every_reason_ends_a_connection_as_one_of_its_own_errors():
     assert type(ended(IceFailed("no pair"))) is ConnectionAborted
     assert str(ended(KeyError("x"))) == "KeyError: 'x'"
     assert type(ended(KeyError("x"))) is EngineError
+
+
+@pytest.mark.parametrize("reason", [EngineError("fault"), KeyError("fault")])
+def test_a_fault_of_the_engine_is_none_of_the_peers_business(reason):
+    failure = set_up_failed(reason)
+    assert type(failure) is OwnFault
+    assert "fault" in str(failure)
+    assert "fault" not in reason_for_peer(failure)
+
+
+def test_what_else_ends_a_set_up_is_told():
+    no_pair = IceFailed("no pair")
+    assert set_up_failed(no_pair) is no_pair
+    assert type(set_up_failed(ConnectionClosed("closed"))) is ConnectError
 
 
 async def test_a_stream_of_a_connection_that_ends_meanwhile_fails_by_name():

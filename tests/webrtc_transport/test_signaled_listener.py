@@ -12,6 +12,7 @@ from tests.logs import own_records
 from tests.pairs import config, transport
 from webrtc_signaling.memory import MemoryBackend
 from webrtc_transport import Certificate, Identity
+from webrtc_transport.engine.peer import IcePeer
 from webrtc_transport.errors import (
     AlreadyListening,
     ConnectError,
@@ -109,6 +110,24 @@ async def test_what_is_wrong_on_this_end_is_told_its_operator_and_not_the_peer(b
     assert [record.levelname for record in records] == ["WARNING", "WARNING"]
     for record in records:
         assert re.fullmatch(f"no connection with {client.peer_id}: {message}", record.getMessage())
+
+
+async def test_a_fault_in_the_engine_is_not_told_the_peer(monkeypatch, caplog):
+    establish = IcePeer._establish
+
+    async def fail(self, remote):
+        if not self._settings.offerer:
+            raise RuntimeError("an internal text")
+        await establish(self, remote)
+
+    monkeypatch.setattr(IcePeer, "_establish", fail)
+    native = config(engine="native")
+    async with transport(settings=native) as server, transport(settings=native) as client:
+        listener = await server.listen("/webrtc")
+        with pytest.raises(SignalingRejected, match="the peer can't make connections") as caught:
+            await client.dial(listener.addresses[0])
+        assert "internal" not in str(caught.value)
+    assert "given up before it stood: RuntimeError: an internal text" in caplog.text
 
 
 async def test_strangers_do_not_fill_the_log_with_faults_of_this_end(caplog):

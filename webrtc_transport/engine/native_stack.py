@@ -396,6 +396,7 @@ class NativeStack(Stack):
         if self._channels.is_ended:
             return
         self._channels.is_ended = True
-        if self._dtls.is_connected and not self._is_established and not isinstance(reason, SctpFailed):
+        is_setting_up = self._dtls.is_connected and not self._is_established
+        if is_setting_up and not isinstance(reason, SctpFailed | EngineError):
             reason = SctpFailed(f"the peer connection ended during its set-up: {reason}")
         self._events.on_ended(reason)

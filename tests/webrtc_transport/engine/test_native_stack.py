@@ -324,6 +324,16 @@ def test_a_fault_of_ours_ends_the_connection_by_name_and_is_logged_once(
     assert end.stack._association.is_ended
 
 
+def test_a_fault_of_ours_during_the_set_up_is_no_failure_of_the_peers(wire, driver, monkeypatch):
+    def fail(*_):
+        raise KeyError("fault")
+
+    monkeypatch.setattr(wire.server.stack._association, "receive", fail)
+    wire.start()
+    driver.run(lambda: any(isinstance(told, Exception) for told in wire.server.told))
+    assert [type(told) for told in wire.server.told if isinstance(told, Exception)] == [EngineError]
+
+
 def test_a_fault_of_a_timer_ends_the_connection_too(wire, driver, monkeypatch, caplog):
     established(wire, driver)
 
