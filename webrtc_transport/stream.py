@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final, NoReturn
 
 import anyio
@@ -20,9 +19,10 @@ from .errors import (
     StreamStopped,
     StreamTimeout,
 )
-from .protocol.framing import Flag, Frame, FrameDecoder, encode_frame
+from .protocol.framing import SHORT_PREFIX, Flag, Frame, FrameDecoder, encode_frame
 from .protocol.stream_state import ReceiveHalf, SendHalf, StreamInput, StreamState
 from .stream_owner import StreamOwner
+from .unread import UnreadBytes
 from .wakeup import Wakeup
 
 CHANNEL_LINGER: Final = 1.0
@@ -34,9 +34,6 @@ BYTES_PER_TURN: Final = 16 * 1024
 
 TURN_PER_CALL: Final = 100
 """Bytes that a call counts for beside what it moves."""
-
-SMALL_CHUNK: Final = 4096
-"""Bytes up to which unread chunks are put together: each takes an object, fifty times as large as a few bytes."""
 
 _LIMIT_HINT: Final = " before it sent anything: it gave up, or has too many streams"
 """Which of them it was can't be known: a reset has no text."""
@@ -63,16 +60,14 @@ class Stream(ByteStream):
         self._channel = channel
         self._state = StreamState()
         self._decoder = FrameDecoder()
-        self._chunks: deque[bytes] = deque()
+        self._unread = UnreadBytes()
         self._partial = 0
         """Bytes of a frame that isn't whole which count as unread."""
-        self._reads = 0
-        """How often something was read."""
         self._credit = owner.send_window
         self._send_end: Exception | None = None
         """What sending raises, once it has ended."""
         self._receive_end: Exception | None = None
-        """What receiving raises once the chunks are read; nothing is kept any more."""
+        """What receiving raises once everything is read; nothing is kept any more."""
         self._untold: StreamError | ConnectionEnded | None = None
         """What may have cost sent bytes, until the user is told of it."""
         self._has_sent = False
@@ -113,17 +108,20 @@ class Stream(ByteStream):
             if self._send_end is not None:
                 self._raise(self._send_end)
             limit = self._owner.payload_limit
-            view = memoryview(item)
-            for start in range(0, len(view), limit):
+            size = len(item)
+            for start in range(0, size, limit):
                 while self._credit <= 0:
                     await self._writable.wait()
                     if self._send_end is not None:
                         self._raise(self._send_end)
+                payload = item if size <= limit else memoryview(item)[start : start + limit]
+                frame = encode_frame(payload)
                 self._has_sent = True
-                payload = view[start : start + limit]
                 self._owner.payload_sent += len(payload)
-                self._send_frame(encode_frame(payload))
-            await self._let_others(len(item))
+                self._send_frame(frame)
+            self._since_turn += size + TURN_PER_CALL
+            if self._since_turn >= BYTES_PER_TURN:
+                await self._let_others()
 
     async def send_eof(self) -> None:
         """Send FIN: the peer reads the end of the stream, and can still answer. Does nothing the second time."""
@@ -161,33 +159,30 @@ class Stream(ByteStream):
         if max_bytes < 1:
             raise ValueError("max_bytes must be positive")
         with self._receive_guard:
-            if self._chunks:
+            unread = self._unread
+            if unread.chunks:
                 await anyio.lowlevel.checkpoint_if_cancelled()
-            while not self._chunks:
+            while not unread.chunks:
                 if self._receive_end is not None:
                     self._raise(self._receive_end)
                 await self._readable.wait()
-            data = self._chunks.popleft()
-            self._reads += 1
-            if len(data) > max_bytes:
-                self._chunks.appendleft(data[max_bytes:])
-                data = data[:max_bytes]
+            data = unread.take(max_bytes)
             self._owner.payload_received += len(data)
             self._owner.stream_consumed(len(data))
-            await self._let_others(len(data))
+            self._since_turn += len(data) + TURN_PER_CALL
+            if self._since_turn >= BYTES_PER_TURN:
+                await self._let_others()
             return data
 
-    async def _let_others(self, size: int) -> None:
-        """Let other tasks have their turn, now and then."""
-        self._since_turn += size + TURN_PER_CALL
-        if self._since_turn >= BYTES_PER_TURN:
-            self._since_turn = 0  # and what is done can't be undone by a cancellation
-            await anyio.lowlevel.cancel_shielded_checkpoint()
+    async def _let_others(self) -> None:
+        """Let other tasks have their turn. What is done can't be undone by a cancellation."""
+        self._since_turn = 0
+        await anyio.lowlevel.cancel_shielded_checkpoint()
 
     @property
     def unread(self) -> tuple[int, int]:
         """Bytes that wait to be read, and how often something was read so far."""
-        return sum(map(len, self._chunks)), self._reads
+        return self._unread.size, self._unread.reads
 
     # --- closing --------------------------------------------------------------------------------------------------
 
@@ -260,7 +255,7 @@ class Stream(ByteStream):
 
     def _give_up(self, error: StreamError) -> None:
         # What is thrown away here must not look like the end of what the peer sent.
-        if self._chunks:
+        if self._unread.chunks:
             self._receive_end = error
         self._discard_unread()
         self._fail(error)
@@ -303,8 +298,7 @@ class Stream(ByteStream):
         self._discard_partial()
 
     def _discard_unread(self) -> None:
-        self._owner.stream_consumed(sum(map(len, self._chunks)))
-        self._chunks.clear()
+        self._owner.stream_consumed(self._unread.discard())
 
     def _discard_partial(self) -> None:
         self._owner.stream_consumed(self._partial)
@@ -317,6 +311,12 @@ class Stream(ByteStream):
     # --- what the channel tells, in the caller's loop ---------------------------------------------------------------
 
     def _message_arrived(self, data: bytes) -> None:
+        payload = self._decoder.short_payload(data)
+        if payload is not None and self._receive_end is None and self._state.receive is ReceiveHalf.OPEN:
+            self._unread.put(payload)
+            self._readable.notify()
+            self._owner.stream_consumed(SHORT_PREFIX)
+            return
         kept = 0
         try:
             for frame in self._decoder.feed(data):
@@ -337,18 +337,12 @@ class Stream(ByteStream):
             if self._state.receive is not ReceiveHalf.OPEN:
                 self._state.apply(StreamInput.RECEIVE_DATA)
             if self._receive_end is None:
-                self._keep(frame.payload)
-                kept = len(frame.payload)
+                self._unread.put(frame.payload)
                 self._readable.notify()
+                kept = len(frame.payload)
         if frame.flag is not None:
             self._act_on(frame.flag)
         return kept
-
-    def _keep(self, payload: bytes) -> None:
-        if self._chunks and len(self._chunks[-1]) + len(payload) <= SMALL_CHUNK:
-            self._chunks[-1] += payload
-        else:
-            self._chunks.append(payload)
 
     def _act_on(self, flag: Flag) -> None:
         was_finished = self._state.is_finished
@@ -375,7 +369,7 @@ class Stream(ByteStream):
             self._portal.post(self._channel.close, CHANNEL_LINGER if flag is Flag.FIN else 0.0)
 
     def _hint(self, otherwise: str) -> str:
-        return otherwise if self.is_inbound or self._reads or self._chunks else _LIMIT_HINT
+        return otherwise if self.is_inbound or self._unread.reads or self._unread.chunks else _LIMIT_HINT
 
     def _bytes_sent(self, size: int) -> None:
         self._credit += size

@@ -266,7 +266,7 @@ async def test_bytes_in_small_frames_take_no_more_memory_than_others():
         inbound = await pair.listener.accept_stream()
         while inbound._state.may_read:
             await anyio.sleep(0.001)
-        assert len(inbound._chunks) <= 2
+        assert len(inbound._unread.chunks) <= 2
         assert await read_all(inbound) == b"ab" * 3000
 
 

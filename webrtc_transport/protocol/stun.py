@@ -34,6 +34,15 @@ class PacketKind(Enum):
     """Neither: to be dropped. No media and no TURN channels come to a port of ours."""
 
 
+_KINDS: Final = (
+    *(PacketKind.STUN for _ in range(4)),
+    *(PacketKind.OTHER for _ in range(4, 20)),
+    *(PacketKind.DTLS for _ in range(20, 64)),
+    *(PacketKind.OTHER for _ in range(64, 256)),
+)
+"""By the first byte (RFC 7983, section 7)."""
+
+
 class Attribute(IntEnum):
     """The attributes that are known here. Those below 0x8000 must be understood by whoever receives them."""
 
@@ -156,12 +165,7 @@ def is_valid_value(kind: int, value: bytes) -> bool:
 
 def classify(data: bytes) -> PacketKind:
     """Tell by its first byte to which protocol a datagram belongs (RFC 7983, section 7)."""
-    first = data[:1]
-    if b"\x00" <= first <= b"\x03":
-        return PacketKind.STUN
-    if b"\x14" <= first <= b"\x3f":
-        return PacketKind.DTLS
-    return PacketKind.OTHER
+    return _KINDS[data[0]] if data else PacketKind.OTHER
 
 
 def is_well_formed_stun(data: bytes) -> bool:

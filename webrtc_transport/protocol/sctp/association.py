@@ -113,6 +113,17 @@ class Association:
         """Bytes of messages that were sent and not acknowledged."""
         return self._sender.flight_size
 
+    @property
+    def is_unhurried(self) -> bool:
+        """Whether nothing that has happened since :attr:`timer` was read is due within :data:`.PROBE_MARGIN`."""
+        receiver, transmitter = self._inbound.receiver, self._transmitter
+        return (
+            receiver is not None
+            and receiver.timer is None
+            and transmitter.send_at is None
+            and transmitter.path_mtu.timer is None
+        )
+
     def has_output(self, now: float) -> bool:
         """Whether :meth:`transmit` may have something to send after :meth:`receive`, if all its events are messages.
 
@@ -191,16 +202,15 @@ class Association:
 
     def transmit(self, now: float) -> list[bytes]:
         """The packets to be sent now."""
-        receiver, transmitter = self._inbound.receiver, self._transmitter
-        self._report()
-        if receiver is None or self._lifecycle.ended:
+        inbound, transmitter, lifecycle = self._inbound, self._transmitter, self._lifecycle
+        receiver, resetter, queue = inbound.receiver, inbound.resetter, self._sender.queue
+        if receiver is None or resetter is None or lifecycle.ended is not None:
+            self._report()
             return transmitter.take_packets()
-        is_sending = self._lifecycle.state in SENDING
-        resetter = self._inbound.resetter
-        if is_sending and resetter is not None and (self._sender.queue.ended or resetter.is_busy):
+        is_sending = lifecycle.state in SENDING
+        if is_sending and (queue.ended or resetter.is_busy):
             self._request_resets(resetter, now)
         packets = transmitter.transmit(receiver, now, is_sending=is_sending)
-        queue = self._sender.queue
         if queue.taken:
             taken, queue.taken = queue.taken, {}
             self.events += [BytesSent(stream_id, count) for stream_id, count in taken.items()]

@@ -59,9 +59,13 @@ COST_LIMIT: Final = 2
 announce, so what is under way when it shrinks may be within its rights and cost more than is left."""
 
 
+# Global names are found faster than attributes, and these are looked up for each packet or chunk.
 _HEADER: Final = DATA_HEADER.size
+_SACK_HEADER: Final = SACK_HEADER.size
 _unpack: Final = DATA_HEADER.unpack_from
+_pack_sack: Final = SACK_HEADER.pack
 _DATA: Final = int(ChunkType.DATA)
+_SACK: Final = int(ChunkType.SACK)
 _WHOLE: Final = DataFlag.BEGIN | DataFlag.END
 _IMMEDIATE: Final = DataFlag.IMMEDIATE
 
@@ -88,6 +92,8 @@ class Receiver:
         """A stream that can't be, and that data came for. The owner tells the peer."""
         self._max_streams = streams
         self._window = window
+        self._free_unread = window // FREE_SHARE
+        """Unread bytes up to which messages cost nothing."""
         self._max_message_size = max_message_size
         self._cumulative = initial_tsn - 1
         """The last TSN before the first gap, counted without wrapping around."""
@@ -119,20 +125,22 @@ class Receiver:
     @property
     def window(self) -> int:
         """Bytes that the peer may have sent and not acknowledged."""
-        cost = self._cost if self.unread > self._window // FREE_SHARE else 0
-        return max(0, self._window - self._held - self.unread - cost)
+        room = self._window - self._held - self.unread
+        if self.unread > self._free_unread:
+            room -= self._cost
+        return max(0, room)
 
     def receive_messages(self, packet: bytes, position: int) -> int:
         """Take DATA chunks of a packet from ``position`` on, as long as each is the next whole message of its stream.
 
         That is :meth:`receive` for many small messages on a path that loses nothing. Returns the position behind them.
         """
-        begin, size = position, len(packet)
+        size = len(packet)
         if self._ranges.starts or size > self._max_message_size:
             return position
-        streams, output = self._streams, self.messages.append
-        cumulative, window = self._cumulative, self.window
-        room = window
+        streams, messages = self._streams, self.messages
+        before = cumulative = self._cumulative
+        room = window = self.window
         while size - position > _HEADER:
             kind, flags, length, tsn, stream_id, ssn, ppid = _unpack(packet, position)
             end = position + length
@@ -143,14 +151,14 @@ class Receiver:
                 or (stream is None or not stream.skip(ssn))
             ):
                 break
-            output(MessageReceived(stream_id, ppid, packet[position + _HEADER : end]))
+            messages.append(MessageReceived(stream_id, ppid, packet[position + _HEADER : end]))
             room -= length - _HEADER + MESSAGE_COST
             cumulative += 1
             position = end + -length % 4
-        if position > begin:
+        if cumulative != before:
             self.has_data = True
             self._refused = 0
-            cost = MESSAGE_COST * (cumulative - self._cumulative)
+            cost = MESSAGE_COST * (cumulative - before)
             self.unread += window - room - cost
             self._cost += cost
             self._cumulative = cumulative
@@ -170,7 +178,7 @@ class Receiver:
         room = self._window + OVERRUN - self._held - self.unread
         if self._refused < PATIENCE:
             room -= OVERRUN - FREE_OVERRUN
-        if self._cost > COST_LIMIT * self._window and self.unread > self._window // FREE_SHARE:
+        if self._cost > COST_LIMIT * self._window and self.unread > self._free_unread:
             room = 0
         if distance == 1 and not self._ranges.starts and size <= room and not flags & _IMMEDIATE:
             # The path on which nothing is lost.
@@ -281,22 +289,23 @@ class Receiver:
     @property
     def sack_size(self) -> int:
         """Bytes of the chunk that :meth:`sack` gives."""
+        if not self._ranges.starts and not self._duplicates:
+            return _SACK_HEADER
         gaps = min(len(self._ranges.starts), MAX_GAP_BLOCKS)
-        return SACK_HEADER.size + 4 * (gaps + len(self._duplicates))
+        return _SACK_HEADER + 4 * (gaps + len(self._duplicates))
 
     def sack(self) -> bytes:
         """A SACK chunk, now."""
-        size = self.sack_size
-        gaps = min(len(self._ranges.starts), MAX_GAP_BLOCKS)
         duplicates = self._duplicates
-        self._announced = self.window
+        window = self._announced = self.window
         acked = self._cumulative & TSN_MASK
-        header = SACK_HEADER.pack(ChunkType.SACK, 0, size, acked, self._announced, gaps, len(duplicates))
         self.timer = None
         self._unacknowledged = 0
         self._is_urgent = False
-        if not gaps and not duplicates:
-            return header
+        if not self._ranges.starts and not duplicates:
+            return _pack_sack(_SACK, 0, _SACK_HEADER, acked, window, 0, 0)
+        gaps = min(len(self._ranges.starts), MAX_GAP_BLOCKS)
+        header = _pack_sack(_SACK, 0, self.sack_size, acked, window, gaps, len(duplicates))
         blocks = bytearray(header)
         for number in range(gaps):
             for edge in (self._ranges.starts[number], self._ranges.ends[number]):
