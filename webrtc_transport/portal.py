@@ -28,6 +28,8 @@ from typing import TypeVar, TypeVarTuple
 import anyio
 import anyio.lowlevel
 
+from .wakeup import LoopEvent
+
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
@@ -72,6 +74,10 @@ class Portal(ABC):
         :raises anyio.ClosedResourceError: if the portal is closed meanwhile
         """
 
+    def make_event(self) -> LoopEvent:
+        """An event of the caller's loop, for a :class:`~webrtc_transport.wakeup.Wakeup`."""
+        return anyio.Event()
+
 
 @contextlib.asynccontextmanager
 async def open_portal() -> AsyncIterator[Portal]:
@@ -86,7 +92,7 @@ async def open_portal() -> AsyncIterator[Portal]:
             with anyio.CancelScope(shield=True):
                 await portal.stop()
     else:
-        yield SameLoopPortal()
+        yield AsyncioPortal()
 
 
 class SameLoopPortal(Portal):
@@ -106,6 +112,45 @@ class SameLoopPortal(Portal):
 
     async def run(self, func: Callable[[*_Ts], Coroutine[object, object, _T]], *args: *_Ts) -> _T:
         return await func(*args)
+
+
+class AsyncioPortal(SameLoopPortal):
+    """The caller's loop is the engine's loop, and it is asyncio."""
+
+    def make_event(self) -> LoopEvent:
+        return _AsyncioEvent()
+
+
+class _AsyncioEvent(LoopEvent):
+    """``anyio.Event`` without what works on other loops too: one object and one coroutine instead of three each.
+
+    There is one for each time that a task waits for a stream.
+    """
+
+    __slots__ = ("_waiters",)
+
+    def __init__(self) -> None:
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def set(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except BaseException:
+            # Whoever gives up again and again leaves nothing behind.
+            self._waiters.remove(waiter)
+            raise
+
+
+def same_loop_portal() -> SameLoopPortal:
+    """For what needs no asyncio: the running loop is the engine's, whichever it is."""
+    return SameLoopPortal() if "trio" in sys.modules and _in_trio() else AsyncioPortal()
 
 
 class _Mailbox:

@@ -72,8 +72,8 @@ class Stream(ByteStream):
         """What may have cost sent bytes, until the user is told of it."""
         self._has_sent = False
         """Whether there is something that the peer should acknowledge."""
-        self._readable = Wakeup()
-        self._writable = Wakeup()
+        self._readable = Wakeup(self._portal.make_event)
+        self._writable = Wakeup(self._portal.make_event)
         self._since_turn = 0
         """Bytes sent and received since other tasks had their turn."""
         self._send_guard = anyio.ResourceGuard("sending to")

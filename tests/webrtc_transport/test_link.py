@@ -16,6 +16,7 @@ from webrtc_transport.errors import (
     StreamReset,
 )
 from webrtc_transport.link import PeerLink, ended, set_up_failed
+from webrtc_transport.portal import SameLoopPortal
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +63,7 @@ async def test_a_full_backlog_resets_streams(caplog):
     ],
 )
 def test_a_deadline_names_the_phase_and_the_cure(phase, cure):
-    link = PeerLink(None, config(), PEER, first_phase="signaling", on_end=print)
+    link = PeerLink(SameLoopPortal(), config(), PEER, first_phase="signaling", on_end=print)
     link.phase = phase
     error = link.timed_out(3)
     assert isinstance(error, ConnectTimeout)
@@ -81,18 +82,12 @@ def test_every_reason_ends_a_connection_as_one_of_its_own_errors():
 
 
 async def test_a_stream_of_a_connection_that_ends_meanwhile_fails_by_name():
-    class EndsFirst:
+    class EndsFirst(SameLoopPortal):
         """A portal across which the end of the connection comes before the answer."""
-
-        def post(self, func, *args):
-            pass
 
         async def call(self, func, *args):
             link.on_closed(ConnectionClosed("the peer closed the connection"))
             raise ConnectionClosed("the peer connection is over")
-
-        def deliver(self, func, *args):
-            func(*args)
 
     link = PeerLink(EndsFirst(), config(), PEER, first_phase="ice", on_end=lambda link: None)
     with pytest.raises(ConnectionClosed):

@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from webrtc_transport.portal import _Mailbox, open_portal
+from webrtc_transport.portal import _Mailbox, open_portal, same_loop_portal
 
 pytestmark = pytest.mark.anyio
 
@@ -57,6 +57,56 @@ async def test_what_a_handed_over_function_raises_stops_nothing(caplog):
     records = [record for record in caplog.records if record.name == "libp2p.transport.webrtc.portal"]
     assert len(records) == 2
     assert all(record.exc_info[0] is ZeroDivisionError for record in records)
+
+
+async def test_its_events_wake_everyone_and_whoever_gives_up_leaves_nothing_behind(on_trio):
+    async with open_portal() as portal:
+        event, woken = portal.make_event(), []
+
+        async def wait(name):
+            await event.wait()
+            woken.append(name)
+
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as task_group:
+                for name in ("one", "two"):
+                    task_group.start_soon(wait, name)
+                for _ in range(3):
+                    with anyio.move_on_after(0.001) as scope:
+                        await wait("nobody")
+                    assert scope.cancelled_caught
+                if not on_trio:
+                    assert len(event._waiters) == 2
+                event.set()
+        assert sorted(woken) == ["one", "two"]
+
+
+async def test_a_task_that_gives_up_in_the_turn_of_the_event_does_no_harm():
+    async with open_portal() as portal:
+        event, woken = portal.make_event(), []
+
+        async def wait(name):
+            await event.wait()
+            woken.append(name)
+
+        async with anyio.create_task_group() as task_group:
+            async with anyio.create_task_group() as given_up:
+                given_up.start_soon(wait, "given up")
+                task_group.start_soon(wait, "stays")
+                await anyio.wait_all_tasks_blocked()
+                given_up.cancel_scope.cancel()
+                event.set()
+        assert "stays" in woken
+
+
+async def test_what_runs_in_the_callers_loop_has_no_thread():
+    portal = same_loop_portal()
+    assert await portal.call(threading.get_ident) == threading.get_ident()
+    event = portal.make_event()
+    async with anyio.create_task_group() as task_group:
+        task_group.start_soon(event.wait)
+        await anyio.wait_all_tasks_blocked()
+        event.set()
 
 
 async def test_results_and_exceptions_of_calls_come_back():

@@ -57,6 +57,21 @@ class Frame(NamedTuple):
     payload: bytes
 
 
+_FLAG_FRAMES: Final = tuple(b"\x02" + encode_message(flag, None) for flag in Flag)
+"""Frames of nothing but a flag, by its value: two bytes and their length."""
+
+_COMMON_MESSAGES: Final[Mapping[bytes, tuple[Frame, ...]]] = {
+    **{_FLAG_FRAMES[flag]: (Frame(flag, b""),) for flag in Flag},
+    _FLAG_FRAMES[Flag.FIN] + _FLAG_FRAMES[Flag.STOP_SENDING]: (
+        Frame(Flag.FIN, b""),
+        Frame(Flag.STOP_SENDING, b""),
+    ),
+}
+"""Messages that end streams, of which each has several."""
+
+_LONGEST_COMMON: Final = max(map(len, _COMMON_MESSAGES))
+
+
 def encode_frame(payload: bytes | memoryview = b"", flag: Flag | None = None) -> bytes:
     """Encode a frame with its length prefix.
 
@@ -66,6 +81,8 @@ def encode_frame(payload: bytes | memoryview = b"", flag: Flag | None = None) ->
     size = len(payload)
     if flag is None and 0 < size <= MAX_SHORT_PAYLOAD:
         return _SHORT_PREFIXES[size] + payload
+    if flag is not None and not size:
+        return _FLAG_FRAMES[flag]
     body = encode_message(flag, bytes(payload) if payload else None)
     frame = encode_varint(len(body)) + body
     if len(frame) > MAX_FRAME_LENGTH:
@@ -113,6 +130,8 @@ class FrameDecoder:
             ``MAX_FRAME_LENGTH`` bytes, which is found before any of the frame is stored, or if a body isn't the
             protobuf message. Frames before the bad one are lost with it.
         """
+        if len(data) <= _LONGEST_COMMON and not self._partial and data in _COMMON_MESSAGES:
+            return list(_COMMON_MESSAGES[data])
         frames: list[Frame] = []
         view = memoryview(data)
         while view:

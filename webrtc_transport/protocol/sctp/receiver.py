@@ -148,7 +148,8 @@ class Receiver:
             if (
                 (kind != _DATA or flags != _WHOLE or tsn != (cumulative + 1) & TSN_MASK)
                 or (end > size or length + MESSAGE_COST > room or length <= _HEADER)
-                or (stream is None or not stream.skip(ssn))
+                or (stream is None and (stream := self._begin_stream(stream_id)) is None)
+                or not stream.skip(ssn)
             ):
                 break
             messages.append(MessageReceived(stream_id, ppid, packet[position + _HEADER : end]))
@@ -197,11 +198,11 @@ class Receiver:
         self._refused = 0
         stream = self._streams.get(stream_id)
         if stream is None:
-            if stream_id >= self._max_streams:
+            stream = self._begin_stream(stream_id)
+            if stream is None:
                 # Acknowledged and dropped (section 6.5).
                 self.invalid_stream = stream_id
                 return
-            stream = self._streams[stream_id] = InboundStream(stream_id, self._max_message_size)
         messages = self.messages
         held, count = stream.held, len(messages)
         stream.add(absolute, flags, ssn, ppid, payload, messages)
@@ -210,6 +211,13 @@ class Receiver:
             self._note_held(absolute, stream_id)
         if len(messages) > count:
             self._count(messages[count:])
+
+    def _begin_stream(self, stream_id: int) -> InboundStream | None:
+        """The first message of a stream came, if there may be such a stream."""
+        if stream_id >= self._max_streams:
+            return None
+        stream = self._streams[stream_id] = InboundStream(stream_id, self._max_message_size)
+        return stream
 
     def _note_held(self, tsn: int, stream_id: int) -> None:
         """A stream holds what came with this TSN."""
