@@ -97,6 +97,7 @@ class PeerLink(PeerEvents, StreamOwner):
         """Whether a stream was refused because of a limit."""
         self._draining: set[Stream] = set()
         self._consumed = 0
+        self._grant_size = config.receive_buffer // GRANTS_PER_BUFFER
         self._stalls = (
             None if config.stalled_stream_timeout is None else StallWatch(config.stalled_stream_timeout)
         )
@@ -278,7 +279,7 @@ class PeerLink(PeerEvents, StreamOwner):
 
     def stream_consumed(self, size: int) -> None:
         self._consumed += size
-        if self._consumed >= self._config.receive_buffer // GRANTS_PER_BUFFER:
+        if self._consumed >= self._grant_size:
             self.portal.post(self.peer.grant, self._consumed)
             self._consumed = 0
 

@@ -166,6 +166,7 @@ class Stream(ByteStream):
                 if self._receive_end is not None:
                     self._raise(self._receive_end)
                 await self._readable.wait()
+                self._since_turn = 0
             data = unread.take(max_bytes)
             self._owner.payload_received += len(data)
             self._owner.stream_consumed(len(data))
@@ -372,8 +373,9 @@ class Stream(ByteStream):
         return otherwise if self.is_inbound or self._unread.reads or self._unread.chunks else _LIMIT_HINT
 
     def _bytes_sent(self, size: int) -> None:
+        was_full = self._credit <= 0
         self._credit += size
-        if self._credit > 0:
+        if was_full and self._credit > 0:
             self._writable.notify()
 
     def _channel_closed(self) -> None:

@@ -14,7 +14,8 @@ import ipaddress
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Final, Literal, cast
 
 import aioice
@@ -117,6 +118,8 @@ class IceAgent(aioice.Connection):
         self._relay_only = relay_only
         self._liveness_timeout = liveness_timeout
         self._selected: AioicePair | None = None
+        self._send_packets: Callable[[Sequence[bytes]], None] | None = None
+        """Sends on the selected pair."""
         self._consent_missed = False
         self._connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._gathered: asyncio.Task[None] | None = None
@@ -260,6 +263,7 @@ class IceAgent(aioice.Connection):
             or self._priority(pair) > self._priority(self._selected)
         ):
             self._selected = pair
+            self._send_packets = partial(cast("IcePort", pair.protocol).send_batch, address=pair.remote_addr)
         if not self._connected.done():
             self._connected.set_result(None)
 
@@ -291,9 +295,8 @@ class IceAgent(aioice.Connection):
 
     def transmit(self, packets: Sequence[bytes]) -> None:
         """Send packets on the selected pair; before there is one they are dropped."""
-        pair = self._selected
-        if pair is not None:
-            cast("IcePort", pair.protocol).send_batch(packets, pair.remote_addr)
+        if self._send_packets is not None:
+            self._send_packets(packets)
 
     def packet_received(self, data: bytes, address: Address) -> None:
         """A packet that isn't STUN arrived at a port. Anybody may send one: the peer's addresses are known."""

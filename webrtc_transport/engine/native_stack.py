@@ -267,7 +267,7 @@ class NativeStack(Stack):
             self._broken(exc)
         else:
             # Most often what is armed is due before anything new.
-            if self._timer is None or self._timer_due > now + PROBE_MARGIN or not association.is_unhurried:
+            if self._timer is None or self._timer_due > now + PROBE_MARGIN or association.is_paced:
                 self._arm_timer()
 
     def _transmit(self, now: float) -> None:

@@ -22,7 +22,7 @@ from .lifecycle import Lifecycle
 from .packet import CauseCode
 from .sender import MAX_TIMEOUTS, Sender
 from .settings import AssociationSettings
-from .states import SENDING, SETTING_UP, State
+from .states import SENDING, TAKING, State
 from .stream_reset import StreamResetter
 from .transmitter import Transmitter
 
@@ -55,8 +55,7 @@ class Association:
         After a shutdown has begun, by whichever end, nothing is taken any more: :class:`.Ended` follows.
         """
         assert data, "SCTP has no empty messages (RFC 9260, section 6.9); RFC 8831 puts a byte in their place"
-        state = self._lifecycle.state
-        if state is State.ESTABLISHED or state in SETTING_UP:
+        if self._lifecycle.state in TAKING:
             self._sender.queue.put(stream_id, ppid, data)
 
     def consume(self, size: int, now: float) -> None:
@@ -114,15 +113,9 @@ class Association:
         return self._sender.flight_size
 
     @property
-    def is_unhurried(self) -> bool:
-        """Whether nothing that has happened since :attr:`timer` was read is due within :data:`.PROBE_MARGIN`."""
-        receiver, transmitter = self._inbound.receiver, self._transmitter
-        return (
-            receiver is not None
-            and receiver.timer is None
-            and transmitter.send_at is None
-            and transmitter.path_mtu.timer is None
-        )
+    def is_paced(self) -> bool:
+        """Whether the last :meth:`transmit` has left something for the pace: all else that it brings is due later."""
+        return self._transmitter.send_at is not None
 
     def has_output(self, now: float) -> bool:
         """Whether :meth:`transmit` may have something to send after :meth:`receive`, if all its events are messages.
@@ -227,19 +220,19 @@ class Association:
 
     def _report(self) -> None:
         """Turn what the parts have to tell into events."""
-        inbound, lifecycle = self._inbound, self._lifecycle
+        inbound, ended = self._inbound, self._lifecycle.ended
+        receiver, resetter = inbound.receiver, inbound.resetter
         if inbound.established is not None:
             self.events.append(inbound.established)
             inbound.established = None
-        if inbound.receiver is not None and inbound.receiver.messages:
-            self.events += inbound.receiver.messages
-            inbound.receiver.messages.clear()
-        resetter = inbound.resetter
+        if receiver is not None and receiver.messages:
+            self.events += receiver.messages
+            receiver.messages.clear()
         if resetter is not None and (resetter.deferred or resetter.inbound_reset or resetter.outbound_reset):
             # After the messages, which precede the end of their stream.
             self._report_resets(resetter)
-        if lifecycle.ended is not None and not self._has_reported_end:
-            self.events.append(lifecycle.ended)
+        if ended is not None and not self._has_reported_end:
+            self.events.append(ended)
             self._has_reported_end = True
 
     def _report_resets(self, resetter: StreamResetter) -> None:

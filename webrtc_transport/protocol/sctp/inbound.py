@@ -36,6 +36,7 @@ from .stream_reset import StreamResetter
 from .transmitter import MAX_REASON, Transmitter
 
 _DATA: Final = int(ChunkType.DATA)
+_SACK: Final = int(ChunkType.SACK)
 _DATA_SIZE: Final = DATA_HEADER.size
 _WHOLE: Final = DataFlag.BEGIN | DataFlag.END
 _HEADER_SIZE: Final = COMMON_HEADER.size
@@ -112,14 +113,14 @@ class Inbound:
             liveness.heard(now)
         may_be_plain = receiver is not None and liveness is not None
         while size - position >= _CHUNK_HEADER_SIZE:
-            is_data = receiver is not None and packet[position] == _DATA
-            if is_data and may_be_plain and receiver is not None:
-                # Most often all data is behind the acknowledgement, and nothing is missing.
-                may_be_plain = False
-                if packet[position + 1] == _WHOLE:
-                    position = receiver.receive_messages(packet, position)
-                    continue
-            if is_data and size - position > _DATA_SIZE and receiver is not None:
+            kind = packet[position]
+            if kind == _DATA and receiver is not None and size - position > _DATA_SIZE:
+                if may_be_plain:
+                    # Most often all data is behind the acknowledgement, and nothing is missing.
+                    may_be_plain = False
+                    if packet[position + 1] == _WHOLE:
+                        position = receiver.receive_messages(packet, position)
+                        continue
                 if self.liveness is None:
                     # A peer that sends data has our cookie; only its COOKIE ACK got lost.
                     self._receive_cookie_ack(memoryview(b""), now)
@@ -129,13 +130,14 @@ class Inbound:
                     self._refuse_data(length)
                 receiver.receive(tsn, flags, stream_id, ssn, ppid, packet[position + _DATA_SIZE : end])
             else:
-                kind, _, length = CHUNK_HEADER.unpack_from(packet, position)
+                _, _, length = CHUNK_HEADER.unpack_from(packet, position)
                 end = position + length
                 if length < _CHUNK_HEADER_SIZE or end > size:
                     raise PacketError(f"a chunk of {length} bytes")
-                if not self._receive_chunk(
-                    kind, memoryview(packet)[position + _CHUNK_HEADER_SIZE : end], now
-                ):
+                value = memoryview(packet)[position + _CHUNK_HEADER_SIZE : end]
+                if kind == _SACK:
+                    self._receive_sack(value, now)
+                elif not self._receive_chunk(kind, value, now):
                     break
                 receiver = self.receiver
                 if self._lifecycle.ended is not None:
@@ -227,7 +229,9 @@ class Inbound:
     # --- other chunks ---------------------------------------------------------------------------------------------
 
     def _receive_sack(self, value: memoryview, now: float) -> None:
-        if self._peer is not None and self._sender.receive_sack(value, now) and self.shutdown is not None:
+        if (self._peer is not None and self._sender.receive_sack(value, now)) and (
+            self.shutdown is not None and self._lifecycle.state is not State.ESTABLISHED
+        ):
             self.shutdown.advance(now)
 
     def _receive_heartbeat(self, value: memoryview, now: float) -> None:  # noqa: ARG002
@@ -281,7 +285,6 @@ class Inbound:
 
 _HANDLERS: Final[Mapping[int, Callable[[Inbound, memoryview, float], None]]] = {
     ChunkType.INIT_ACK: Inbound._receive_init_ack,  # noqa: SLF001 - the table of this class
-    ChunkType.SACK: Inbound._receive_sack,  # noqa: SLF001
     ChunkType.HEARTBEAT: Inbound._receive_heartbeat,  # noqa: SLF001
     ChunkType.HEARTBEAT_ACK: Inbound._receive_heartbeat_ack,  # noqa: SLF001
     ChunkType.ABORT: Inbound._receive_abort,  # noqa: SLF001

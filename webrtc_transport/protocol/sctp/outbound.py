@@ -98,7 +98,7 @@ class OutboundQueue:
         """
         turns, taken = self._turns, self.taken
         parts: list[bytes] = []
-        count = 0
+        count = total = 0
         while turns:
             stream = turns[0]
             messages, stream_id, offset = stream.messages, stream.id, stream.offset
@@ -125,7 +125,7 @@ class OutboundQueue:
             count += 1
             room = space - size - padding
             allowance -= size
-            self.size -= size
+            total += size
             taken[stream_id] = taken.get(stream_id, 0) + size
             if not flags & _END:
                 stream.offset += size
@@ -136,6 +136,7 @@ class OutboundQueue:
             stream.ssn = (stream.ssn + 1) & 0xFFFF
             if not messages or len(turns) > 1:
                 self._end_turn(stream)
+        self.size -= total
         return b"".join(parts), count
 
     def _end_turn(self, stream: _Stream) -> None:

@@ -7,6 +7,7 @@ nothing is ever dropped for want of room but what the peer sent against the wind
 
 from __future__ import annotations
 
+import struct
 from heapq import heappop, heappush
 from typing import Final
 
@@ -62,11 +63,11 @@ announce, so what is under way when it shrinks may be within its rights and cost
 # Global names are found faster than attributes, and these are looked up for each packet or chunk.
 _HEADER: Final = DATA_HEADER.size
 _SACK_HEADER: Final = SACK_HEADER.size
-_unpack: Final = DATA_HEADER.unpack_from
+_unpack: Final = struct.Struct("!HHIHHI").unpack_from
+"""The header of DATA, with its type and flags as one number."""
 _pack_sack: Final = SACK_HEADER.pack
-_DATA: Final = int(ChunkType.DATA)
 _SACK: Final = int(ChunkType.SACK)
-_WHOLE: Final = DataFlag.BEGIN | DataFlag.END
+_WHOLE_DATA: Final = ChunkType.DATA << 8 | DataFlag.BEGIN | DataFlag.END
 _IMMEDIATE: Final = DataFlag.IMMEDIATE
 
 
@@ -142,11 +143,11 @@ class Receiver:
         before = cumulative = self._cumulative
         room = window = self.window
         while size - position > _HEADER:
-            kind, flags, length, tsn, stream_id, ssn, ppid = _unpack(packet, position)
+            kind, length, tsn, stream_id, ssn, ppid = _unpack(packet, position)
             end = position + length
             stream = streams.get(stream_id)
             if (
-                (kind != _DATA or flags != _WHOLE or tsn != (cumulative + 1) & TSN_MASK)
+                (kind != _WHOLE_DATA or tsn != (cumulative + 1) & TSN_MASK)
                 or (end > size or length + MESSAGE_COST > room or length <= _HEADER)
                 or (stream is None and (stream := self._begin_stream(stream_id)) is None)
                 or not stream.skip(ssn)

@@ -148,11 +148,10 @@ class Sender:
             return False
         self._update_window(window)
         newest, size = flight.acknowledge(acked, blocks)
-        if distance:
+        if distance or newest is not None:
             self.timeouts = 0
         if newest is None:
             return False
-        self.timeouts = 0
         self._has_probed = False
         rtt = None
         if newest.times == 1:
@@ -184,7 +183,7 @@ class Sender:
             # It was shut, and we waited for this.
             self.timer = None
         self.peer_window = window
-        if self._is_shut:
+        if window < self.congestion.packet_size:
             # A peer that says so is there (section 6.1, rule A).
             self.timeouts = 0
 
