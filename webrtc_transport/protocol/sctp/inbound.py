@@ -36,7 +36,6 @@ from .stream_reset import StreamResetter
 from .transmitter import MAX_REASON, Transmitter
 
 _DATA: Final = int(ChunkType.DATA)
-_SACK: Final = int(ChunkType.SACK)
 _DATA_SIZE: Final = DATA_HEADER.size
 _WHOLE: Final = DataFlag.BEGIN | DataFlag.END
 _HEADER_SIZE: Final = COMMON_HEADER.size
@@ -135,9 +134,7 @@ class Inbound:
                 if length < _CHUNK_HEADER_SIZE or end > size:
                     raise PacketError(f"a chunk of {length} bytes")
                 value = memoryview(packet)[position + _CHUNK_HEADER_SIZE : end]
-                if kind == _SACK:
-                    self._receive_sack(value, now)
-                elif not self._receive_chunk(kind, value, now):
+                if not self._receive_chunk(kind, value, now):
                     break
                 receiver = self.receiver
                 if self._lifecycle.ended is not None:
@@ -285,6 +282,7 @@ class Inbound:
 
 _HANDLERS: Final[Mapping[int, Callable[[Inbound, memoryview, float], None]]] = {
     ChunkType.INIT_ACK: Inbound._receive_init_ack,  # noqa: SLF001 - the table of this class
+    ChunkType.SACK: Inbound._receive_sack,  # noqa: SLF001
     ChunkType.HEARTBEAT: Inbound._receive_heartbeat,  # noqa: SLF001
     ChunkType.HEARTBEAT_ACK: Inbound._receive_heartbeat_ack,  # noqa: SLF001
     ChunkType.ABORT: Inbound._receive_abort,  # noqa: SLF001
