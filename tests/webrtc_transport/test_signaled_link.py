@@ -7,6 +7,7 @@ from tests.pairs import config
 from webrtc_transport import Identity
 from webrtc_transport.abc import PeerSettings
 from webrtc_transport.errors import ConnectError, ConnectionClosed
+from webrtc_transport.portal import SameLoopPortal
 from webrtc_transport.signaled_link import SignaledLink
 
 pytestmark = pytest.mark.anyio
@@ -22,10 +23,7 @@ async def test_a_link_that_is_closed_while_the_engine_builds_its_peer_closes_tha
         def close(self, reason):
             self.reason = reason
 
-    class Slow:
-        def post(self, func, *args):
-            func(*args)
-
+    class Slow(SameLoopPortal):
         async def call(self, func, *args):
             await link.close(ConnectionClosed("the transport was closed"))
             return func(*args)
@@ -46,7 +44,7 @@ async def test_a_link_that_is_closed_while_the_engine_builds_its_peer_closes_tha
 
 
 async def test_a_link_closes_when_the_engines_thread_has_died():
-    class Dead:
+    class Dead(SameLoopPortal):
         def post(self, func, *args):
             pass
 

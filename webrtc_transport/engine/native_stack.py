@@ -26,7 +26,6 @@ from ..errors import ConnectionClosed, DtlsFailed, EngineError, SctpFailed
 from ..protocol.certificate import Certificate
 from ..protocol.sctp.association import Association
 from ..protocol.sctp.events import (
-    BytesSent,
     Ended,
     Established,
     InboundStreamsReset,
@@ -256,18 +255,21 @@ class NativeStack(Stack):
         association, now = self._association, self._now()
         try:
             self._transmit(now)
+            sent = association.take_sent()
+            for stream_id, size in sent.items():
+                self._channels.bytes_sent(stream_id, size)
             if association.events:
                 self._dispatch()
-                if association.has_output(now):
-                    # The pace allows for more before a timer of the loop could say so, or a stream came to its end.
-                    self._schedule.wake()
+            if sent and association.has_output(now):
+                # The pace allows for more before a timer of the loop could say so, or a stream came to its end.
+                self._schedule.wake()
         except DtlsError as exc:
             self._end(EngineError(f"DTLS can't send any more: {exc}"))
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is logged and ends this connection only
             self._broken(exc)
         else:
             # Most often what is armed is due before anything new.
-            if self._timer is None or self._timer_due > now + PROBE_MARGIN or association.is_paced:
+            if self._timer is None or self._timer_due > now + PROBE_MARGIN or association.is_hurried:
                 self._arm_timer()
 
     def _transmit(self, now: float) -> None:
@@ -311,8 +313,6 @@ class NativeStack(Stack):
         for event in events:
             if isinstance(event, MessageReceived):
                 channels.message_received(event.stream_id, event.ppid, event.data)
-            elif isinstance(event, BytesSent):
-                channels.bytes_sent(event.stream_id, event.size)
             else:
                 self._dispatch_rare(event)
                 self._schedule.defer()

@@ -2,10 +2,10 @@
 
 In come packets, messages to send, and the time; out go packets, events, and when to come again. One rule for every
 driver: after calls that change something, send what :meth:`Association.transmit` returns, then act on
-:attr:`Association.events` and empty it, and call :meth:`Association.handle_timer` when :attr:`Association.timer`
-says so. A driver that drains a socket calls ``receive`` for each packet and ``transmit`` once: that makes one
-acknowledgement for all of them. What :meth:`Association.receive` brought is among the events at once; all else that
-happened is by the next ``transmit``.
+:attr:`Association.events` and empty it, and on :meth:`Association.take_sent`, and call
+:meth:`Association.handle_timer` when :attr:`Association.timer` says so. A driver that drains a socket calls ``receive``
+for each packet and ``transmit`` once: that makes one acknowledgement for all of them. What :meth:`Association.receive`
+brought is among the events at once; all else that happened is by the next ``transmit``.
 
 Both ends of a data-channel association send INIT, so the set-up knows no client and no server. The states, and what
 leads from one to the next, are in :mod:`.states`.
@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from .events import BytesSent, Event, InboundStreamsReset, OutboundStreamsReset
+from .events import Event, InboundStreamsReset, OutboundStreamsReset
 from .inbound import Inbound
 from .lifecycle import Lifecycle
 from .packet import CauseCode
@@ -113,9 +113,12 @@ class Association:
         return self._sender.flight_size
 
     @property
-    def is_paced(self) -> bool:
-        """Whether the last :meth:`transmit` has left something for the pace: all else that it brings is due later."""
-        return self._transmitter.send_at is not None
+    def is_hurried(self) -> bool:
+        """Whether the pace has left something, or the path is probed. All else is due in :data:`.PROBE_MARGIN` at the
+        earliest, after a :meth:`transmit` that has left no acknowledgement.
+        """
+        transmitter = self._transmitter
+        return transmitter.send_at is not None or transmitter.path_mtu.timer is not None
 
     def has_output(self, now: float) -> bool:
         """Whether :meth:`transmit` may have something to send after :meth:`receive`, if all its events are messages.
@@ -203,11 +206,13 @@ class Association:
         is_sending = lifecycle.state in SENDING
         if is_sending and (queue.ended or resetter.is_busy):
             self._request_resets(resetter, now)
-        packets = transmitter.transmit(receiver, now, is_sending=is_sending)
-        if queue.taken:
-            taken, queue.taken = queue.taken, {}
-            self.events += [BytesSent(stream_id, count) for stream_id, count in taken.items()]
-        return packets
+        return transmitter.transmit(receiver, now, is_sending=is_sending)
+
+    def take_sent(self) -> dict[int, int]:
+        """Queued payload, by stream, that :meth:`transmit` has sent for the first time since this was called last."""
+        queue = self._sender.queue
+        taken, queue.taken = queue.taken, {}
+        return taken
 
     def _request_resets(self, resetter: StreamResetter, now: float) -> None:
         queue = self._sender.queue

@@ -159,7 +159,9 @@ class Sender:
             self.rto.measure(rtt)
         else:
             self.rto.progress()
-        self._find_losses(newest.order, now)
+        last_lost = flight.find_lost(newest.order)
+        if last_lost is not None and last_lost > self._recovery_order:
+            self._losses_found(now)
         self.congestion.acknowledged(
             size,
             rtt,
@@ -205,13 +207,11 @@ class Sender:
             blocks.append((acked + first, previous))
         return blocks
 
-    def _find_losses(self, newest: int, now: float) -> None:
-        last = self._flight.find_lost(newest)
-        if last is not None and last > self._recovery_order:
-            # One reduction per flight: what was sent before it is known doesn't count again.
-            self._recovery_order = self._flight.order - 1
-            self._may_repeat = True
-            self.congestion.lost(self._flight.size, now)
+    def _losses_found(self, now: float) -> None:
+        # One reduction per flight: what was sent before it is known doesn't count again.
+        self._recovery_order = self._flight.order - 1
+        self._may_repeat = True
+        self.congestion.lost(self._flight.size, now)
 
     # --- the timer ------------------------------------------------------------------------------------------------
 
