@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Final
 
 from ..abc import ChannelEvents, EngineChannel
 from ..protocol.sctp.data_channel import PayloadProtocol, encode_message
 from .driver import Driver, TimerHandle
+
+_BINARY: Final = PayloadProtocol.BINARY
+"""Global names are found faster than the members of an Enum, and this one is looked up for each message."""
 
 
 class ChannelOwner(ABC):
@@ -77,10 +81,12 @@ class NativeChannel(EngineChannel):
             raise ValueError(
                 f"the peer takes messages of up to {stack.max_message_size} bytes, not {len(data)}"
             )
-        ppid, message = encode_message(data)
-        if message is not data:
+        if data:
+            stack.queue(self._id, _BINARY, data)
+        else:
+            ppid, message = encode_message(data)
             self._control_unsent += len(message)
-        stack.queue(self._id, ppid, message)
+            stack.queue(self._id, ppid, message)
 
     def send_control(self, data: bytes) -> None:
         """Send a DCEP message, which counts as nobody's data."""

@@ -28,10 +28,6 @@ class PayloadProtocol(IntEnum):
     BINARY_EMPTY = 57
 
 
-# Global names are found faster than the members of an Enum, and this one is looked up for each message.
-_BINARY: Final = PayloadProtocol.BINARY
-
-
 class DcepError(ValueError):
     """A DCEP message is malformed."""
 
@@ -70,7 +66,7 @@ class Open:
 
 def encode_message(data: bytes) -> tuple[PayloadProtocol, bytes]:
     """How a binary message travels: SCTP has no empty ones (RFC 8831, section 6.6)."""
-    return (_BINARY, data) if data else (PayloadProtocol.BINARY_EMPTY, b"\0")
+    return (PayloadProtocol.BINARY, data) if data else (PayloadProtocol.BINARY_EMPTY, b"\0")
 
 
 def decode_message(ppid: int, data: bytes) -> bytes | None:
