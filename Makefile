@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A file's tests stay in one process: they share browsers, servers and builds. Some look at times, so a crowd won't do.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 STAMP := $(VENV)/.installed
 
 .PHONY: help demo install test test-all lint types contracts pytest soak bench bench-floors coverage docs serve-docs format clean
@@ -38,7 +40,7 @@ contracts: $(STAMP) ## who may import whom
 	$(BIN)/lint-imports
 
 pytest: $(STAMP) ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 soak: $(STAMP) ## the tests that take minutes, at their full sizes
 	$(BIN)/python -m pytest -m soak

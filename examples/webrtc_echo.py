@@ -11,24 +11,27 @@ Or all three at once, as processes: python examples/webrtc_echo.py --demo
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import logging
-import os
-import subprocess
 import sys
-import tempfile
-import time
-from contextlib import ExitStack
-from pathlib import Path
 
 INTERRUPTED = 130  # The exit status of a program that Ctrl-C has ended.
 
 try:
+    import argparse
+    import hashlib
+    import logging
+    import os
+    import subprocess
+    import tempfile
+    import time
+    from collections import Counter
+    from contextlib import ExitStack
+    from pathlib import Path
+
     import anyio
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.text import Text
 
     from webrtc_signaling.server.app import running_server
     from webrtc_signaling.server.settings import ServerSettings
@@ -126,7 +129,12 @@ async def send_content(connection: Connection, content: bytes) -> bool:
     share = -(-len(content) // STREAMS) or 1
     parts = [content[start : start + share] for start in range(0, len(content) or 1, share)]
     echoes = [b""] * len(parts)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        SpeedColumn(),
+    )
     started = time.perf_counter()
     with Progress(*columns, console=console) as progress:
         name = "1 stream" if len(parts) == 1 else f"{len(parts)} streams"
@@ -152,6 +160,14 @@ async def send_content(connection: Connection, content: bytes) -> bool:
         f"{in_words(len(content) / elapsed)}/s each way"
     )
     return sent == received
+
+
+class SpeedColumn(ProgressColumn):
+    """How fast it goes; rich has one that counts in MB."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{in_words(speed)}/s" if speed else "")
 
 
 def in_words(size: float) -> str:
@@ -207,7 +223,7 @@ def wait_for(process: subprocess.Popen[str], prefix: str) -> str:
     sys.exit(f"a process of the demo ended without telling its {prefix}… address")
 
 
-def main() -> int:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -231,15 +247,17 @@ def main() -> int:
     parser.add_argument("--identity", type=Path, help="file of the echo server's key, made if it isn't there")
     parser.add_argument("--file", type=Path, default=Path(__file__), help="what to send (this program)")
     parser.add_argument("--debug", action="store_true", help="log everything")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.DEBUG if arguments.debug else logging.WARNING)
+    return parser.parse_args()
 
+
+def main() -> int:
     status = 1
     try:
+        arguments = parse_arguments()
+        logging.basicConfig(level=logging.DEBUG if arguments.debug else logging.WARNING)
         status = run(arguments)
     except* (WebRTCError, OSError, ValueError) as group:
-        for error in flatten(group):
-            console.print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", soft_wrap=True)
+        report_errors(group)
     except* KeyboardInterrupt:
         status = INTERRUPTED
     return status
@@ -259,6 +277,14 @@ def run(arguments: argparse.Namespace) -> int:
         same = anyio.run(connect, arguments.connect, arguments.signaling, content, backend=arguments.backend)
         return 0 if same else 1
     return 0
+
+
+def report_errors(group: BaseExceptionGroup) -> None:
+    """Print each error once: the end of a connection ends all its streams, and each of them says so."""
+    said = Counter((type(error).__name__, str(error)) for error in flatten(group))
+    for (kind, text), times in said.items():
+        more = f" ({times} times)" if times > 1 else ""
+        console.print(f"[red]{kind}:[/] {escape(text)}{more}", soft_wrap=True)
 
 
 def flatten(error: BaseException) -> list[BaseException]:

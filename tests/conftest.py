@@ -12,3 +12,11 @@ BACKENDS = [
 @pytest.fixture(params=BACKENDS)
 def anyio_backend(request):
     return request.param
+
+
+def pytest_make_parametrize_id(val):
+    """Packets in a test's name, for which a name is made from their content, are told by their size.
+
+    Some have random content, and side by side (pytest-xdist) all processes must agree on the names.
+    """
+    return f"{len(val)}B" if isinstance(val, bytes) and len(val) > 16 else None

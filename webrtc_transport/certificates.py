@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import datetime
 
+from .arguments import check_type
 from .errors import ConfigurationError, IdentityError
 from .files import read_private, write_private
 from .protocol.certificate import Certificate
@@ -19,8 +20,11 @@ def load_certificate(path: str | os.PathLike[str]) -> Certificate:
     :raises IdentityError: if a part is missing or malformed, the curve isn't P-256, or the two don't belong together
     :raises OSError: if the file can't be read
     """
+    content = read_private(path)
+    if not content.strip():
+        raise IdentityError(f"{os.fspath(path)}: the file is empty; save_certificate() writes a new one")
     try:
-        return Certificate.from_pem(read_private(path))
+        return Certificate.from_pem(content)
     except IdentityError as exc:
         raise IdentityError(f"{os.fspath(path)}: {exc}") from None
 
@@ -42,4 +46,5 @@ def save_certificate(path: str | os.PathLike[str], certificate: Certificate) -> 
 
     :raises OSError: if it can't be written
     """
+    check_type("certificate", certificate, Certificate, "Certificate.generate(now=…) makes one")
     write_private(path, certificate.to_pem())

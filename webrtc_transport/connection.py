@@ -161,6 +161,11 @@ class Connection(AsyncResource, TypedAttributeProvider):
         """Why the connection is over; ``None`` while it stands."""
         return None if self._link.end_reason is None else ended(self._link.end_reason)
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether the connection is over, and no stream that came before waits to be accepted."""
+        return self._link.end_reason is not None and not self._link.has_inbound
+
     async def state_changes(self) -> AsyncIterator[ConnectionState]:
         """Yield the state now, then each new one; ends after ``CLOSED``. A state that passes at once is left out."""
         told = None
@@ -213,7 +218,7 @@ class Connection(AsyncResource, TypedAttributeProvider):
 
         :param on_error: what to do with an exception of a handler; it is logged at level ``ERROR`` by default. What
             this function raises in turn ends the serving.
-        :raises TypeError: if the handler isn't async
+        :raises HandlerError: if the handler isn't async
         """
         check_handler(handler)
         async with bare_task_group() as task_group:

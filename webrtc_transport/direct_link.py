@@ -76,6 +76,11 @@ class DirectLink(PeerLink):
         return self._direct
 
     def on_phase(self, phase: str) -> None:
+        if self._noise is not None:
+            # The peer has fallen silent, or is back. Until it is proven who it is, there is no connection to say it of.
+            if self._noise.remote is not None:
+                super().on_phase(phase)
+            return
         if phase != "connected":
             super().on_phase(phase)
             return
@@ -97,7 +102,7 @@ class DirectLink(PeerLink):
             self.direct.close(failure)
 
     async def prove(self) -> Connection:
-        """Wait until the peer has proven who it is, and make the connection.
+        """Wait until the peer has proven who it is, and make the connection. It may be over by then.
 
         :raises ConnectError: if the set-up failed; :exc:`~webrtc_transport.errors.NoiseFailed` if the proof did
         """
@@ -108,13 +113,15 @@ class DirectLink(PeerLink):
         with anyio.move_on_after(NOISE_TIMEOUT):
             while self.phase == "noise" and self.end_reason is None:
                 await self.changed.wait()
-        if isinstance(self.end_reason, ConnectionEnded) and self.phase == "noise":
+        remote = self._noise.remote
+        if remote is not None and self.phase != "noise":
+            # If the peer has left since then, what it sent can still be read.
+            return self._connection(remote.peer_id)
+        if isinstance(self.end_reason, ConnectionEnded):
             raise NoiseFailed(f"the connection ended while {self._noise.progress}: {self.end_reason}")
         if self.end_reason is not None:
             raise set_up_failed(self.end_reason)
-        if self._noise.remote is None:
-            raise NoiseFailed(f"Noise wasn't done within {NOISE_TIMEOUT:g} s: {self._noise.progress}")
-        return self._connection(self._noise.remote.peer_id)
+        raise NoiseFailed(f"Noise wasn't done within {NOISE_TIMEOUT:g} s: {self._noise.progress}")
 
     def _connection(self, peer: PeerId) -> Connection:
         pair = self.candidate_pair = self.direct.candidate_pair

@@ -137,7 +137,8 @@ class DirectListener(Listener):
                     connection = await link.prove()
                 if connection is None:
                     raise link.timed_out(timeout)
-                self._port.established(link.direct)
+                if link.end_reason is None:
+                    self._port.established(link.direct)
         except ConnectError as exc:
             _logger.info("no connection with %s: %s", link.remote, exc)
         else:

@@ -8,10 +8,12 @@
     │       ├── PluginBroken
     │       └── PluginConflict
     ├── AlreadyListening                    the transport listens already; also ``anyio.BusyResourceError``
+    ├── HandlerError                        what is to serve peers isn't async; also ``TypeError``
     ├── IdentityError                       a key, a peer id or a certificate is malformed or doesn't match
     ├── ConnectError                        a connection could not be made; ``phase`` says where it stopped
     │   ├── ConnectTimeout
     │   ├── LimitExceeded
+    │   ├── OwnFault                        the application's ``ice_servers`` function, or the engine, fails
     │   ├── SignalingError
     │   │   ├── SignalingUnavailable
     │   │   ├── SignalingRejected
@@ -42,7 +44,7 @@ same direction of a stream at once.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import anyio
 
@@ -83,6 +85,10 @@ class AlreadyListening(WebRTCError, anyio.BusyResourceError):
         Exception.__init__(self, message)
 
 
+class HandlerError(WebRTCError, TypeError):
+    """A handler isn't an async function: whoever connects, it can't serve them."""
+
+
 class IdentityError(WebRTCError, ValueError):
     """A key, a peer id, a signature or a certificate is malformed or doesn't match."""
 
@@ -101,6 +107,10 @@ class LimitExceeded(ConnectError):
     """A configured limit refused the connection."""
 
     phase = "limits"
+
+
+class OwnFault(ConnectError):
+    """What this end makes connections with fails: the function ``ice_servers``, or the engine. No peer is told."""
 
 
 class SignalingError(ConnectError):
@@ -177,6 +187,10 @@ class EngineError(ConnectionEnded):
     """The protocol stack below the connection failed on input that it could not handle."""
 
 
+LOOP_ENDED: Final = "the engine's event loop has ended, and with it every connection; make a new transport"
+"""The text of an :exc:`EngineError`, whoever finds out first."""
+
+
 class StreamError(WebRTCError, anyio.BrokenResourceError):
     """One stream is over; its connection goes on."""
 
@@ -186,7 +200,8 @@ class StreamReset(StreamError):
 
 
 class StreamStalled(StreamError):
-    """This end didn't read the stream in time (``stalled_stream_timeout``): it was reset, so that others can go on."""
+    """What the stream had received stayed where it was for too long (``stalled_stream_timeout``), because this end
+    didn't read or the peer left a frame incomplete: it was reset, so that others can go on."""
 
 
 class StreamStopped(StreamError):

@@ -56,10 +56,21 @@ def write_private(path: str | os.PathLike[str], data: bytes, *, overwrite: bool 
             file.write(data)
             file.flush()
             os.fsync(descriptor)
+        _move(temporary, path, overwrite=overwrite)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _move(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    # Errors name the temporary file, which says nothing to anybody.
+    try:
         if overwrite:
             temporary.replace(path)
         else:
             # Unlike a rename, a link fails when its target exists: of two processes that try, one wins.
             path.hardlink_to(temporary)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except FileExistsError as exc:
+        cure = "the file exists already, and is left as it is"
+        raise FileExistsError(exc.errno, cure, os.fspath(path)) from None
+    except OSError as exc:
+        raise OSError(exc.errno, exc.strerror, os.fspath(path)) from None

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from .arguments import check_type
 from .errors import IdentityError
 from .files import read_private, write_private
 from .protocol.certificate import Certificate
@@ -71,6 +72,7 @@ class PeerId:
     multihash: bytes
 
     def __post_init__(self) -> None:
+        check_type("multihash", self.multihash, bytes, "PeerId.from_string(text) parses text")
         header, digest = self.multihash[:2], self.multihash[2:]
         hashed = header == _SHA256_HEADER and len(digest) == SHA256.digest_size
         inline = 0 < len(digest) <= _MAX_INLINE_KEY and header == bytes((_IDENTITY_CODE, len(digest)))
@@ -82,7 +84,9 @@ class PeerId:
         """Parse base58btc (``12D3KooW…``, ``Qm…``) or a CIDv1 in any multibase (``bafz…``, ``k51…``).
 
         :raises IdentityError: if ``text`` is neither
+        :raises TypeError: if it is no text
         """
+        check_type("a peer id", text, str, "expected one like '12D3KooW…', 'Qm…' or 'bafz…'")
         if len(text) > _MAX_TEXT_LENGTH:
             raise IdentityError(f"{text[:16]}… is no peer id: it has more than {_MAX_TEXT_LENGTH} characters")
         try:
@@ -131,7 +135,9 @@ class PublicKey:
         """Wrap a key of the ``cryptography`` library.
 
         :raises IdentityError: if it isn't on secp256k1, P-256, P-384 or P-521, or of 2048 to 8192 bits
+        :raises TypeError: if it is no such key
         """
+        check_type("key", key, RawPublicKey, "PublicKey.from_protobuf() parses libp2p's messages")
         self._key: Final = key
         self._message: Final = encode_public_key(key)
         self.key_type: Final = key_type_of(key)
@@ -142,6 +148,7 @@ class PublicKey:
 
         :raises IdentityError: if it is malformed, of an unsupported kind, or not in its one valid encoding
         """
+        check_type("message", message, bytes, "it is libp2p's PublicKey message")
         return cls(decode_public_key(message))
 
     def to_protobuf(self) -> bytes:
@@ -188,6 +195,7 @@ class Identity:
     __slots__ = ("_key", "public_key")
 
     def __init__(self, key: RawPrivateKey) -> None:
+        check_type("key", key, RawPrivateKey, "Identity.load(path) reads files, and from_protobuf() messages")
         self._key: Final = key
         self.public_key: Final = PublicKey(key.public_key())
 
@@ -201,6 +209,7 @@ class Identity:
         """The identity of a private key of the ``cryptography`` library.
 
         :raises IdentityError: if its public key isn't one that :class:`PublicKey` takes
+        :raises TypeError: if it is no Ed25519, elliptic-curve or RSA key of that library
         """
         return cls(key)
 
@@ -210,6 +219,7 @@ class Identity:
 
         :raises IdentityError: if it is malformed or of an unsupported kind
         """
+        check_type("message", message, bytes, "it is libp2p's PrivateKey message")
         return cls(decode_private_key(message))
 
     @classmethod
@@ -222,9 +232,8 @@ class Identity:
         :raises OSError: if it can't be read
         """
         content = read_private(path)
-        decode = decode_private_pem if b"-----BEGIN " in content else decode_private_key
         try:
-            return cls(decode(content))
+            return cls(_decode_file(content))
         except IdentityError as exc:
             raise IdentityError(
                 f"{os.fspath(path)}: {exc} (restore the file; or move it away, and Identity.load_or_create() makes a "
@@ -281,6 +290,12 @@ class Identity:
 
     def __repr__(self) -> str:
         return f"<Identity {self.peer_id}>"
+
+
+def _decode_file(content: bytes) -> RawPrivateKey:
+    if not content.strip():
+        raise IdentityError("the file is empty")
+    return decode_private_pem(content) if b"-----BEGIN " in content else decode_private_key(content)
 
 
 def _with_low_s(signature: bytes) -> bytes:

@@ -26,6 +26,7 @@ from .abc import (
 from .channel_port import ChannelPort
 from .config import TransportConfig
 from .errors import (
+    LOOP_ENDED,
     ConnectError,
     ConnectionAborted,
     ConnectionEnded,
@@ -98,8 +99,15 @@ class PeerLink(PeerEvents, StreamOwner):
         self._draining: set[Stream] = set()
         self._consumed = 0
         self._grant_size = config.receive_buffer // GRANTS_PER_BUFFER
+        # After it, the engine can tell no end.
+        portal.at_fault.add(self._loop_ended)
         self._stalls = (
-            None if config.stalled_stream_timeout is None else StallWatch(config.stalled_stream_timeout)
+            None
+            if config.stalled_stream_timeout is None
+            # All of the peer's streams together may keep half of the window.
+            else StallWatch(
+                config.stalled_stream_timeout, config.receive_buffer // (2 * config.max_inbound_streams)
+            )
         )
 
     @property
@@ -149,9 +157,10 @@ class PeerLink(PeerEvents, StreamOwner):
 
         try:
             await self.portal.call(open_channel)
-        except WebRTCError:
+        except (WebRTCError, anyio.ClosedResourceError):
             # The connection may have ended meanwhile, and forgotten the stream itself.
             self.streams.pop(stream, None)
+            self.check_alive()
             raise
         return stream
 
@@ -178,6 +187,11 @@ class PeerLink(PeerEvents, StreamOwner):
             self.check_alive()
             await self._stream_came.wait()
         return self._inbound.popleft()
+
+    @property
+    def has_inbound(self) -> bool:
+        """Whether a stream of the peer waits to be accepted."""
+        return bool(self._inbound)
 
     def check_alive(self) -> None:
         """:raises ConnectionEnded: if the connection is over"""
@@ -215,7 +229,7 @@ class PeerLink(PeerEvents, StreamOwner):
             try:
                 await self.portal.call(self._peer.close, reason)
             except anyio.ClosedResourceError:
-                # The engine's thread is gone, and everything in it.
+                # The engine's loop is gone, and everything in it.
                 self._closed(reason)
             await self.wait_ended()
 
@@ -267,6 +281,7 @@ class PeerLink(PeerEvents, StreamOwner):
         if self.end_reason is not None:
             return
         self.end_reason = reason
+        self.portal.at_fault.discard(self._loop_ended)
         for port in self.streams.values():
             port.connection_ended(ended(reason))
         self.streams.clear()
@@ -274,6 +289,9 @@ class PeerLink(PeerEvents, StreamOwner):
         self._stream_came.notify()
         self._drained.notify()
         self._on_end(self)
+
+    def _loop_ended(self) -> None:
+        self._closed(EngineError(LOOP_ENDED))
 
     # --- StreamOwner ----------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from abc import abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Hashable, Sequence
@@ -16,11 +17,13 @@ from multiaddr import Multiaddr
 from .abc import Attributes
 from .config import TransportConfig
 from .connection import Connection
-from .errors import LimitExceeded, SignalingError
+from .errors import HandlerError, LimitExceeded, WebRTCError
 from .protocol.limits import HANDSHAKE_SHARES, MIN_HANDSHAKE_SHARE
 from .serving import check_handler, log_failure, run_handler
 from .task_group import bare_task_group
 from .wakeup import Wakeup
+
+_logger = logging.getLogger("libp2p.transport.webrtc.listener")
 
 
 class Listener(anyio.abc.Listener[Connection]):
@@ -34,8 +37,9 @@ class Listener(anyio.abc.Listener[Connection]):
         self._under_way: Counter[Hashable] = Counter()
         """Handshakes, by what is known of the other end."""
         self._accepted: deque[Connection] = deque()
+        self._accept_guard = anyio.ResourceGuard("accepting connections from")
         self._changed = Wakeup()
-        self._failure: SignalingError | None = None
+        self._failure: WebRTCError | None = None
         self._is_closed = False
         self._scopes: list[anyio.CancelScope] = []
         """Of the tasks that listen."""
@@ -50,18 +54,33 @@ class Listener(anyio.abc.Listener[Connection]):
         return {}
 
     async def accept(self) -> Connection:
-        """Wait for the next connection.
+        """Wait for the next connection. One that has ended meanwhile is left out, unless it left streams to be read.
 
+        :raises anyio.BusyResourceError: if another task accepts here, by this or by :meth:`serve`
         :raises anyio.ClosedResourceError: when the listener is closed
         :raises SignalingError: when every signaling backend has failed for good
+        :raises EngineError: when the engine's event loop has ended
         """
+        with self._accept_guard:
+            return await self._next()
+
+    async def _next(self) -> Connection:
+        self._drop_spent()
         while not self._accepted:
             if self._is_closed:
                 raise anyio.ClosedResourceError("the listener is closed")
             if self._failure is not None:
                 raise copy.copy(self._failure)
             await self._changed.wait()
+            self._drop_spent()
         return self._accepted.popleft()
+
+    def _drop_spent(self) -> None:
+        """Forget the connections that nobody has accepted in time."""
+        spent = [connection for connection in self._accepted if connection.is_spent]
+        for connection in spent:
+            self._accepted.remove(connection)
+            _logger.info("%s left before it was accepted: %s", connection.remote_peer, connection.end_reason)
 
     async def serve(
         self,
@@ -74,7 +93,8 @@ class Listener(anyio.abc.Listener[Connection]):
 
         The handler's connection is closed when it returns. A connection or stream that breaks, or that the peer ends
         where the handler expects more, ends this handler and no other. So does any other ``Exception`` of a handler,
-        which is told ``on_error``: strangers connect here, and what they send may be what it stumbles over.
+        which is told ``on_error``: strangers connect here, and what they send may be what it stumbles over. A handler
+        that isn't async closes the listener.
 
         An interrupt leaves as a bare ``KeyboardInterrupt``, on trio too.
 
@@ -82,24 +102,40 @@ class Listener(anyio.abc.Listener[Connection]):
         :param on_error: what to do with an exception of a handler; it is logged at level ``ERROR`` by default. What
             this function raises in turn ends the serving.
         :raises SignalingError: when every signaling backend has failed for good
-        :raises TypeError: if the handler isn't async
+        :raises EngineError: when the engine's event loop has ended
+        :raises HandlerError: if the handler isn't async
+        :raises anyio.BusyResourceError: if another task accepts here already
         """
         check_handler(handler)
-        failure: SignalingError | None = None
+        failure: WebRTCError | None = None
         async with bare_task_group() as own_group:
             try:
-                while True:
-                    connection = await self.accept()
-                    (task_group or own_group).start_soon(
-                        run_handler, handler, connection, on_error or _log_failure
-                    )
+                with self._accept_guard:
+                    while True:
+                        connection = await self._next()
+                        (task_group or own_group).start_soon(
+                            self._handle, handler, connection, on_error or _log_failure
+                        )
             except anyio.ClosedResourceError:
                 pass
-            except SignalingError as exc:
+            except WebRTCError as exc:
                 # Kept, lest it cancels the handlers.
                 failure = exc
         if failure is not None:
             raise failure
+
+    async def _handle(
+        self,
+        handler: Callable[[Connection], Coroutine[object, object, None]],
+        connection: Connection,
+        on_error: Callable[[Connection, Exception], object],
+    ) -> None:
+        try:
+            await run_handler(handler, connection, on_error)
+        except HandlerError:
+            # Nobody would take care of who comes next.
+            await self.aclose()
+            raise
 
     async def aclose(self) -> None:
         """Stop listening. Connections that nobody has accepted are closed."""
@@ -131,6 +167,7 @@ class Listener(anyio.abc.Listener[Connection]):
         share = min(allowed, max(MIN_HANDSHAKE_SHARE, allowed // HANDSHAKE_SHARES))
         if self._under_way[who] >= share:
             raise LimitExceeded(f"{share} handshakes with you are under way; try again later")
+        self._drop_spent()
         if len(self._accepted) + under_way >= config.accept_backlog:
             raise LimitExceeded(f"{config.accept_backlog} connections wait to be accepted; try again later")
         self._under_way[who] += 1

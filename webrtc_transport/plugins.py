@@ -12,6 +12,7 @@ from typing import Final
 
 from .abc import Engine, SignalingBackend
 from .errors import PluginBroken, PluginConflict, PluginNotFound
+from .spelling import did_you_mean
 
 SIGNALING_GROUP: Final = "webrtc_transport.signaling"
 """Subclasses of :class:`~webrtc_transport.abc.SignalingBackend`, by the scheme of their URLs."""
@@ -19,12 +20,15 @@ SIGNALING_GROUP: Final = "webrtc_transport.signaling"
 ENGINE_GROUP: Final = "webrtc_transport.engines"
 """Functions without arguments that return an :class:`~webrtc_transport.abc.Engine`, by its name."""
 
-_WEBSOCKET_CURE: Final = "pip install 'webrtc-transport[websocket]'"
+_WEBSOCKET_CURE: Final = (
+    "pip install 'webrtc-transport[websocket]', or in a checkout of it: pip install '.[websocket]'"
+)
 _CURES: Final[Mapping[tuple[str, str], str]] = {
     (SIGNALING_GROUP, "ws"): _WEBSOCKET_CURE,
     (SIGNALING_GROUP, "wss"): _WEBSOCKET_CURE,
     (SIGNALING_GROUP, "http"): "for a rendezvous server write ws:// in place of http://",
     (SIGNALING_GROUP, "https"): "for a rendezvous server write wss:// in place of https://",
+    (SIGNALING_GROUP, "websocket"): "for a rendezvous server write ws:// in place of websocket://",
 }
 """What installs a well-known plugin with everything that it imports, or another name for it, by group and name."""
 
@@ -80,9 +84,15 @@ def _find(group: str, name: str) -> EntryPoint:
     # A package that is on sys.path twice is found twice, and says the same both times.
     found = {(entry.value, _package(entry)): entry for entry in entry_points(group=group, name=name)}
     if not found:
-        installed = ", ".join(sorted(entry_points(group=group).names)) or "none"
-        cure = _CURES.get((group, name), "install the package that provides it")
-        raise PluginNotFound(f"no plugin {name!r} of {group} is installed (there are: {installed}); {cure}")
+        installed = sorted(entry_points(group=group).names)
+        there_are = (
+            f"no plugin {name!r} of {group} is installed (there are: {', '.join(installed) or 'none'})"
+        )
+        cure = _CURES.get((group, name))
+        if cure is not None:
+            raise PluginNotFound(f"{there_are}; {cure}")
+        near = did_you_mean(name, installed)
+        raise PluginNotFound(f"{there_are}{near or '; install the package that provides it'}")
     if len(found) > 1:
         providers = " and ".join(sorted(f"{package} ({value})" for value, package in found))
         raise PluginConflict(

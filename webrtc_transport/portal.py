@@ -21,13 +21,15 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from typing import TypeVar, TypeVarTuple
 
 import anyio
 import anyio.lowlevel
 
+from .asyncio_event import AsyncioEvent
+from .errors import LOOP_ENDED, EngineError
 from .wakeup import LoopEvent
 
 _T = TypeVar("_T")
@@ -46,6 +48,35 @@ _HANDED_OVER = "error in a function handed across the portal"
 
 class Portal(ABC):
     """Runs functions on the engine's loop and in the caller's loop."""
+
+    def __init__(self) -> None:
+        self.at_fault: set[Callable[[], object]] = set()
+        """Called in the caller's loop if the engine's loop ends by itself: whoever waits for what only that could tell
+        has to be woken."""
+
+    @contextlib.contextmanager
+    def needed(self) -> Iterator[None]:
+        """A block that waits for more than calls, all in vain without the engine's loop: its fault cancels the block.
+
+        :raises EngineError: if the engine's loop has ended by itself
+        """
+        with anyio.CancelScope() as scope:
+            self.at_fault.add(scope.cancel)
+            try:
+                self.check()
+                yield
+            except anyio.ClosedResourceError:
+                # A call may have found out before.
+                self.check()
+                raise
+            finally:
+                self.at_fault.discard(scope.cancel)
+        if scope.cancelled_caught:
+            self.check()
+
+    @abstractmethod
+    def check(self) -> None:
+        """:raises EngineError: if the engine's loop has ended by itself"""
 
     @abstractmethod
     def post(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
@@ -98,6 +129,9 @@ async def open_portal() -> AsyncIterator[Portal]:
 class SameLoopPortal(Portal):
     """The caller's loop is the engine's loop: asyncio, or whatever runs what needs no asyncio."""
 
+    def check(self) -> None:
+        """The loop that asks runs."""
+
     def post(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
         # What it raises is a bug here, and must not take the loop down.
         try:
@@ -118,34 +152,7 @@ class AsyncioPortal(SameLoopPortal):
     """The caller's loop is the engine's loop, and it is asyncio."""
 
     def make_event(self) -> LoopEvent:
-        return _AsyncioEvent()
-
-
-class _AsyncioEvent(LoopEvent):
-    """``anyio.Event`` without what works on other loops too: one object and one coroutine instead of three each.
-
-    There is one for each time that a task waits for a stream.
-    """
-
-    __slots__ = ("_waiters",)
-
-    def __init__(self) -> None:
-        self._waiters: list[asyncio.Future[None]] = []
-
-    def set(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def wait(self) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        except BaseException:
-            # Whoever gives up again and again leaves nothing behind.
-            self._waiters.remove(waiter)
-            raise
+        return AsyncioEvent()
 
 
 def same_loop_portal() -> SameLoopPortal:
@@ -196,11 +203,12 @@ class _TrioPortal(Portal):
     """The engine's loop runs in a thread of its own."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._loop = _new_loop()
         self._thread = threading.Thread(target=self._main, name="webrtc-engine", daemon=True)
         self._pid = os.getpid()
         self._stopped = anyio.Event()
-        self._closed = False
+        self._closed = self._has_failed = False
         self._waiting: set[anyio.Event] = set()
         """Of the calls that wait for the engine's loop."""
         self._to_engine = _Mailbox(self._loop.call_soon_threadsafe)
@@ -293,10 +301,18 @@ class _TrioPortal(Portal):
             self._waiting.discard(done)
 
     def _has_stopped(self) -> None:
+        self._has_failed = not self._closed
         self._closed = True
         self._stopped.set()
         for done in self._waiting:
             done.set()
+        if self._has_failed:
+            for tell in list(self.at_fault):
+                tell()
+
+    def check(self) -> None:
+        if self._has_failed:
+            raise EngineError(LOOP_ENDED)
 
     def _check_usable(self) -> None:
         self._check_process()
@@ -310,13 +326,15 @@ class _TrioPortal(Portal):
 
     def _main(self) -> None:
         try:
-            self._loop.run_forever()
-            self._cancel_leftovers()
-        except BaseException:
-            # An engine's own task has left by SystemExit; the caller's loop goes on and must be told.
-            _logger.exception("the engine's loop ended")
-        finally:
+            # What a fault leaves behind has sockets too, and peers that want to be told.
+            for run in (self._loop.run_forever, self._cancel_leftovers):
+                try:
+                    run()
+                except BaseException:
+                    # An engine's own task has left by SystemExit; the caller's loop goes on and must be told.
+                    _logger.exception("the engine's loop ended")
             self._loop.close()
+        finally:
             self.deliver(self._has_stopped)
 
     def _cancel_leftovers(self) -> None:

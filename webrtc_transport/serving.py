@@ -10,7 +10,7 @@ from typing import TypeVar
 import anyio
 from anyio.abc import AsyncResource
 
-from .errors import ConnectionEnded, StreamError, describe
+from .errors import ConnectionEnded, HandlerError, StreamError, describe
 from .task_group import unwrapped
 
 _R = TypeVar("_R", bound=AsyncResource)
@@ -20,9 +20,9 @@ _ends = logging.getLogger("libp2p.transport.webrtc.connection")
 
 
 def check_handler(handler: object) -> None:
-    """:raises TypeError: if it can't be a handler"""
+    """:raises HandlerError: if it can't be a handler"""
     if not callable(handler):
-        raise TypeError(f"the handler has to be an async function, not {handler!r}")
+        raise HandlerError(f"the handler has to be an async function (async def), not {handler!r}")
 
 
 def log_failure(name: object, error: Exception) -> None:
@@ -42,7 +42,7 @@ async def run_handler(
     What the peer can bring about (a connection or stream that breaks, or ends early) is an ordinary end. Any other
     ``Exception`` is told ``on_error``, whose own exceptions go on. Interrupts and the like go on as well.
 
-    :raises TypeError: if the handler isn't async
+    :raises HandlerError: if the handler isn't async
     """
     failure: BaseException | None = None
     # In groups too: a handler may have tasks.
@@ -53,21 +53,17 @@ async def run_handler(
         _ends.info("the handler of %r ended: %s", resource, describe(group))
     except* Exception as group:  # noqa: BLE001 - the application's, and a stranger's bytes may bring it about
         failure = unwrapped(group)
-    if isinstance(failure, _NotAsync):
+    if isinstance(failure, HandlerError):
         raise failure
     if isinstance(failure, Exception):
         on_error(resource, failure)
-
-
-class _NotAsync(TypeError):
-    """Whatever connects, the handler can't work: this ends the serving."""
 
 
 def _called(handler: Callable[[_R], Coroutine[object, object, None]], resource: _R) -> Awaitable[object]:
     returned: object = handler(resource)
     if not inspect.isawaitable(returned):
         name = getattr(handler, "__qualname__", repr(handler))
-        raise _NotAsync(
+        raise HandlerError(
             f"the handler {name} has to be an async function (async def); it returned {returned!r}"
         )
     return returned

@@ -12,17 +12,17 @@ from datetime import UTC, datetime
 from typing import Final
 
 import anyio
-from pydantic import TypeAdapter, ValidationError
 
 from .abc import Engine, PeerSettings, SignalingSession
 from .addresses import webrtc_address
 from .certificates import check_certificate
-from .config import IceServer, TransportConfig
+from .config import IceServer, TransportConfig, check_ice_servers
 from .connection import Connection
 from .errors import (
     ConfigurationError,
     ConnectError,
     ConnectTimeout,
+    OwnFault,
     SignalingError,
     SignalingRejected,
     WebRTCError,
@@ -43,14 +43,11 @@ from .protocol.signals import (
     ErrorData,
     Offer,
     Proof,
-    describe_validation_error,
 )
 from .signaled_link import SignaledLink
 from .task_group import bare_task_group
 
 _logger = logging.getLogger("libp2p.transport.webrtc.connector")
-
-_ice_servers: Final = TypeAdapter(tuple[IceServer, ...])
 
 OWN_FAILURE_GRACE: Final = 0.3
 """Seconds that this end gets to fail by itself when the peer says that it has: a flight of DTLS, and some."""
@@ -66,8 +63,8 @@ class SignaledConnector:
         self, identity: Identity, portal: Portal, engine: Engine, config: TransportConfig, links: Links
     ) -> None:
         self.config = config
+        self.portal = portal
         self._identity = identity
-        self._portal = portal
         self._engine = engine
         self._certificate = config.certificate
         self._verifier = ProofVerifier(config.proof_max_age)
@@ -85,7 +82,7 @@ class SignaledConnector:
             ice_servers=await self._ice_servers(),
             config=self.config,
         )
-        link = SignaledLink(self._portal, self.config, remote_peer, on_end=self._links.ended)
+        link = SignaledLink(self.portal, self.config, remote_peer, on_end=self._links.ended)
         async with self._links.setting_up(link):
             await link.open(self._engine, settings)
             yield link
@@ -146,17 +143,14 @@ class SignaledConnector:
             awaitable: object = servers()
             returned = await awaitable if inspect.isawaitable(awaitable) else awaitable
         except Exception as exc:
-            # The application's function: whatever it raises costs this connection, and no other. Its text is left to
-            # the cause, for the peer is told this one.
-            raise ConnectError(f"the function ice_servers raised {type(exc).__name__}") from exc
+            # The application's function: whatever it raises costs this connection, and no other.
+            raise OwnFault(f"the function ice_servers raised {type(exc).__name__}: {exc}") from exc
         if not inspect.isawaitable(awaitable):
             raise ConfigurationError("the function ice_servers isn't async; write it with `async def`")
         try:
-            return _ice_servers.validate_python(returned)
-        except ValidationError as exc:
-            # Not as the cause: it shows what it is about, and there are passwords in that.
-            problem = describe_validation_error(exc)
-            raise ConnectError(f"the function ice_servers returned no IceServer objects: {problem}") from None
+            return check_ice_servers(returned)
+        except ConfigurationError as exc:
+            raise OwnFault(f"what the function ice_servers returned {exc}") from None
 
     def _current_certificate(self) -> Certificate:
         now = datetime.now(UTC)
@@ -228,6 +222,13 @@ def all_failed(failures: Sequence[SignalingError]) -> SignalingError:
     if len(failures) > 1:
         failures[0].args = ("; ".join(str(failure) for failure in failures),)
     return failures[0]
+
+
+def reason_for_peer(failure: Exception) -> str:
+    """Why there will be no connection, as far as it is the peer's business."""
+    if isinstance(failure, ConnectError) and not isinstance(failure, OwnFault):
+        return str(failure)
+    return "the peer can't make connections at the moment"
 
 
 async def tell_failure(session: SignalingSession, reason: str, code: str) -> None:

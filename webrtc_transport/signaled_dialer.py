@@ -11,16 +11,26 @@ from .abc import SignalingBackend, SignalingSession
 from .connection import Connection
 from .errors import (
     ConnectError,
+    EngineError,
     InvalidSignal,
     PeerUnreachable,
     SignalingError,
     SignalingUnavailable,
 )
 from .identity import PeerId
+from .link import set_up_failed
 from .protocol.limits import MAX_REMOTE_CANDIDATES
 from .protocol.sdp import DtlsSetup, SessionDescription
 from .protocol.signals import Answer, Candidate, Signal
-from .signaled_connector import Attempt, SignaledConnector, add_candidate, all_failed, tell_failure, trickle
+from .signaled_connector import (
+    Attempt,
+    SignaledConnector,
+    add_candidate,
+    all_failed,
+    reason_for_peer,
+    tell_failure,
+    trickle,
+)
 
 _logger = logging.getLogger("libp2p.transport.webrtc.dialer")
 
@@ -39,8 +49,10 @@ class SignaledDialer:
         """
         attempt = Attempt(self._connector.config.dial_timeout)
         try:
-            with anyio.move_on_after(attempt.timeout):
+            with self._connector.portal.needed(), anyio.move_on_after(attempt.timeout):
                 return await self._try_backends(peer, attempt)
+        except EngineError as exc:
+            raise set_up_failed(exc) from None
         except anyio.ClosedResourceError:
             msg = "the transport, or its signaling backend, was closed during the dial"
             raise ConnectError(msg) from None
@@ -79,7 +91,7 @@ class SignaledDialer:
                 await session.aclose()
                 return connection
         except ConnectError as exc:
-            await tell_failure(session, str(exc), "connect-failed")
+            await tell_failure(session, reason_for_peer(exc), "connect-failed")
             raise
         except anyio.get_cancelled_exc_class():
             await tell_failure(session, "the dial was given up", "cancelled")

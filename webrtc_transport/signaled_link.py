@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from .abc import Engine, PeerSettings, SignaledPeer, SignaledPeerEvents
 from .config import TransportConfig
-from .errors import ConnectError, WebRTCError
+from .errors import OwnFault, WebRTCError
 from .identity import PeerId
 from .link import PeerLink, set_up_failed
 from .portal import Portal
@@ -44,8 +44,8 @@ class SignaledLink(PeerLink, SignaledPeerEvents):
         except WebRTCError:
             raise
         except Exception as exc:
-            # An engine may be anybody's. Its text is left to the cause, for the peer is told this one.
-            raise ConnectError(f"the engine {engine.name!r} raised {type(exc).__name__}") from exc
+            # An engine may be anybody's.
+            raise OwnFault(f"the engine {engine.name!r} raised {type(exc).__name__}: {exc}") from exc
         if self.end_reason is not None:
             self.portal.post(self._peer.close, self.end_reason)
             raise set_up_failed(self.end_reason)

@@ -14,18 +14,21 @@ from .addresses import webrtc_address
 from .connection import Connection
 from .errors import (
     ConnectError,
+    EngineError,
     InvalidProof,
     InvalidSignal,
     LimitExceeded,
+    OwnFault,
     SignalingError,
     WebRTCError,
     describe,
 )
+from .fault_log import FaultLog
 from .identity import PeerId
 from .listener import Listener
 from .protocol.sdp import SessionDescription
 from .protocol.signals import Offer
-from .signaled_connector import Attempt, SignaledConnector, tell_failure, trickle
+from .signaled_connector import Attempt, SignaledConnector, reason_for_peer, tell_failure, trickle
 
 _logger = logging.getLogger("libp2p.transport.webrtc.listener")
 
@@ -37,6 +40,7 @@ class SignaledListener(Listener):
         super().__init__(connector.config)
         self._connector = connector
         self._own = own
+        self._faults = FaultLog(_logger)
 
     @property
     def addresses(self) -> Sequence[Multiaddr]:
@@ -53,13 +57,15 @@ class SignaledListener(Listener):
         ``task_status.started()`` is called once peers can reach us over it.
 
         :raises SignalingError: if that doesn't come about; a failure after it is told by :meth:`accept`
+        :raises EngineError: likewise, if the engine's event loop has ended
         """
         status = _Started(task_status)
         with anyio.CancelScope() as scope:
             self._scopes.append(scope)
             try:
-                await backend.serve(self._handle_session, task_status=status)
-            except SignalingError as exc:
+                with self._connector.portal.needed():
+                    await backend.serve(self._handle_session, task_status=status)
+            except (SignalingError, EngineError) as exc:
                 if not status.is_started:
                     raise
                 self._backend_failed(backend, exc)
@@ -67,7 +73,7 @@ class SignaledListener(Listener):
                 self._scopes.remove(scope)
                 self._changed.notify()
 
-    def _backend_failed(self, backend: SignalingBackend, failure: SignalingError) -> None:
+    def _backend_failed(self, backend: SignalingBackend, failure: WebRTCError) -> None:
         _logger.warning("listening over %s has ended: %s", type(backend).__name__, failure)
         if len(self._scopes) == 1:
             self._failure = failure
@@ -81,7 +87,7 @@ class SignaledListener(Listener):
             try:
                 connection = await self._answer(session)
             except Exception as exc:  # noqa: BLE001 - an engine or a backend may be anybody's
-                await _refuse(session, exc)
+                await self._refuse(session, exc)
                 return
             await self._hand_over(connection)
 
@@ -116,6 +122,18 @@ class SignaledListener(Listener):
             raise InvalidSignal(msg)
         return self._connector.verify(session, signal)
 
+    async def _refuse(self, session: SignalingSession, failure: Exception) -> None:
+        """Say that there is no connection, here and to the peer."""
+        message = f"no connection with {session.remote_peer}: {describe(failure)}"
+        if isinstance(failure, WebRTCError | anyio.ClosedResourceError):
+            if isinstance(failure, ConnectError) and not isinstance(failure, OwnFault):
+                _logger.info("%s", message)
+            else:
+                self._faults.report(logging.WARNING, message)
+        else:
+            self._faults.report(logging.ERROR, message, error=failure)
+        await tell_failure(session, reason_for_peer(failure), _error_code(failure))
+
 
 class _Started(TaskStatus[None]):
     """Passes ``started()`` on, and remembers it."""
@@ -127,21 +145,6 @@ class _Started(TaskStatus[None]):
     def started(self, value: None = None) -> None:
         self.is_started = True
         self._inner.started(value)
-
-
-async def _refuse(session: SignalingSession, failure: Exception) -> None:
-    """Say that there is no connection, here and to the peer."""
-    level, reason = logging.INFO, str(failure)
-    if not isinstance(failure, ConnectError):
-        # Not the peer's fault, and none of its business.
-        is_foreseen = isinstance(failure, WebRTCError | anyio.ClosedResourceError)
-        level = logging.WARNING if is_foreseen else logging.ERROR
-        reason = "the peer can't make connections at the moment"
-    unforeseen = failure if level == logging.ERROR else None
-    _logger.log(
-        level, "no connection with %s: %s", session.remote_peer, describe(failure), exc_info=unforeseen
-    )
-    await tell_failure(session, reason, _error_code(failure))
 
 
 def _error_code(failure: Exception) -> str:

@@ -1,29 +1,36 @@
-"""Streams whose application doesn't read: found, and given up, before they hold their connection up for ever."""
+"""Streams whose bytes stay where they are: found, and given up, before they hold their connection up for ever."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Literal
 
 from .stream import Stream
 
 LOOKS_PER_TIMEOUT: Final = 4
 """A stalled stream is found at most a quarter of the timeout late; looking costs next to nothing."""
 
+Cause = Literal["unread", "incomplete"]
+
 
 class StallWatch:
-    """Resets the streams of one connection of which received bytes lie unread while nothing is read.
+    """Resets the streams of one connection of which received bytes lie unread while nothing is read, or on which the
+    peer leaves a frame incomplete.
 
-    All streams share the receive window of their connection (SCTP has no other): what lies unread on one is room
-    that the others lack.
+    All streams share the receive window of their connection (SCTP has no other): what lies on one is room that the
+    others lack. A frame has the whole time once, from its first byte: if each byte that is added gave it more, a peer
+    could hold the window for as long as there are bytes in a frame.
 
     :param timeout: how long it may lie, in seconds
+    :param spare: bytes of an incomplete frame that keep nobody waiting. js and go send the length of a frame ahead:
+        that its body doesn't come may be because others hold the window.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, spare: int) -> None:
         self._timeout = timeout
-        self._waiting: dict[Stream, tuple[int, float]] = {}
-        """Streams with unread bytes: how often they had been read, and since when that is so."""
+        self._allowed: dict[Cause, int] = {"unread": 0, "incomplete": spare}
+        self._waiting: dict[tuple[Stream, Cause], tuple[int, float]] = {}
+        """Where bytes lie: how many reads, or whole frames, there had been, and since when that is so."""
         self._closed: list[Stream] = []
         """Of those whose channel is closed, the ones with unread bytes."""
 
@@ -34,13 +41,21 @@ class StallWatch:
 
     def look(self, streams: Iterable[Stream], now: float) -> None:
         """Reset what has stalled. ``streams`` are those whose channel is open."""
-        waiting: dict[Stream, tuple[int, float]] = {}
+        waiting: dict[tuple[Stream, Cause], tuple[int, float]] = {}
         for stream in [*streams, *self._closed]:
-            size, reads = stream.unread
-            if size:
-                before, since = self._waiting.get(stream, (reads, now))
-                waiting[stream] = (reads, since if reads == before else now)
-                if now - waiting[stream][1] >= self._timeout:
-                    stream.stalled(self._timeout)
+            held: dict[Cause, tuple[int, int]] = {"unread": stream.unread, "incomplete": stream.incomplete}
+            for cause, (size, progress) in held.items():
+                if size > self._allowed[cause]:
+                    before, since = self._waiting.get((stream, cause), (progress, now))
+                    since = since if progress == before else now
+                    waiting[stream, cause] = progress, since
+                    if now - since >= self._timeout:
+                        stream.stalled(self._describe(cause))
         self._waiting = waiting
         self._closed = [stream for stream in self._closed if stream.unread[0]]
+
+    def _describe(self, cause: Cause) -> str:
+        for_so_long = f"for {self._timeout:g} s (stalled_stream_timeout)"
+        if cause == "unread":
+            return f"received bytes lay unread {for_so_long}; they are lost"
+        return f"the peer left a frame incomplete {for_so_long}; it is lost, with what was not read"

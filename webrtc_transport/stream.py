@@ -9,6 +9,7 @@ import anyio.lowlevel
 from anyio.abc import ByteStream
 
 from .abc import Attributes
+from .arguments import check_max_bytes, sendable
 from .channel_port import ChannelPort
 from .errors import (
     ConnectionEnded,
@@ -21,8 +22,8 @@ from .errors import (
 )
 from .protocol.framing import SHORT_PREFIX, Flag, Frame, FrameDecoder, encode_frame
 from .protocol.stream_state import ReceiveHalf, SendHalf, StreamInput, StreamState
+from .receive_queue import ReceiveQueue
 from .stream_owner import StreamOwner
-from .unread import UnreadBytes
 from .wakeup import Wakeup
 
 CHANNEL_LINGER: Final = 1.0
@@ -60,14 +61,16 @@ class Stream(ByteStream):
         self._channel = channel
         self._state = StreamState()
         self._decoder = FrameDecoder()
-        self._unread = UnreadBytes()
+        self._received = ReceiveQueue()
         self._partial = 0
         """Bytes of a frame that isn't whole which count as unread."""
+        self._frames = 0
+        """Frames that have arrived whole."""
         self._credit = owner.send_window
         self._send_end: Exception | None = None
         """What sending raises, once it has ended."""
         self._receive_end: Exception | None = None
-        """What receiving raises once everything is read; nothing is kept any more."""
+        """What receiving raises once the chunks are read; nothing is kept any more."""
         self._untold: StreamError | ConnectionEnded | None = None
         """What may have cost sent bytes, until the user is told of it."""
         self._has_sent = False
@@ -108,17 +111,18 @@ class Stream(ByteStream):
             if self._send_end is not None:
                 self._raise(self._send_end)
             limit = self._owner.payload_limit
-            size = len(item)
+            # A view takes a call, which a small message can do without.
+            whole = item if type(item) is bytes else sendable(item)
+            size = len(whole)
             for start in range(0, size, limit):
                 while self._credit <= 0:
                     await self._writable.wait()
                     if self._send_end is not None:
                         self._raise(self._send_end)
-                payload = item if size <= limit else memoryview(item)[start : start + limit]
-                frame = encode_frame(payload)
+                payload = whole if size <= limit else memoryview(whole)[start : start + limit]
                 self._has_sent = True
                 self._owner.payload_sent += len(payload)
-                self._send_frame(frame)
+                self._send_frame(encode_frame(payload))
             self._since_turn += size + TURN_PER_CALL
             if self._since_turn >= BYTES_PER_TURN:
                 await self._let_others()
@@ -156,18 +160,17 @@ class Stream(ByteStream):
 
         :raises anyio.EndOfStream: after the peer's FIN
         """
-        if max_bytes < 1:
-            raise ValueError("max_bytes must be positive")
+        check_max_bytes(max_bytes)
         with self._receive_guard:
-            unread = self._unread
-            if unread.chunks:
+            received = self._received
+            if received.chunks:
                 await anyio.lowlevel.checkpoint_if_cancelled()
-            while not unread.chunks:
+            while not received.chunks:
                 if self._receive_end is not None:
                     self._raise(self._receive_end)
                 await self._readable.wait()
                 self._since_turn = 0
-            data = unread.take(max_bytes)
+            data = received.take(max_bytes)
             self._owner.payload_received += len(data)
             self._owner.stream_consumed(len(data))
             self._since_turn += len(data) + TURN_PER_CALL
@@ -183,7 +186,12 @@ class Stream(ByteStream):
     @property
     def unread(self) -> tuple[int, int]:
         """Bytes that wait to be read, and how often something was read so far."""
-        return self._unread.size, self._unread.reads
+        return self._received.size, self._received.reads
+
+    @property
+    def incomplete(self) -> tuple[int, int]:
+        """Bytes of a frame that isn't whole, and how many frames came before it."""
+        return self._partial, self._frames
 
     # --- closing --------------------------------------------------------------------------------------------------
 
@@ -246,17 +254,13 @@ class Stream(ByteStream):
         # Who makes an error knows of it.
         self._untold = None
 
-    def stalled(self, timeout: float) -> None:
-        """Give the stream up because nothing of it was read for ``timeout`` seconds."""
-        self._give_up(
-            StreamStalled(
-                f"received bytes lay unread for {timeout:g} s (stalled_stream_timeout); they are lost"
-            )
-        )
+    def stalled(self, why: str) -> None:
+        """Give the stream up because what it has received stays where it is."""
+        self._give_up(StreamStalled(why))
 
     def _give_up(self, error: StreamError) -> None:
         # What is thrown away here must not look like the end of what the peer sent.
-        if self._unread.chunks:
+        if self._received.chunks:
             self._receive_end = error
         self._discard_unread()
         self._fail(error)
@@ -299,7 +303,7 @@ class Stream(ByteStream):
         self._discard_partial()
 
     def _discard_unread(self) -> None:
-        self._owner.stream_consumed(self._unread.discard())
+        self._owner.stream_consumed(self._received.clear())
 
     def _discard_partial(self) -> None:
         self._owner.stream_consumed(self._partial)
@@ -314,20 +318,22 @@ class Stream(ByteStream):
     def _message_arrived(self, data: bytes) -> None:
         payload = self._decoder.short_payload(data)
         if payload is not None and self._receive_end is None and self._state.receive is ReceiveHalf.OPEN:
-            self._unread.put(payload)
+            self._frames += 1
+            self._received.append(payload)
             self._readable.notify()
             self._owner.stream_consumed(SHORT_PREFIX)
             return
         kept = 0
         try:
             for frame in self._decoder.feed(data):
+                self._frames += 1
                 kept += self._take(frame)
         except FramingError as exc:
             self._fail(exc)
             # A reset that discards what had been kept counts it too.
         consumed = len(data) - kept
         if self._decoder.buffered != self._partial:
-            before, self._partial = self._partial, 0 if self._state.is_reset else self._decoder.buffered
+            before, self._partial = self._partial, 0 if self._state.is_finished else self._decoder.buffered
             consumed += before - self._partial
         self._owner.stream_consumed(consumed)
 
@@ -338,9 +344,9 @@ class Stream(ByteStream):
             if self._state.receive is not ReceiveHalf.OPEN:
                 self._state.apply(StreamInput.RECEIVE_DATA)
             if self._receive_end is None:
-                self._unread.put(frame.payload)
-                self._readable.notify()
+                self._received.append(frame.payload)
                 kept = len(frame.payload)
+                self._readable.notify()
         if frame.flag is not None:
             self._act_on(frame.flag)
         return kept
@@ -370,7 +376,7 @@ class Stream(ByteStream):
             self._portal.post(self._channel.close, CHANNEL_LINGER if flag is Flag.FIN else 0.0)
 
     def _hint(self, otherwise: str) -> str:
-        return otherwise if self.is_inbound or self._unread.reads or self._unread.chunks else _LIMIT_HINT
+        return otherwise if self.is_inbound or self._received.reads or self._received.chunks else _LIMIT_HINT
 
     def _bytes_sent(self, size: int) -> None:
         was_full = self._credit <= 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from types import TracebackType, UnionType
+from types import TracebackType
 from typing import Self
 
 import anyio
@@ -15,6 +15,7 @@ from multiaddr import Multiaddr
 from . import plugins
 from .abc import Engine, SignalingBackend, SignalingContext
 from .addresses import parse_dial_address, parse_listen_address
+from .arguments import check_signaling, check_type
 from .config import TransportConfig
 from .connection import Connection
 from .direct_connector import DirectConnector
@@ -60,12 +61,10 @@ class WebRTCTransport:
         config: TransportConfig | None = None,
         engine: Engine | None = None,
     ) -> None:
-        if isinstance(signaling, str):
-            msg = f"signaling is a list of URLs or backends: pass signaling=[{signaling!r}]"
-            raise ConfigurationError(msg)
-        _check_type("identity", identity, Identity, "Identity.load_or_create(path) makes one")
-        _check_type("config", config, TransportConfig | None, "pass TransportConfig(dial_timeout=…)")
-        _check_type("engine", engine, Engine | None, "its name is a field: TransportConfig(engine='native')")
+        check_signaling(signaling)
+        check_type("identity", identity, Identity, "Identity.load_or_create(path) makes one")
+        check_type("config", config, TransportConfig | None, "pass TransportConfig(dial_timeout=…)")
+        check_type("engine", engine, Engine | None, "its name is a field: TransportConfig(engine='native')")
         self._identity = identity
         self._signaling = signaling
         self._config = config or TransportConfig()
@@ -210,12 +209,6 @@ class WebRTCTransport:
             msg = "the transport isn't running; use it inside `async with WebRTCTransport(…) as transport:`"
             raise RuntimeError(msg)
         return self._direct
-
-
-def _check_type(name: str, value: object, expected: type | UnionType, cure: str) -> None:
-    if not isinstance(value, expected):
-        wanted = getattr(expected, "__name__", str(expected))
-        raise TypeError(f"{name} has to be {wanted.partition(' |')[0]}, not {type(value).__name__}; {cure}")
 
 
 def make_backend(source: BackendSource, context: SignalingContext) -> SignalingBackend:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from pydantic import ValidationError
-
 from webrtc_transport import IceServer
 from webrtc_transport.errors import ConfigurationError
-from webrtc_transport.protocol.signals import describe_validation_error
 
 
 class IceServerLike(Protocol):
@@ -43,7 +40,5 @@ def _ice_server(server: IceServerLike) -> IceServer:
         return IceServer(
             urls=server.urls, username=server.username, credential=getattr(server, "credential", None)
         )
-    except ValidationError as exc:
-        # Not as the cause: it shows what it is about, and there are passwords in that.
-        problem = describe_validation_error(exc)
-        raise ConfigurationError(f"the ICE server {server.urls!r} can't be used: {problem}") from None
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"the ICE server {server.urls!r} can't be used: {exc}") from None

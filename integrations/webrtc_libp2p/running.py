@@ -17,7 +17,7 @@ from multiaddr import Multiaddr
 
 import webrtc_transport as core
 from webrtc_transport.addresses import webrtc_address
-from webrtc_transport.errors import ConfigurationError, SignalingError
+from webrtc_transport.errors import ConfigurationError, EngineError, SignalingError
 
 from .admission import admit
 from .circuit import CircuitSignaling
@@ -112,7 +112,7 @@ class RunningTransport:
                 connection = await accepting.accept()
             except anyio.ClosedResourceError:
                 return
-            except SignalingError as exc:
+            except (EngineError, SignalingError) as exc:
                 _logger.warning("peers can't reach this host over WebRTC any more: %s", exc)
                 return
             self._nursery.start_soon(self._hand_over, connection)

@@ -17,6 +17,7 @@ from multiaddr import Multiaddr
 import webrtc_transport as core
 from webrtc_signaling.manager import WebRTCSignalingManager
 from webrtc_transport import IceServer, TransportConfig
+from webrtc_transport.arguments import check_signaling
 from webrtc_transport.errors import AddressError, ConfigurationError, ConnectError, WebRTCError
 from webrtc_transport.transport import BackendSource
 
@@ -64,6 +65,7 @@ class WebRTCTransport(ITransport):
         config: TransportConfig | None = None,
     ) -> None:
         check_installation()
+        check_signaling(signaling)
         self.signaling_manager = signaling_manager
         self._signaling = signaling
         self._config = config or TransportConfig()

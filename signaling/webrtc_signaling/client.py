@@ -19,6 +19,7 @@ from webrtc_transport.identity import Identity
 
 from .channel import BufferFull, ReliableChannel
 from .codec import Codec, encode
+from .connect_errors import connect_reason
 from .limits import MAX_MESSAGE_SIZE, MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES
 from .messages import (
     MAX_NUMBER,
@@ -185,15 +186,11 @@ class RendezvousClient:
                 self._settle(None)
                 await wire.exchange(self._channel, self._handle)
         except TimeoutError:
-            reason = f"no answer within {self._options.connect_timeout:g} s"
+            reason = f"no answer within {self._options.connect_timeout:g} s; check host, port and firewalls between"
         except InvalidSignal as exc:
             reason = f"it doesn't speak the rendezvous protocol: {exc}"
-        except aiohttp.ClientConnectorError as exc:
-            # Its own text is about aiohttp's settings.
-            is_refused = isinstance(exc.os_error, ConnectionRefusedError)
-            reason = "connection refused; is the server running there?" if is_refused else str(exc.os_error)
         except (Disconnected, aiohttp.ClientError, OSError) as exc:
-            reason = str(exc)
+            reason = connect_reason(exc, self._url)
         else:
             return
         finally:

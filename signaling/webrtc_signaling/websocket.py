@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
@@ -62,7 +63,9 @@ class WebSocketBackend(SignalingBackend):
         with anyio.CancelScope(shield=True):
             for session in list(self._caller.sessions.values()):
                 await session.aclose()
-            await self._portal.run(self._caller.client.aclose)
+            # If its loop has ended, so has the client.
+            with contextlib.suppress(anyio.ClosedResourceError):
+                await self._portal.run(self._caller.client.aclose)
 
     async def connect(self, peer: PeerId) -> SignalingSession:
         if peer == self._peer:

@@ -149,7 +149,7 @@ class TestCommandLine:
                 check=False,
             )
         assert done.returncode == 1
-        assert done.stderr.startswith("can't listen: ")
+        assert done.stderr.startswith(f"can't listen on 127.0.0.1:{port}: address already in use; ")
 
     def test_a_wrong_flag_or_variable_is_status_2(self, environment):
         flag = subprocess.run(

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
+import socket
+import ssl
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime
 
 import anyio
 import pytest
 from aiohttp import web
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tests.docs.pages import DOCS, blocks
+from tests.engine_loop import end_the_loop
 from tests.pairs import LOOPBACK, config, connected, transport
+from webrtc_signaling.limits import ACK_DELAY
 from webrtc_signaling.memory import MemoryBackend
 from webrtc_signaling.server.app import running_app, running_server
 from webrtc_signaling.server.settings import ServerSettings
-from webrtc_transport import Certificate, IceServer, Identity, WebRTCTransport
+from webrtc_transport import Certificate, IceServer, Identity, TransportConfig, WebRTCTransport
 from webrtc_transport.engine.memory_network import MemoryNetwork
 from webrtc_transport.engine.memory_stack import MemoryEngine
-from webrtc_transport.errors import SignalingRejected
+from webrtc_transport.errors import EngineError, SignalingRejected
+from webrtc_transport.protocol.framing import encode_frame
 from webrtc_transport.protocol.proof import sign_description
 from webrtc_transport.protocol.signals import Answer, Candidate, DescriptionData, Offer
 
@@ -184,7 +193,7 @@ async def an_offer_of_the_past():
 @scenario
 async def no_candidates_yet():
     server = transport(intercept=silently_without_candidates)
-    client = transport(intercept=silently_without_candidates, settings=config(dial_timeout=0.5))
+    client = transport(intercept=silently_without_candidates, settings=config(dial_timeout=2))
     await dial(server=server, client=client)
 
 
@@ -255,6 +264,89 @@ async def another_kind_of_server():
         await dial_over(url)
 
 
+async def answered_by(handle, *, scheme="ws", **settings):
+    """Dial over a server at which ``handle`` takes each TCP connection."""
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server:
+        await dial_over(f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}", **settings)
+
+
+@scenario
+async def a_host_that_is_nowhere():
+    await dial_over("ws://nosuch.invalid")
+
+
+@scenario
+async def a_server_that_says_nothing_for_long():
+    async def hold(reader, writer):
+        await reader.read()
+        writer.close()
+
+    await answered_by(hold)
+
+
+@scenario
+async def a_server_that_resets():
+    async def reset(_reader, writer):
+        # SO_LINGER with 0 seconds: a close is a reset.
+        writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        writer.close()
+
+    await answered_by(reset)
+
+
+@scenario
+async def a_server_that_hangs_up():
+    async def hang_up(reader, writer):
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    await answered_by(hang_up)
+
+
+@scenario
+async def tls_to_a_server_without():
+    async with running_server(ServerSettings(port=0)) as url:
+        await dial_over(url.replace("ws://", "wss://"))
+
+
+@scenario
+async def a_certificate_that_nobody_knows():
+    pem = Certificate.generate(now=datetime.now(UTC)).to_pem()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(pem)
+        file.flush()
+        context.load_cert_chain(file.name)
+
+    async def read(reader, writer):
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(read, "127.0.0.1", 0, ssl=context)
+    async with server:
+        await dial_over(f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+
+@scenario
+async def a_full_server():
+    async with (
+        running_server(ServerSettings(port=0, max_clients=1)) as url,
+        WebRTCTransport(Identity.generate(), signaling=[url]) as first,
+    ):
+        await first.listen("/webrtc")
+        await dial_over(url)
+
+
+@scenario
+async def a_scheme_with_a_typing_error():
+    await dial_over("wsss://localhost:8765")
+
+
 @scenario
 async def a_url_without_scheme():
     await dial_over("localhost:8765")
@@ -315,6 +407,114 @@ async def a_peer_that_does_not_listen():
         listener = await server.listen("/webrtc")
         await listener.aclose()
         await client.dial(listener.addresses[0])
+
+
+PEER_THAT_HANGS = """
+import sys, anyio
+from webrtc_transport import Identity, TransportConfig, WebRTCTransport
+
+async def ice_servers():
+    print("asked", flush=True)
+    await anyio.sleep_forever()
+
+async def main():
+    config = TransportConfig(ice_servers=ice_servers)
+    async with WebRTCTransport(Identity.generate(), signaling=[sys.argv[1]], config=config) as transport:
+        listener = await transport.listen("/webrtc")
+        print(listener.addresses[0], flush=True)
+        await anyio.sleep_forever()
+
+anyio.run(main)
+"""
+
+
+@scenario
+async def a_peer_that_is_killed():
+    async with (
+        running_server(ServerSettings(port=0, grace=0.1)) as url,
+        WebRTCTransport(Identity.generate(), signaling=[url], config=LOOPBACK) as client,
+        await anyio.open_process([sys.executable, "-c", PEER_THAT_HANGS, url], stderr=None) as process,
+        anyio.create_task_group() as tasks,
+    ):
+        output = BufferedByteReceiveStream(process.stdout)
+        address = (await output.receive_until(b"\n", 200)).decode()
+
+        async def kill():
+            await output.receive_until(b"\n", 200)
+            await anyio.sleep(5 * ACK_DELAY)  # the peer has it, and the server knows
+            process.kill()
+
+        tasks.start_soon(kill)
+        await client.dial(address)
+
+
+# --- this end -----------------------------------------------------------------------------------------------------
+
+
+async def failing_servers():
+    raise OSError("no credentials today")
+
+
+async def wrong_servers():
+    return ["stun:stun.example.org"]
+
+
+@scenario
+async def ice_servers_that_raise():
+    await dial(client=transport(settings=config(ice_servers=failing_servers)))
+
+
+@scenario
+async def ice_servers_that_are_none():
+    await dial(client=transport(settings=config(ice_servers=wrong_servers)))
+
+
+@scenario
+async def ice_servers_that_are_not_async():
+    await dial(client=transport(settings=config(ice_servers=list)))
+
+
+@scenario
+async def an_expired_certificate():
+    expired = Certificate.generate(now=datetime(2020, 1, 1, tzinfo=UTC))
+    await dial(client=transport(settings=config(certificate=expired)))
+
+
+@scenario
+async def an_unknown_setting():
+    TransportConfig(dial_time=3)
+
+
+@scenario
+async def a_wrong_setting():
+    TransportConfig(dial_timeout=0)
+
+
+@scenario
+async def a_url_in_place_of_an_ice_server():
+    TransportConfig(ice_servers=["stun:stun.example.org"])
+
+
+@scenario
+async def an_address_in_place_of_a_list():
+    TransportConfig(bind_addresses="127.0.0.1")
+
+
+@scenario
+async def an_engine_with_a_typing_error():
+    transport(settings=config(engine="nativ"))
+
+
+@scenario
+async def no_signaling():
+    WebRTCTransport(Identity.generate(), signaling=None)
+
+
+@scenario
+async def text_in_place_of_bytes():
+    async with connected() as pair:
+        ours, _ = await both_ends(pair)
+        await ours.send("text")
 
 
 @scenario
@@ -394,6 +594,14 @@ async def a_stream_that_nobody_reads():
 
 
 @scenario
+async def a_frame_that_never_ends():
+    async with connected(listener_settings=config(stalled_stream_timeout=0.1)) as pair:
+        ours, theirs = await both_ends(pair)
+        ours._portal.post(ours._channel.send, encode_frame(bytes(10_000))[:-1])
+        await theirs.receive()
+
+
+@scenario
 async def a_channel_that_closes():
     async with connected() as pair:
         ours, theirs = await both_ends(pair)
@@ -469,6 +677,19 @@ async def using_what_is_closed():
 
 
 @scenario
+async def a_handler_that_is_not_async():
+    async with connected() as pair:
+        await pair.dialer.open_stream()
+        await pair.listener.serve(print)
+
+
+@scenario
+async def a_handler_that_was_called():
+    async with transport() as server:
+        await (await server.listen("/webrtc")).serve(None)
+
+
+@scenario
 async def listening_twice():
     async with transport() as server:
         await server.listen("/webrtc")
@@ -539,6 +760,13 @@ async def after_fork(monkeypatch):
             await pair.dialer.open_stream()
 
 
+async def after_the_engine():
+    """On trio: wait for a stream when the engine's thread dies."""
+    async with connected() as pair:
+        await end_the_loop(pair.dialer._link.portal)
+        await pair.dialer.accept_stream()
+
+
 def without_aiohttp():
     """What a program prints that has no aiohttp."""
     program = """
@@ -597,6 +825,9 @@ def test_the_messages_are_those_of_the_library(said, monkeypatch):
     with pytest.raises(RuntimeError) as caught:
         anyio.run(after_fork, monkeypatch, backend="trio")
     said["after_fork"] = f"RuntimeError: {innermost(caught.value)}"
+    with pytest.raises(EngineError) as ended:
+        anyio.run(after_the_engine, backend="trio")
+    said["after_the_engine"] = f"EngineError: {ended.value}"
     said["without_aiohttp"] = without_aiohttp()
 
     patterns = {line: re.compile(".*".join(map(re.escape, line.split("…")))) for line in SHOWN}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import signal
 import site
 import subprocess
 import sys
@@ -12,10 +13,32 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import DOCS, desk
+from tests.docs.pages import DOCS, blocks, desk
 from tests.requirements import missing
+from tests.webrtc_signaling.command import TIMEOUT, port_of, started
 
 PAGES = ["index.md", *(f"tutorials/{path.name}" for path in sorted((DOCS / "tutorials").glob("*.md")))]
+
+SERVE = "$ webrtc-signaling serve"
+SERVING = [page for page in sorted(DOCS.rglob("*.md")) if SERVE in page.read_text(encoding="utf-8")]
+
+
+@pytest.fixture(scope="module")
+def server_output():
+    """All that ``webrtc-signaling serve`` prints to its standard output, on its default port."""
+    with started("--port", "0") as process:
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=TIMEOUT)
+    return (first + rest).replace(str(port_of(first.rstrip())), "8765").splitlines()
+
+
+@pytest.mark.parametrize("page", SERVING, ids=lambda page: page.name)
+def test_what_the_server_prints_is_shown_whole(page, server_output):
+    for block in blocks(page):
+        if SERVE in block.text and block.title:
+            _, _, shown = block.text.partition(SERVE)
+            assert shown.splitlines()[1:] == server_output, f"{page.name}, line {block.line}"
 
 
 @pytest.fixture

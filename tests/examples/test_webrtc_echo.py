@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,6 +43,37 @@ def test_demo(backend):
     sent, received = (line.split()[-1] for line in result.stdout.splitlines() if "SHA-256" in line)
     assert sent == received
     assert "16 MiB there and back" in result.stdout
+    assert "16.0/16.0 MiB" in result.stdout
+    assert not re.search(r"\b[kM]B\b", result.stdout), "units of 1000 among those of 1024"
+
+
+def test_a_server_that_goes_during_the_transfer_is_said_once(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(100 * 1024 * 1024))
+    with running("--signaling-server", "--port", "0") as url:
+        # Not by `running`, for it is killed.
+        listener = subprocess.Popen(
+            [sys.executable, EXAMPLE, "--listen", "--signaling", url], stdout=subprocess.PIPE, text=True
+        )
+        with listener:
+            address = listener.stdout.readline().split()[-1]
+            client = subprocess.Popen(
+                [sys.executable, EXAMPLE, "--connect", address, "--signaling", url, "--file", str(path)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            with client:
+                for line in client.stdout:
+                    if "path" in line:
+                        break
+                listener.terminate()
+                output, errors = client.communicate(timeout=60)
+    assert client.returncode == 1
+    assert "Traceback" not in errors
+    said = [line for line in output.splitlines() if re.match(r"\w+: ", line)]
+    assert len(said) == 1, output
+    assert re.fullmatch(r"Connection\w+: .* \(\d+ times\)", said[0])
 
 
 def test_three_terminals(tmp_path):
@@ -93,7 +125,8 @@ def test_help():
         (["--connect", "/webrtc", "--file", "/nonexistent"], "FileNotFoundError"),
         (["--connect", "/webrtc", "--file", "/"], "IsADirectoryError"),
         (["--listen", "--identity", "/nonexistent/key"], "FileNotFoundError"),
-        (["--signaling-server", "--port", "99999"], "ValidationError"),
+        (["--signaling-server", "--port", "99999"], "ConfigurationError"),
+        (["--signaling-server", "--host", "nosuch.invalid"], "OSError"),
     ],
 )
 def test_ordinary_mistakes_are_said_without_a_traceback(arguments, error):
@@ -114,7 +147,7 @@ def test_an_interrupted_demo_ends_quietly():
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize("module", ["anyio", "webrtc_transport"])
+@pytest.mark.parametrize("module", ["argparse", "subprocess", "anyio", "webrtc_transport"])
 def test_an_interrupt_during_the_imports_is_quiet(tmp_path, module):
     # Found before the real one, and slow enough for somebody to lose patience.
     (tmp_path / f"{module}.py").write_text("raise KeyboardInterrupt")

@@ -89,7 +89,7 @@ def test_the_command_without_its_extra_tells_what_to_install(bare):
         [bare.parent / "webrtc-signaling", "serve"], capture_output=True, text=True, timeout=60, check=False
     )
     assert result.returncode == 1
-    assert result.stderr.strip().endswith("pip install 'webrtc-transport[server]'")
+    assert result.stderr.strip().endswith("or in a checkout of it: pip install '.[server]'")
     assert "Traceback" not in result.stderr
 
 

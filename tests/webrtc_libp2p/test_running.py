@@ -3,6 +3,7 @@ import trio
 from libp2p.transport.exceptions import OpenConnectionError
 from multiaddr import Multiaddr
 
+from tests.engine_loop import end_the_loop, portal_of
 from tests.leaks import nothing_left
 from tests.webrtc_libp2p.hosts import direct, make_host, round_trip, running, until
 from webrtc_transport.errors import SignalingRejected
@@ -28,6 +29,21 @@ async def test_a_host_that_is_cancelled_leaves_nothing_behind(server):
                 async with make_host(server.url).run([Multiaddr("/webrtc")]):
                     nursery.cancel_scope.cancel()
                     await trio.sleep_forever()
+
+
+async def test_an_engine_that_has_ended_takes_no_host_with_it(server, caplog):
+    with trio.fail_after(30):
+        async with (
+            running(make_host(server.url), "/webrtc") as listener,
+            running(make_host(server.url)) as dialer,
+        ):
+            await dialer.connect(direct(listener))
+            (transport,) = listener.get_network().transport_manager.get_transports()
+            await end_the_loop(portal_of(transport._running._transport))
+            await until(
+                lambda: "can't reach this host over WebRTC any more: the engine's event loop" in caplog.text
+            )
+            await until(lambda: not listener.get_network().get_connections(dialer.get_id()))
 
 
 async def test_a_server_that_is_gone_for_good_ends_listening_and_nothing_else(server, monkeypatch, caplog):

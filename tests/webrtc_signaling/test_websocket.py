@@ -3,6 +3,7 @@ import socket
 import anyio
 import pytest
 
+from tests.engine_loop import end_the_loop
 from tests.leaks import nothing_left
 from tests.webrtc_signaling.backends import TIMEOUT, backend, exchanging, two_backends
 from tests.webrtc_signaling.conformance import SignalingConformance, serving, session_pair
@@ -145,3 +146,16 @@ async def test_after_its_end_it_says_so():
             pass
         with pytest.raises((SignalingUnavailable, anyio.ClosedResourceError)):
             await entered.connect(BOB.peer_id)
+
+
+async def test_it_is_left_in_peace_after_the_end_of_its_loop(anyio_backend_name):
+    if anyio_backend_name != "trio":
+        return  # On asyncio that is the application's own.
+    with anyio.fail_after(TIMEOUT):
+        async with signaling_server() as server, open_portal() as portal:
+            context = SignalingContext(ALICE, TransportConfig(), portal)
+            async with WebSocketBackend.from_url(server.url, context) as entered:
+                await entered.connect(BOB.peer_id)
+                await end_the_loop(portal)
+                with pytest.raises(anyio.ClosedResourceError, match="thread has died"):
+                    await entered.connect(BOB.peer_id)

@@ -16,11 +16,11 @@ from webrtc_transport.addresses import (
     webrtc_address,
 )
 from webrtc_transport.errors import AddressError
-from webrtc_transport.identity import Identity, PeerId
+from webrtc_transport.identity import PeerId
 from webrtc_transport.protocol.sdp import IceCandidate
 
 PEER = PeerId.from_string("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA")
-OTHER = Identity.generate().peer_id
+OTHER = PeerId.from_string("12D3KooWGMtPzzhCq1bY4W84Kr6JXmWekE8bKRiv2yuDtUHDh3CR")
 RELAY = f"/ip4/192.0.2.1/tcp/4001/p2p/{OTHER}/p2p-circuit/webrtc/p2p/{PEER}"
 DIRECT = f"/ip4/192.0.2.1/udp/4001/webrtc-direct/p2p/{PEER}"
 

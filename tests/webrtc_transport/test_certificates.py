@@ -8,6 +8,7 @@ import pytest
 
 from webrtc_transport.certificates import check_certificate, load_certificate, save_certificate
 from webrtc_transport.errors import ConfigurationError, IdentityError
+from webrtc_transport.files import write_private
 from webrtc_transport.protocol.certificate import Certificate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,3 +39,27 @@ def test_one_that_has_expired_is_not_shown() -> None:
     check_certificate(certificate, NOW)
     with pytest.raises(ConfigurationError, match="the configured certificate expired on 2026-01-31"):
         check_certificate(certificate, NOW + timedelta(days=31))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty; save_certificate() writes a new one"),
+        (b" \n", "the file is empty; save_certificate() writes a new one"),
+        (b"nonsense", "there is no private key in PEM (-----BEGIN PRIVATE KEY-----)"),
+    ],
+)
+def test_a_file_without_a_certificate_says_so(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "dtls.pem"
+    write_private(path, content)
+    with pytest.raises(IdentityError) as caught:
+        load_certificate(path)
+    assert str(caught.value) == f"{path}: {message}"
+
+
+def test_a_key_without_its_certificate_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "dtls.pem"
+    certificate = Certificate.generate(now=NOW)
+    write_private(path, certificate.to_pem().partition(b"-----BEGIN CERTIFICATE-----")[0])
+    with pytest.raises(IdentityError, match="there is a private key, and no certificate"):
+        load_certificate(path)

@@ -3,12 +3,15 @@
 import anyio
 import pytest
 
+from tests.engine_loop import ENDS, end_the_loop, ends_with_the_loop, leave
 from tests.logs import own_records
-from tests.pairs import connected, read_all, serving
-from webrtc_transport.connection import ConnectionState, WebRTCAttribute
+from tests.pairs import config, connected, read_all, serving
+from webrtc_transport.connection import Connection, ConnectionState, WebRTCAttribute
 from webrtc_transport.errors import (
     ConnectionAborted,
     ConnectionClosed,
+    EngineError,
+    HandlerError,
     StreamReset,
 )
 
@@ -158,8 +161,59 @@ async def test_a_handler_that_fails_by_itself_ends_all_if_that_is_wanted(caplog)
 
 async def test_a_handler_of_streams_is_async():
     async with connected() as pair:
-        with pytest.raises(TypeError, match="async function"):
+        with pytest.raises(HandlerError, match="async function"):
             await pair.listener.serve(None)
         await pair.dialer.open_stream()
-        with pytest.raises(TypeError, match="it returned None"):
+        with pytest.raises(HandlerError, match="it returned None"):
             await pair.listener.serve(lambda stream: None)
+
+
+# --- the engine's loop ends, which only a transport on trio can outlive -----------------------------------------------
+
+
+@pytest.fixture
+def on_trio(anyio_backend_name):
+    return anyio_backend_name == "trio"
+
+
+async def closed(connection):
+    raise await connection.wait_closed()
+
+
+@pytest.mark.parametrize("engine", ["native", "memory"])
+@pytest.mark.parametrize("way", ENDS)
+@pytest.mark.parametrize("wait", [closed, Connection.accept_stream])
+async def test_who_waits_is_told_that_the_engine_has_ended(on_trio, engine, way, wait):
+    if not on_trio:
+        return
+    settings = config(engine=engine)
+    async with connected(dialer_settings=settings, listener_settings=settings, timeout=20) as pair:
+        await ends_with_the_loop(pair.dialer._link.portal, way, wait, pair.dialer)
+        assert pair.dialer.state is ConnectionState.CLOSED
+        assert isinstance(pair.dialer.end_reason, EngineError)
+        with pytest.raises(EngineError):
+            await pair.dialer.open_stream()
+
+
+@pytest.mark.parametrize("close", [Connection.aclose, Connection.abort])
+async def test_a_close_under_way_ends_with_the_engine(on_trio, close):
+    """Even if the engine has taken the order and can't say any more that it is done."""
+    if not on_trio:
+        return
+
+    async with connected(timeout=20) as pair:
+        loop = pair.dialer._link.portal._loop
+        pair.dialer._link.peer.close = lambda reason: loop.create_task(leave())
+        with anyio.fail_after(5):
+            await close(pair.dialer)
+        assert isinstance(pair.dialer.end_reason, EngineError)
+
+
+async def test_a_close_after_the_engines_end_returns(on_trio):
+    if not on_trio:
+        return
+    async with connected(timeout=20) as pair:
+        await end_the_loop(pair.dialer._link.portal)
+        with anyio.fail_after(5):
+            await pair.dialer.abort()
+            await pair.dialer.aclose()

@@ -3,13 +3,16 @@
 import anyio
 import pytest
 
-from tests.direct_pairs import ANY_PORT, connected, transport
+from tests.direct_pairs import ANY_PORT, connected, relay_to, transport
 from tests.pairs import echo, read_all, serving
+from webrtc_transport.connection import Connection, ConnectionState
 from webrtc_transport.direct_link import NoiseChannel
-from webrtc_transport.errors import NoiseFailed, StreamReset
+from webrtc_transport.errors import ConnectionClosed, NoiseFailed, StreamReset
 from webrtc_transport.protocol.framing import Flag, encode_frame
 
 pytestmark = pytest.mark.anyio
+
+DIALS = 5
 
 
 async def ask(connection, question):
@@ -49,6 +52,91 @@ async def test_half_close_and_reset():
         far.reset()
         with pytest.raises(StreamReset):
             await near.receive()
+
+
+@pytest.mark.parametrize("leave", [Connection.aclose, Connection.abort])
+async def test_who_leaves_at_once_has_proven_who_it_is_all_the_same(leave):
+    """The server's last message of Noise goes out before the end does, and the dialer acts on both."""
+    async with transport() as server, transport() as client:
+        listener = await server.listen(ANY_PORT)
+
+        async def serve():
+            for _ in range(DIALS):
+                await leave(await listener.accept())
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as task_group:
+                task_group.start_soon(serve)
+                for _ in range(DIALS):
+                    connection = await client.dial(listener.addresses[0])
+                    assert connection.remote_peer == server.peer_id
+                    assert isinstance(await connection.wait_closed(), ConnectionClosed)
+            while server.statistics().connections:
+                await anyio.sleep(0.001)
+        assert client.statistics().connections == 0
+        assert (client.statistics().connected, client.statistics().failed) == (DIALS, 0)
+        assert not listener._port._proven
+
+
+async def test_who_falls_silent_is_disconnected_and_may_come_back():
+    seen = {}
+
+    async def watch(connection):
+        states = seen[connection] = []
+        async for state in connection.state_changes():
+            states += [state]
+
+    async def until(state):
+        with anyio.fail_after(10):
+            while any(states[-1:] != [state] for states in seen.values()):
+                await anyio.sleep(0.01)
+
+    async with transport(liveness_timeout=4) as server, transport(liveness_timeout=4) as client:
+        listener = await server.listen(ANY_PORT)
+        async with relay_to(listener.addresses[0]) as relay, anyio.create_task_group() as task_group:
+            async with await client.dial(relay.address) as dialer, await listener.accept() as inbound:
+                for connection in (dialer, inbound):
+                    task_group.start_soon(watch, connection)
+                await anyio.wait_all_tasks_blocked()
+                await until(ConnectionState.CONNECTED)
+                relay.loses = lambda direction, data: True
+                await until(ConnectionState.DISCONNECTED)
+                assert repr(dialer).endswith("disconnected>")
+                relay.loses = lambda direction, data: False
+                await until(ConnectionState.CONNECTED)
+                async with anyio.create_task_group() as handlers:
+                    handlers.start_soon(inbound.serve, echo)
+                    assert await ask(dialer, b"as before") == b"as before"
+                    handlers.cancel_scope.cancel()
+    expected = [ConnectionState.CONNECTED, ConnectionState.DISCONNECTED, ConnectionState.CONNECTED]
+    for states in seen.values():
+        assert states == [*expected, ConnectionState.CLOSED]
+
+
+async def test_silence_during_the_proof_of_who_is_there_is_no_state_of_a_connection(monkeypatch):
+    def send(self):
+        """Nothing: the proof never begins."""
+
+    monkeypatch.setattr(NoiseChannel, "_send", send)
+    async with (
+        transport(dial_timeout=3, liveness_timeout=1) as client,
+        transport(liveness_timeout=1) as server,
+    ):
+        listener = await server.listen(ANY_PORT)
+        async with relay_to(listener.addresses[0]) as relay:
+
+            async def cut_later():
+                while not any(link.phase == "noise" for link in client._links._links):
+                    await anyio.sleep(0.001)
+                relay.loses = lambda direction, data: True
+
+            async with anyio.create_task_group() as task_group:
+                task_group.start_soon(cut_later)
+                with pytest.raises(
+                    NoiseFailed,
+                    match=r"waiting for the server to begin \(message 1 of 3\): the peer has been silent",
+                ):
+                    await client.dial(relay.address)
 
 
 async def test_channel_0_is_no_stream_and_what_comes_on_it_costs_nothing():

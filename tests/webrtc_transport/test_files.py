@@ -43,9 +43,21 @@ def test_a_readable_file_is_replaced_by_a_private_one(tmp_path: Path) -> None:
 def test_without_overwrite_the_first_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "key"
     write_private(path, b"first", overwrite=False)
-    with pytest.raises(FileExistsError):
+    with pytest.raises(FileExistsError) as caught:
         write_private(path, b"second", overwrite=False)
+    assert str(caught.value).endswith(f"the file exists already, and is left as it is: {str(path)!r}")
     assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_an_error_names_the_file_and_no_temporary_one(tmp_path: Path, overwrite: bool) -> None:
+    path = tmp_path / "key"
+    path.mkdir()
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - systems have different ones for it
+        write_private(path, b"second", overwrite=overwrite)
+    assert str(caught.value).endswith(f": {str(path)!r}")
+    assert ".key." not in str(caught.value)
     assert list(tmp_path.iterdir()) == [path]
 
 

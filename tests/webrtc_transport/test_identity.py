@@ -511,10 +511,10 @@ def ed448_pem() -> bytes:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "no libp2p key message"),
+        (b"", "the file is empty"),
         (b"hello", "no libp2p key message"),
         (encrypted_pem(), "encrypted; decrypt it with `openssl pkey"),
-        (public_pem(), "no usable private key"),
+        (public_pem(), "no private key in PEM"),
         (b"-----BEGIN PRIVATE KEY-----\n", "no usable private key"),
         (ed448_pem(), "libp2p doesn't have; use Ed25519"),
     ],

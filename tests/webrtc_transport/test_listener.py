@@ -1,19 +1,26 @@
 """Listening: handlers, limits, and offers that are refused."""
 
+import contextlib
 import signal
 
 import anyio
 import pytest
 
+from tests import direct_pairs
+from tests.engine_loop import ENDS, end_the_loop, ends_with_the_loop, portal_of
 from tests.logs import own_records
 from tests.pairs import config, echo, read_all, transport
 from webrtc_signaling.memory import MemoryBackend
 from webrtc_transport import Identity
 from webrtc_transport.errors import (
+    ConnectError,
     ConnectionEnded,
+    EngineError,
+    HandlerError,
     SignalingRejected,
     StreamError,
 )
+from webrtc_transport.task_group import bare_task_group
 from webrtc_transport.wakeup import Wakeup
 
 pytestmark = pytest.mark.anyio
@@ -126,14 +133,95 @@ async def test_an_error_of_a_handler_can_end_the_server_if_that_is_wanted():
             await listener.serve(careless, on_error=fail)
 
 
-async def test_a_handler_of_connections_is_async():
-    async with transport() as server, transport() as client, anyio.create_task_group() as task_group:
-        listener = await server.listen("/webrtc")
-        with pytest.raises(TypeError, match="async function"):
+def nothing(connection):
+    """No handler: it isn't async."""
+
+
+ENDPOINTS = [
+    pytest.param(lambda: transport(settings=config(dial_timeout=3)), "/webrtc", id="webrtc"),
+    pytest.param(lambda: direct_pairs.transport(dial_timeout=3), direct_pairs.ANY_PORT, id="webrtc-direct"),
+]
+
+
+@pytest.mark.parametrize("has_group", [False, True])
+@pytest.mark.parametrize(("make", "address"), ENDPOINTS)
+async def test_a_handler_of_connections_is_async_or_nobody_else_is_let_in(make, address, has_group):
+    async with make() as server, make() as client:
+        listener = await server.listen(address)
+        reached = listener.addresses[0]
+        with pytest.raises(HandlerError, match=r"has to be an async function \(async def\), not None"):
             await listener.serve(None)
-        task_group.start_soon(client.dial, listener.addresses[0])
-        with pytest.raises(TypeError, match="it returned None"):
-            await listener.serve(lambda connection: None)
+
+        async def dial():
+            with contextlib.suppress(ConnectError):
+                await client.dial(reached)
+
+        async def serve():
+            with pytest.raises(
+                HandlerError, match=r"the handler nothing has to be an async .*it returned None"
+            ):
+                async with bare_task_group() as group:
+                    await listener.serve(nothing, group if has_group else None)
+
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as task_group:
+                task_group.start_soon(serve)
+                task_group.start_soon(dial)
+        with pytest.raises(anyio.ClosedResourceError):
+            await listener.accept()
+        with pytest.raises(ConnectError):
+            await client.dial(reached)
+
+
+async def test_one_task_accepts_at_a_time():
+    async with transport() as server:
+        listener = await server.listen("/webrtc")
+        ways = (listener.accept, lambda: listener.serve(echo))
+        for first in ways:
+            async with anyio.create_task_group() as task_group:
+                task_group.start_soon(first)
+                await anyio.wait_all_tasks_blocked()
+                for second in ways:
+                    with pytest.raises(anyio.BusyResourceError, match="accepting connections from"):
+                        await second()
+                task_group.cancel_scope.cancel()
+
+
+# --- connections that end before they are accepted ------------------------------------------------------------------
+
+
+async def ended_unaccepted(listener, client, *, sends=b""):
+    """Dial and leave again, before the other end accepts."""
+    async with await client.dial(listener.addresses[0]) as connection:
+        if sends:
+            async with await connection.open_stream() as stream:
+                await stream.send(sends)
+    while not listener._accepted or listener._accepted[-1].end_reason is None:
+        await anyio.sleep(0.001)
+
+
+async def test_who_has_left_takes_no_place_and_is_not_accepted():
+    server = transport(settings=config(accept_backlog=1))
+    async with server, transport() as client:
+        listener = await server.listen("/webrtc")
+        await ended_unaccepted(listener, client)
+        async with await client.dial(listener.addresses[0]) as connection:
+            with anyio.fail_after(5):
+                accepted = await listener.accept()
+            assert accepted.end_reason is None
+            await connection.open_stream()
+
+
+async def test_who_has_left_streams_to_be_read_is_accepted_all_the_same():
+    async with transport() as server, transport() as client:
+        listener = await server.listen("/webrtc")
+        await ended_unaccepted(listener, client, sends=b"acknowledged")
+        with anyio.fail_after(5):
+            accepted = await listener.accept()
+        assert accepted.end_reason is not None
+        assert not accepted.is_spent
+        assert await read_all(await accepted.accept_stream()) == b"acknowledged"
+        assert accepted.is_spent
 
 
 class Interrupted(Wakeup):
@@ -198,3 +286,26 @@ async def test_what_is_closed_says_so():
         await listener.aclose()
         with pytest.raises(anyio.ClosedResourceError, match="the listener is closed"):
             await listener.accept()
+
+
+@pytest.mark.parametrize("way", ENDS)
+async def test_who_waits_is_told_that_the_engine_has_ended(anyio_backend_name, way):
+    if anyio_backend_name != "trio":
+        return  # On asyncio the engine's loop is the application's.
+
+    async with transport() as server:
+        listener = await server.listen("/webrtc")
+        await ends_with_the_loop(portal_of(server), way, listener.serve, echo)
+        with pytest.raises(EngineError):
+            await listener.accept()
+        with anyio.fail_after(5):
+            await listener.aclose()
+
+
+async def test_nobody_listens_without_the_engine(anyio_backend_name):
+    if anyio_backend_name != "trio":
+        return
+    async with transport() as server:
+        await end_the_loop(portal_of(server))
+        with pytest.raises(EngineError):
+            await server.listen("/webrtc")

@@ -94,9 +94,27 @@ def test_a_plugin_is_imported_when_it_is_asked_for(site: Path) -> None:
 def test_a_missing_plugin_lists_the_installed_ones(site: Path) -> None:
     install(site, "some-plugin", f"[{GROUP}]\nzeta = m:z\nalpha = m:a\n")
     with pytest.raises(
-        PluginNotFound, match=r"no plugin 'beta'.*\(there are: alpha, zeta\); install the package"
+        PluginNotFound, match=r"no plugin 'gamut'.*\(there are: alpha, zeta\); install the package"
     ):
-        load_plugin(GROUP, "beta")
+        load_plugin(GROUP, "gamut")
+
+
+def test_a_misspelled_name_gets_the_nearest(site: Path) -> None:
+    install(site, "some-plugin", f"[{GROUP}]\nzeta = m:z\nalpha = m:a\n")
+    with pytest.raises(PluginNotFound, match=r"\(there are: alpha, zeta\); did you mean 'zeta'\?$"):
+        load_plugin(GROUP, "zetta")
+
+
+@pytest.mark.parametrize("name", ["nativ", "natvie", "Native"])
+def test_a_misspelled_engine_gets_the_nearest(name: str) -> None:
+    with pytest.raises(PluginNotFound, match=r"\(there are: .*native\); did you mean 'native'\?$"):
+        engine_factory(name)
+
+
+@pytest.mark.parametrize(("scheme", "nearest"), [("wsss", "wss"), ("memry", "memory")])
+def test_a_misspelled_scheme_gets_the_nearest(scheme: str, nearest: str) -> None:
+    with pytest.raises(PluginNotFound, match=rf"\(there are: .*ws, wss\); did you mean '{nearest}'\?$"):
+        signaling_backend_class(scheme)
 
 
 def test_no_plugins_at_all() -> None:
@@ -107,7 +125,10 @@ def test_no_plugins_at_all() -> None:
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 def test_the_cure_for_a_well_known_plugin_is_told(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])  # Nothing is installed.
-    with pytest.raises(PluginNotFound, match=r"pip install 'webrtc-transport\[websocket\]'"):
+    with pytest.raises(
+        PluginNotFound,
+        match=r"pip install 'webrtc-transport\[websocket\]', or in a checkout of it: pip install '\.\[websocket\]'$",
+    ):
         signaling_backend_class(scheme)
 
 
@@ -151,7 +172,9 @@ def test_what_a_well_known_plugin_lacks_comes_with_its_extra(
         f"[{SIGNALING_GROUP}]\nws = needy_backend:Backend\n",
         needy_backend="import surely_not_installed",
     )
-    with pytest.raises(PluginBroken, match=r"; pip install 'webrtc-transport\[websocket\]'$"):
+    with pytest.raises(
+        PluginBroken, match=r"; pip install 'webrtc-transport\[websocket\]', or in a checkout"
+    ):
         signaling_backend_class("ws")
 
 

@@ -10,6 +10,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from tests.engine_loop import ENDS, end_the_loop
+from webrtc_transport.errors import EngineError
 from webrtc_transport.portal import _Mailbox, open_portal, same_loop_portal
 
 pytestmark = pytest.mark.anyio
@@ -57,46 +59,6 @@ async def test_what_a_handed_over_function_raises_stops_nothing(caplog):
     records = [record for record in caplog.records if record.name == "libp2p.transport.webrtc.portal"]
     assert len(records) == 2
     assert all(record.exc_info[0] is ZeroDivisionError for record in records)
-
-
-async def test_its_events_wake_everyone_and_whoever_gives_up_leaves_nothing_behind(on_trio):
-    async with open_portal() as portal:
-        event, woken = portal.make_event(), []
-
-        async def wait(name):
-            await event.wait()
-            woken.append(name)
-
-        with anyio.fail_after(5):
-            async with anyio.create_task_group() as task_group:
-                for name in ("one", "two"):
-                    task_group.start_soon(wait, name)
-                for _ in range(3):
-                    with anyio.move_on_after(0.001) as scope:
-                        await wait("nobody")
-                    assert scope.cancelled_caught
-                if not on_trio:
-                    assert len(event._waiters) == 2
-                event.set()
-        assert sorted(woken) == ["one", "two"]
-
-
-async def test_a_task_that_gives_up_in_the_turn_of_the_event_does_no_harm():
-    async with open_portal() as portal:
-        event, woken = portal.make_event(), []
-
-        async def wait(name):
-            await event.wait()
-            woken.append(name)
-
-        async with anyio.create_task_group() as task_group:
-            async with anyio.create_task_group() as given_up:
-                given_up.start_soon(wait, "given up")
-                task_group.start_soon(wait, "stays")
-                await anyio.wait_all_tasks_blocked()
-                given_up.cancel_scope.cancel()
-                event.set()
-        assert "stays" in woken
 
 
 async def test_what_runs_in_the_callers_loop_has_no_thread():
@@ -293,23 +255,12 @@ def test_the_logger_is_a_child_of_the_documented_one():
     assert logging.getLogger("libp2p.transport.webrtc.portal") is portal._logger
 
 
-async def kill_the_thread(portal):
-    """End the engine's loop as a fault in it would."""
-
-    async def leave():
-        raise SystemExit(3)
-
-    await portal.call(lambda: asyncio.ensure_future(leave()))
-    while portal._thread.is_alive():
-        await anyio.sleep(0.001)
-
-
 async def test_nothing_waits_for_a_thread_that_has_died(on_trio, caplog):
     if not on_trio:
         return  # On asyncio there is no thread.
     with anyio.fail_after(5):
         async with open_portal() as portal:
-            await kill_the_thread(portal)
+            await end_the_loop(portal)
             portal.post(print)
             for _ in range(2):
                 with pytest.raises(anyio.ClosedResourceError, match="engine's thread has died"):
@@ -334,8 +285,82 @@ async def test_calls_that_wait_when_the_thread_dies_end(on_trio):
             async with anyio.create_task_group() as task_group:
                 task_group.start_soon(wait)
                 await anyio.wait_all_tasks_blocked()
-                await kill_the_thread(portal)
+                await end_the_loop(portal)
     assert ended == [True]
+
+
+@pytest.mark.parametrize("way", ENDS)
+async def test_whoever_asked_is_told_of_the_loops_end_in_its_own(on_trio, way):
+    if not on_trio:
+        return
+    threads, forgotten = [], []
+
+    def tell():
+        threads.append(threading.get_ident())
+
+    with anyio.fail_after(5):
+        async with open_portal() as portal:
+            portal.at_fault |= {tell, forgotten.clear}
+            portal.at_fault.discard(forgotten.clear)
+            portal.check()
+            await end_the_loop(portal, way)
+            with pytest.raises(EngineError, match="make a new transport"):
+                portal.check()
+    assert threads == [threading.get_ident()]
+
+
+@pytest.mark.parametrize("way", ENDS)
+async def test_a_block_that_needs_the_engine_ends_with_it(on_trio, way):
+    async with open_portal() as portal:
+        with portal.needed():
+            await portal.call(int)
+        assert not portal.at_fault
+        with pytest.raises(anyio.ClosedResourceError, match="another"), portal.needed():
+            raise anyio.ClosedResourceError("another one's")
+        if not on_trio:
+            return
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(end_the_loop, portal, way)
+            with anyio.fail_after(5), pytest.raises(EngineError), portal.needed():
+                await anyio.sleep_forever()
+        with pytest.raises(EngineError), portal.needed():
+            pytest.fail("it has ended")
+
+
+async def test_a_loop_that_was_closed_has_no_fault():
+    told = []
+    async with open_portal() as portal:
+        portal.at_fault.add(lambda: told.append(True))
+    portal.check()
+    assert told == []
+
+
+async def test_a_call_that_finds_out_first_ends_the_block_by_the_same_name(on_trio):
+    if not on_trio:
+        return
+    async with open_portal() as portal:
+        with anyio.fail_after(5), pytest.raises(EngineError), portal.needed():
+            portal.post(portal._loop.stop)
+            while True:
+                await portal.call(int)
+
+
+async def test_what_a_fault_leaves_behind_comes_to_its_end(on_trio):
+    if not on_trio:
+        return
+    ended = threading.Event()
+
+    async def forever():
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    async with open_portal() as portal:
+        await portal.call(lambda: setattr(portal, "kept", portal._loop.create_task(forever())))
+        await portal.run(asyncio.sleep, 0)
+        await end_the_loop(portal)
+        assert ended.is_set()
 
 
 def test_a_mailbox_whose_wake_up_failed_tries_again():

@@ -7,7 +7,7 @@ import pytest
 from anyio.abc import AsyncResource
 
 from tests.logs import own_records
-from webrtc_transport.errors import ConnectionLost, StreamReset
+from webrtc_transport.errors import ConnectionLost, HandlerError, StreamReset
 from webrtc_transport.serving import check_handler, log_failure, run_handler
 
 pytestmark = pytest.mark.anyio
@@ -90,14 +90,19 @@ async def test_a_handler_that_isnt_async_ends_the_serving(resource, told):
     def handler(_):
         return 5
 
-    with pytest.raises(TypeError, match=r"handler has to be an async function \(async def\); it returned 5"):
+    with pytest.raises(
+        HandlerError, match=r"the handler \S+<locals>.handler has to be an async function"
+    ) as caught:
         await run(handler, resource, told)
+    assert "(async def); it returned 5" in str(caught.value)
+    # As Python's own calls raise it.
+    assert isinstance(caught.value, TypeError)
     assert told == []
 
 
 @pytest.mark.parametrize("handler", [None, "echo"])
 def test_what_cant_be_called_is_no_handler(handler):
-    with pytest.raises(TypeError, match="has to be an async function, not"):
+    with pytest.raises(HandlerError, match=r"has to be an async function \(async def\), not"):
         check_handler(handler)
 
 

@@ -162,7 +162,7 @@ async def test_what_are_no_ice_servers_is_refused_by_name():
 
     async with transport() as server, transport(settings=config(ice_servers=servers)) as client:
         listener = await server.listen("/webrtc")
-        with pytest.raises(ConnectError, match=r"returned no IceServer objects: 0\.password") as caught:
+        with pytest.raises(ConnectError, match=r"function ice_servers returned has .*'password'") as caught:
             await client.dial(listener.addresses[0])
         assert "secret" not in str(caught.value)
         assert caught.value.__cause__ is None
@@ -183,5 +183,5 @@ async def test_an_engine_that_raises_costs_one_connection():
             with pytest.raises(SignalingRejected) as caught:
                 await client.dial(listener.addresses[0])
             assert caught.value.code == "connect-failed"
-        with pytest.raises(ConnectError, match="the engine 'memory' raised OSError"):
+        with pytest.raises(ConnectError, match="the engine 'memory' raised OSError: no sockets left"):
             await broken.dial(listener.addresses[0])

@@ -1,15 +1,19 @@
 """Dials over signaling backends that work, and that do not."""
 
+import gc
 import time
+import warnings
 
 import anyio
 import pytest
 
+from tests.engine_loop import ENDS, end_the_loop, portal_of
 from tests.pairs import config, transport
 from webrtc_signaling.memory import MemoryBackend
 from webrtc_transport import Identity, WebRTCTransport
 from webrtc_transport.abc import SignalingBackend, SignalingSession
 from webrtc_transport.errors import (
+    ConnectError,
     ConnectTimeout,
     InvalidSignal,
     PeerUnreachable,
@@ -249,3 +253,43 @@ async def test_candidates_before_the_answer_are_bounded():
             with anyio.fail_after(10), pytest.raises(InvalidSignal, match="64 candidates, and no answer"):
                 await client.dial(f"/webrtc/p2p/{identity.peer_id}")
             task_group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("way", ENDS)
+async def test_a_dial_ends_with_the_engine(anyio_backend_name, way):
+    """While it waits for an answer, of which no engine knows."""
+    if anyio_backend_name != "trio":
+        return  # On asyncio the engine's loop is the application's.
+    # It takes the session and says nothing.
+    mute = Identity.generate()
+    failures = []
+
+    async def dial():
+        with pytest.raises(ConnectError, match="event loop has ended") as caught:
+            await client.dial(f"/webrtc/p2p/{mute.peer_id}")
+        failures.append(caught.value)
+
+    async def hold(session):
+        offered.set()
+        await anyio.sleep_forever()
+
+    offered = anyio.Event()
+    with anyio.fail_after(10):
+        async with (
+            transport() as client,
+            MemoryBackend(mute) as silent,
+            anyio.create_task_group() as task_group,
+        ):
+            await task_group.start(silent.serve, hold)
+            task_group.start_soon(dial)
+            await offered.wait()
+            await end_the_loop(portal_of(client), way)
+            with pytest.raises(ConnectError, match="event loop has ended"):
+                await client.dial(f"/webrtc/p2p/{mute.peer_id}")
+            task_group.cancel_scope.cancel()
+    assert len(failures) == 1
+    # The sockets of a peer that was never started have nobody to close them but the collector.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        failures.clear()
+        gc.collect()

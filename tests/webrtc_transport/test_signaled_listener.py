@@ -1,5 +1,7 @@
 """Listening by signaling: offers that are refused."""
 
+import logging
+import re
 import time
 from datetime import UTC, datetime
 
@@ -15,6 +17,7 @@ from webrtc_transport.errors import (
     ConnectError,
     SignalingRejected,
 )
+from webrtc_transport.protocol.limits import FAULT_REPORTS_BURST
 from webrtc_transport.protocol.proof import sign_description
 from webrtc_transport.protocol.signals import Offer
 from webrtc_transport.signaled_link import SignaledLink
@@ -66,22 +69,56 @@ async def no_servers():
     raise OSError("no credentials today")
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        pytest.param(
-            {"certificate": Certificate.generate(now=datetime(2020, 1, 1, tzinfo=UTC))}, id="certificate"
-        ),
-        pytest.param({"ice_servers": no_servers}, id="ice_servers"),
-    ],
-)
-async def test_what_is_wrong_on_this_end_refuses_the_peer_and_harms_nothing_else(broken):
+async def texts():
+    return ["stun:stun.example.org"]
+
+
+OWN_FAULTS = [
+    pytest.param(
+        {"certificate": Certificate.generate(now=datetime(2020, 1, 1, tzinfo=UTC))},
+        r"the configured certificate expired on .*; make a new one, or leave it to the transport",
+        id="certificate",
+    ),
+    pytest.param(
+        {"ice_servers": no_servers},
+        "the function ice_servers raised OSError: no credentials today",
+        id="ice_servers that raise",
+    ),
+    pytest.param(
+        {"ice_servers": texts},
+        r"what the function ice_servers returned has 'stun:.*' as entry 0, where an IceServer is due: write .*",
+        id="ice_servers that are none",
+    ),
+    pytest.param(
+        {"ice_servers": list},
+        "the function ice_servers isn't async; write it with `async def`",
+        id="ice_servers that aren't async",
+    ),
+]
+
+
+@pytest.mark.parametrize(("broken", "message"), OWN_FAULTS)
+async def test_what_is_wrong_on_this_end_is_told_its_operator_and_not_the_peer(broken, message, caplog):
     async with transport(settings=config(**broken)) as server, transport() as client:
         listener = await server.listen("/webrtc")
         for _ in range(2):
-            with pytest.raises(SignalingRejected) as caught:
+            with pytest.raises(SignalingRejected, match="the peer can't make connections") as caught:
                 await client.dial(listener.addresses[0])
             assert caught.value.code == "connect-failed"
+    records = [record for record in own_records(caplog) if record.levelno >= logging.WARNING]
+    assert [record.levelname for record in records] == ["WARNING", "WARNING"]
+    for record in records:
+        assert re.fullmatch(f"no connection with {client.peer_id}: {message}", record.getMessage())
+
+
+async def test_strangers_do_not_fill_the_log_with_faults_of_this_end(caplog):
+    async with transport(settings=config(ice_servers=no_servers)) as server, transport() as client:
+        listener = await server.listen("/webrtc")
+        for _ in range(int(FAULT_REPORTS_BURST) + 3):
+            with pytest.raises(SignalingRejected):
+                await client.dial(listener.addresses[0])
+    warnings = [record for record in own_records(caplog) if record.levelno == logging.WARNING]
+    assert len(warnings) == FAULT_REPORTS_BURST
 
 
 async def test_a_session_without_an_offer_ends_at_the_deadline():
@@ -139,7 +176,7 @@ async def test_a_bug_below_ends_one_session_and_is_logged(caplog):
                         with pytest.raises(SignalingRejected) as caught:
                             await session.receive()
         assert caught.value.code == "connect-failed"
-        assert "bug" not in str(caught.value)
+        assert "bug of" not in str(caught.value)
         [record] = [record for record in own_records(caplog) if record.levelname == "ERROR"]
         assert "a bug of the engine" in record.getMessage()
         assert record.exc_info[0] is RuntimeError

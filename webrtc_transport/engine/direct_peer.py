@@ -82,6 +82,8 @@ class DirectPeer(EnginePeer, StackEvents):
         self._stack: NativeStack | None = None
         self._events: PeerEvents | None = None
         self._is_established = False
+        self._is_silent = False
+        """Whether the phase is ``disconnected``."""
         self._is_over = False
         self._heard_at = driver.now()
         self._heard_from: Address | None = None
@@ -122,7 +124,7 @@ class DirectPeer(EnginePeer, StackEvents):
             dtls.took_data = False
             self._heard_at, self._heard_from = self._driver.now(), address
             self._agent.confirm(address, self._heard_at)
-            if self._agent.events:
+            if self._agent.events or self._is_silent:
                 self._advance()
 
     def _send_packets(self, packets: Sequence[bytes]) -> None:
@@ -154,7 +156,17 @@ class DirectPeer(EnginePeer, StackEvents):
                     self._end(ConnectionLost(f"the peer has been silent for {silence:.1f} s"))
                 case ConsentExpired(silence=silence):
                     self._end(IceFailed(f"the peer fell silent for {silence:.1f} s during the set-up"))
+        self._look_for_silence()
         self._arm_timer()
+
+    def _look_for_silence(self) -> None:
+        """Tell when the peer misses signs of life, and when it is back."""
+        if self._is_over or not self._is_established:
+            return
+        is_silent = self._driver.now() >= self._agent.silent_at
+        if is_silent is not self._is_silent:
+            self._is_silent = is_silent
+            self._tell_phase("disconnected" if is_silent else "connected")
 
     def _arm_timer(self) -> None:
         due = self._agent.timer
@@ -162,6 +174,8 @@ class DirectPeer(EnginePeer, StackEvents):
             return
         if not self._is_established:
             due = min(due, self._deadline)
+        elif not self._is_silent:
+            due = min(due, self._agent.silent_at)
         # As in the stack: a timer that fires too early costs one look.
         if self._timer is None or due < self._timer_due:
             if self._timer is not None:
@@ -205,6 +219,7 @@ class DirectPeer(EnginePeer, StackEvents):
     def on_established(self) -> None:
         self._is_established = True
         self._tell_phase("connected")
+        self._arm_timer()
 
     def _tell_phase(self, phase: str) -> None:
         if self._events is not None:

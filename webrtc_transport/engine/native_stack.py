@@ -210,8 +210,10 @@ class NativeStack(Stack):
         self._is_closed = True
         self._handshake.stop()
         if self._dtls.is_connected:
-            self._association.abort()
             try:
+                if self._schedule.is_due:
+                    self._transmit(self._now())  # it may be the message by which we prove who we are
+                self._association.abort()
                 self._transmit(self._now())
             except Exception:
                 _logger.debug("the peer could not be told of the end", exc_info=True)
@@ -227,13 +229,11 @@ class NativeStack(Stack):
         self._schedule.wake()
         self._events.on_secured()
         try:
-            early_contents = self._dtls.early_contents()
+            for content in self._dtls.early_contents():
+                if not self._is_closed:
+                    self._content_received(content)
         except DtlsClosed:
             self._end(ConnectionClosed("the peer closed the connection"))
-            return
-        for content in early_contents:
-            if not self._is_closed:
-                self._content_received(content)
 
     def _handshake_failed(self, error: DtlsError) -> None:
         self._end(DtlsFailed(f"the DTLS handshake failed: {error}"))

@@ -20,7 +20,15 @@ from ..abc import (
     SignaledPeer,
     SignaledPeerEvents,
 )
-from ..errors import ConnectionClosed, ConnectionLost, DtlsFailed, EngineError, SctpFailed, WebRTCError
+from ..errors import (
+    LOOP_ENDED,
+    ConnectionClosed,
+    ConnectionLost,
+    DtlsFailed,
+    EngineError,
+    SctpFailed,
+    WebRTCError,
+)
 from ..protocol.sdp import IceCandidate, SessionDescription
 from .description import answer, describe, is_dtls_server
 from .ice import IceAgent, IceEvents
@@ -160,7 +168,7 @@ class IcePeer(SignaledPeer, IceEvents, StackEvents):
             # Nobody cancels this task but an event loop that is shutting down. Awaited by itself, the future would
             # be cancelled with it.
             await asyncio.wait([self._end])
-        self.on_ended(EngineError("the event loop ended"))
+        self.on_ended(EngineError(LOOP_ENDED))
         connecting.cancel()
         await self._finish(connecting)
 

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAl
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from ..arguments import check_type
 from ..errors import IdentityError
 from .keys import decode_private_pem
 
@@ -86,9 +87,14 @@ class Certificate:
 
         :raises IdentityError: if one is missing or malformed, or they aren't what this class needs
         """
+        check_type("pem", pem, bytes, "load_certificate(path) reads a file")
         private_key = decode_private_pem(pem)
         if not isinstance(private_key, EllipticCurvePrivateKey):
             raise IdentityError("a DTLS certificate needs a key on P-256; make a new one")
+        if b"-----BEGIN CERTIFICATE-----" not in pem:
+            raise IdentityError(
+                "there is a private key, and no certificate (-----BEGIN CERTIFICATE-----) beside it"
+            )
         try:
             certificate = x509.load_pem_x509_certificate(pem)
         except (ValueError, x509.InvalidVersion) as exc:

@@ -7,17 +7,40 @@ After each call, send what :meth:`IceAgent.transmit` returns, act on :attr:`IceA
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Final
 
 from .ice_events import IceEvent
 from .stun_message import Address, StunMessage
 
+CONSENT_INTERVAL: Final = 5.0
+"""Seconds between consent checks, on average; each is from 0.8 to 1.2 times that (RFC 7675, section 5.1)."""
+
+_CHECKS_PER_TIMEOUT: Final = 4
+"""Consent checks that get lost before a timeout that is shorter than usual ends the connection."""
+
+_SIGNS_MISSED: Final = 2.5
+"""Consent intervals of silence that say more than that a packet got lost: two of them take 2.4 at most, and the last
+answer its round trip."""
+
 
 class IceAgent(ABC):
-    """One end of one connection."""
+    """One end of one connection.
 
-    def __init__(self) -> None:
+    :param consent_timeout: seconds of silence after which consent has expired
+    """
+
+    def __init__(self, now: float, consent_timeout: float) -> None:
         self.events: list[IceEvent] = []
         self.is_ended = False
+        self.heard_at = now
+        """When something authentic came from the peer."""
+        self._consent_timeout = consent_timeout
+        self._consent_interval = min(CONSENT_INTERVAL, consent_timeout / _CHECKS_PER_TIMEOUT)
+
+    @property
+    def silent_at(self) -> float:
+        """When the peer counts as silent, if nothing comes until then: it has missed signs of life."""
+        return self.heard_at + _SIGNS_MISSED * self._consent_interval
 
     @abstractmethod
     def receive(self, message: StunMessage, size: int, address: Address, now: float) -> None:

@@ -40,12 +40,6 @@ LAST_RETRANSMISSION: Final = 0.5
 PACE: Final = 0.02
 """Seconds between the first checks of two candidates."""
 
-CONSENT_INTERVAL: Final = 5.0
-"""Seconds between consent checks, on average; each is from 0.8 to 1.2 times that (RFC 7675, section 5.1)."""
-
-_CHECKS_PER_TIMEOUT: Final = 4
-"""Consent checks that get lost before a timeout that is shorter than usual ends the connection."""
-
 _HURRIED_CHECK: Final = 0.5
 """Seconds at least between consent checks that the owner asks for."""
 
@@ -92,7 +86,7 @@ class ControllingAgent(IceAgent):
     ) -> None:
         if not 1 <= len(remote) <= MAX_PEER_ADDRESSES:
             raise ValueError(f"1 to {MAX_PEER_ADDRESSES} addresses can be dialed at once, not {len(remote)}")
-        super().__init__()
+        super().__init__(now, consent_timeout)
         self.mapped_address: Address | None = None
         """Our own address, as the peer sees it."""
         self._username = credentials.username
@@ -103,8 +97,6 @@ class ControllingAgent(IceAgent):
         self._is_controlling = True
         self._started_at = now
         self._check_timeout = check_timeout
-        self._consent_timeout = consent_timeout
-        self._consent_interval = min(CONSENT_INTERVAL, consent_timeout / _CHECKS_PER_TIMEOUT)
         self._answered_at = self._consent_sent_at = now
         self._paths = {address: _Path(address) for address in remote}
         self._selected: _Path | None = None
@@ -127,6 +119,7 @@ class ControllingAgent(IceAgent):
     def _receive_check(self, check: StunMessage, size: int, address: Address, now: float) -> None:
         if not self._answers.is_authentic(check, size, address, now):
             return
+        self.heard_at = now
         rival = check.controlling if self._is_controlling else check.controlled
         if rival is not None:
             # Both want the same role: who has the larger tie-breaker decides (RFC 8445, section 7.3.1.1).
@@ -170,7 +163,7 @@ class ControllingAgent(IceAgent):
             path.last_error = answer.error_code
 
     def _succeeded(self, path: _Path, answer: StunMessage, *, nominated: bool, now: float) -> None:
-        self._answered_at = now
+        self._answered_at = self.heard_at = now
         self.mapped_address = answer.mapped_address or self.mapped_address
         if not path.is_validated:
             path.is_validated = True
@@ -203,8 +196,9 @@ class ControllingAgent(IceAgent):
 
     # --- what goes out ------------------------------------------------------------------------------------------------
 
-    def confirm(self, address: Address, now: float) -> None:
-        """Nothing follows from it: where the listener is, and whether it consents, its answers tell."""
+    def confirm(self, address: Address, now: float) -> None:  # noqa: ARG002 - as above
+        # Where the listener is, and whether it consents, its answers tell.
+        self.heard_at = now
 
     def destination(self, size: int) -> Address | None:  # noqa: ARG002 - as above
         return None if self._current is None or self.is_ended else self._current.address

@@ -62,12 +62,10 @@ class LiteAgent(IceAgent):
         consent_timeout: float = CONSENT_TIMEOUT,
         nomination_timeout: float = NOMINATION_TIMEOUT,
     ) -> None:
-        super().__init__()
+        super().__init__(now, consent_timeout)
         self._answers = CheckAnswers(credentials.username, credentials.server.password, now)
-        self._consent_timeout = consent_timeout
         self._started_at = now
         self._nomination_timeout = nomination_timeout
-        self._heard_at = now
         self._paths: dict[Address, _Path] = {}
         self._selected: _Path | None = None
         self._current: _Path | None = None
@@ -104,7 +102,7 @@ class LiteAgent(IceAgent):
         return path
 
     def _heard(self, path: _Path, now: float) -> None:
-        path.heard_at = self._heard_at = now
+        path.heard_at = self.heard_at = now
         path.checks_alone += 1
         if path is self._selected:
             for other in self._paths.values():
@@ -146,7 +144,7 @@ class LiteAgent(IceAgent):
         if path is None or self.is_ended:
             return
         path.is_proven = True
-        path.heard_at = self._heard_at = now
+        path.heard_at = self.heard_at = now
         if self._selected is not None:
             self._select(path)
 
@@ -178,8 +176,8 @@ class LiteAgent(IceAgent):
         if self.is_ended:
             return None
         if self._selected is None:
-            return min(self._heard_at + self._consent_timeout, self._started_at + self._nomination_timeout)
-        return self._heard_at + self._consent_timeout
+            return min(self.heard_at + self._consent_timeout, self._started_at + self._nomination_timeout)
+        return self.heard_at + self._consent_timeout
 
     def handle_timer(self, now: float) -> None:
         timer = self.timer
@@ -189,7 +187,7 @@ class LiteAgent(IceAgent):
         if self._selected is None:
             self.events.append(ChecksFailed(self._describe(now)))
         else:
-            self.events.append(ConsentExpired(now - self._heard_at))
+            self.events.append(ConsentExpired(now - self.heard_at))
 
     def _describe(self, now: float) -> str:
         elapsed = now - self._started_at

@@ -158,6 +158,8 @@ def decode_private_pem(pem: bytes) -> RawPrivateKey:
 
     :raises IdentityError: if there is none, or it is encrypted or of a kind that libp2p doesn't have
     """
+    if b"PRIVATE KEY-----" not in pem:
+        raise IdentityError("there is no private key in PEM (-----BEGIN PRIVATE KEY-----)")
     try:
         key = load_pem_private_key(pem, password=None)
     except TypeError:

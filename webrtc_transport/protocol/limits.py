@@ -71,6 +71,13 @@ MIN_HANDSHAKE_SHARE: Final = 2
 """Handshakes that one peer may have under way, however small that part is: it dials again when its network changes,
 before the first has failed."""
 
+FAULT_REPORTS_PER_MINUTE: Final = 1.0
+"""Warnings of a listener about its own faults, such as an expired certificate: each offer of a stranger meets them, and
+would fill the log."""
+
+FAULT_REPORTS_BURST: Final = 5.0
+"""The same at once: some kinds of faults, each a time."""
+
 # --- webrtc-direct -------------------------------------------------------------------------------------------------
 
 MAX_STUN_LENGTH: Final = 1280

@@ -16,6 +16,7 @@ from ..limits import MAX_MESSAGE_SIZE
 from .admission import Admission
 from .connection import ClientConnection
 from .hub import Hub
+from .listening import listen_error
 from .settings import ServerSettings
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
@@ -152,7 +153,10 @@ async def running_app(app: web.Application, settings: ServerSettings) -> AsyncIt
     await runner.setup()
     site = web.TCPSite(runner, settings.host, settings.port)
     try:
-        await site.start()
+        try:
+            await site.start()
+        except OSError as exc:
+            raise listen_error(exc, settings.host, settings.port) from None
         host, port = runner.addresses[0][:2]
         yield f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
         await site.stop()

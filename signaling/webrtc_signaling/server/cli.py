@@ -8,6 +8,8 @@ from typing import Final
 INTERRUPTED: Final = 130
 """The exit status that shells give to a program which SIGINT has ended: 128 and its number, 2."""
 
+_CURE: Final = "pip install 'webrtc-transport[server]', or in a checkout of it: pip install '.[server]'"
+
 
 def main() -> None:
     """Run the command, or say what it needs."""
@@ -16,7 +18,7 @@ def main() -> None:
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.partition(".")[0].startswith("webrtc_"):
             raise
-        sys.exit(f"webrtc-signaling needs {exc.name}: pip install 'webrtc-transport[server]'")
+        sys.exit(f"webrtc-signaling needs {exc.name}: {_CURE}")
     except KeyboardInterrupt:
         # Nothing runs yet that could be told of.
         sys.exit(INTERRUPTED)

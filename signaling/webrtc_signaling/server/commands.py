@@ -6,37 +6,39 @@ import asyncio
 import contextlib
 import logging
 import signal
+from importlib.metadata import version
 from typing import Annotated, Final
 
 import typer
-from pydantic import ValidationError
 from typer.models import OptionInfo
 
-from webrtc_transport.protocol.signals import describe_validation_error
+from webrtc_transport.errors import ConfigurationError
 
 from .app import running_server
-from .settings import LogLevel, ServerSettings
+from .settings import LogLevel, ServerSettings, variable
 
 _FLAGS: Final = ("host", "port", "insecure", "grace", "log_level")
 """The settings that are flags. The others are for few, and for the environment."""
 
+_BOUNDS: Final = (("min", "ge"), ("max", "le"))
+"""What typer calls the bounds of a number, and what pydantic does."""
+
 _DEFAULTS: Final = ServerSettings.model_construct()
-
-
-def _variable(name: str) -> str:
-    return f"{ServerSettings.model_config.get('env_prefix', '')}{name}".upper()
 
 
 def _option(name: str) -> OptionInfo:
     field = ServerSettings.model_fields[name]
     flag = f"--{name.replace('_', '-')}"
-    option: OptionInfo = typer.Option(flag, help=field.description, envvar=_variable(name))
+    bounds = {
+        word: getattr(rule, key) for rule in field.metadata for word, key in _BOUNDS if hasattr(rule, key)
+    }
+    option: OptionInfo = typer.Option(flag, help=field.description, envvar=variable(name), **bounds)
     return option
 
 
 def _epilog() -> str:
     others = [
-        f"{_variable(name)} ({field.default}): {' '.join((field.description or '').split())}"
+        f"{variable(name)} ({field.default}): {' '.join((field.description or '').split())}"
         for name, field in ServerSettings.model_fields.items()
         if name not in _FLAGS
     ]
@@ -51,8 +53,18 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"webrtc-transport {version('webrtc-transport')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _webrtc_signaling() -> None:
+def _webrtc_signaling(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
     # Without it, typer takes a lone subcommand for the command itself.
     pass
 
@@ -66,18 +78,16 @@ def serve(
     log_level: Annotated[LogLevel, _option("log_level")] = _DEFAULTS.log_level,
 ) -> None:
     """Let peers find each other, until interrupted."""
-    flags = {"host": host, "port": port, "insecure": insecure, "grace": grace, "log_level": log_level}
+    # First, because the settings may have something to warn of.
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        settings = ServerSettings.model_validate(flags)
-    except ValidationError as exc:
-        raise typer.BadParameter(describe_validation_error(exc)) from None
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+        settings = ServerSettings(host=host, port=port, insecure=insecure, grace=grace, log_level=log_level)
+    except ConfigurationError as exc:
+        raise typer.BadParameter(str(exc)) from None
     try:
         asyncio.run(_run(settings))
     except OSError as exc:
-        typer.echo(f"can't listen: {exc.strerror or exc}", err=True)
+        typer.echo(exc.strerror or str(exc), err=True)
         raise typer.Exit(1) from None
 
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import logging
+import os
+from typing import Final, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from webrtc_transport.settings import Settings
+from webrtc_transport.spelling import nearest
+
 from ..limits import MAX_MESSAGE_SIZE
+
+_logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
+
+_PREFIX: Final = "WEBRTC_SIGNALING_"
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
-class ServerSettings(BaseSettings):
-    """Settings, each also an environment variable: ``WEBRTC_SIGNALING_PORT`` and so on. Times are seconds."""
+class ServerSettings(Settings, BaseSettings):
+    """Settings, each also an environment variable: ``WEBRTC_SIGNALING_PORT`` and so on. Times are seconds.
+
+    A variable that begins so and is no setting is ignored, with a warning.
+
+    :raises ConfigurationError: if a setting is unknown or wrong; with one line for each fault
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="WEBRTC_SIGNALING_", frozen=True, extra="forbid", use_attribute_docstrings=True
+        env_prefix=_PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True
     )
 
     host: str = "127.0.0.1"
@@ -71,3 +85,22 @@ class ServerSettings(BaseSettings):
     max_total_queued_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
     """Bytes that wait for all clients together. When there are more, the client for which most waits has to go: one
     that reads has next to nothing waiting."""
+
+    def __init__(self, **values: object) -> None:
+        fields = type(self).model_fields
+        for name in sorted(os.environ):
+            setting = name.lower().removeprefix(_PREFIX.lower())
+            if setting != name.lower() and setting not in fields:
+                near = nearest(setting, fields)
+                cure = f"; did you mean {variable(near)}?" if near else ""
+                _logger.warning("the environment variable %s is no setting, and is ignored%s", name, cure)
+        super().__init__(**values)
+
+    @classmethod
+    def _origin(cls, name: str, *, is_argument: bool) -> str:
+        return super()._origin(name, is_argument=True) if is_argument else variable(name)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"{_PREFIX}{name}".upper()

@@ -9,7 +9,10 @@ def test_a_missing_extra_says_what_to_install(missing):
     program = f"import sys; sys.modules['{missing}'] = None; {RUN}"
     result = run("serve", program=program)
     assert result.returncode == 1
-    assert result.stderr == f"webrtc-signaling needs {missing}: pip install 'webrtc-transport[server]'\n"
+    assert result.stderr == (
+        f"webrtc-signaling needs {missing}: pip install 'webrtc-transport[server]', or in a checkout of it: "
+        "pip install '.[server]'\n"
+    )
 
 
 def test_an_interrupt_during_the_imports_is_quiet(tmp_path):

@@ -1,5 +1,6 @@
 import signal
 import socket
+from importlib.metadata import version
 
 import pytest
 
@@ -37,9 +38,34 @@ def test_a_port_in_use_is_one_clear_line():
         result = run("serve", "--port", str(port))
     assert result.returncode == 1
     [line] = result.stderr.splitlines()
-    assert line.startswith("can't listen: ")
-    assert str(port) in line
-    assert "address already in use" in line
+    assert line.startswith(f"can't listen on 127.0.0.1:{port}: address already in use; ")
+
+
+def test_a_host_that_is_none_is_one_clear_line():
+    result = run("serve", "--host", "nosuch.invalid", "--port", "0")
+    assert result.returncode == 1
+    assert result.stderr == (
+        "can't listen on nosuch.invalid:0: no such host; write a name or an address of this machine, such as "
+        "127.0.0.1\n"
+    )
+
+
+def test_the_version():
+    result = run("--version")
+    assert result.returncode == 0
+    assert result.stdout == f"webrtc-transport {version('webrtc-transport')}\n"
+
+
+def test_a_wrong_variable_is_named():
+    result = run("serve", WEBRTC_SIGNALING_HEARTBEAT="often")
+    assert result.returncode == 2
+    assert "WEBRTC_SIGNALING_HEARTBEAT should be a valid number, not 'often'" in result.stderr
+
+
+def test_a_misspelled_variable_is_told():
+    with started("--port", "0", WEBRTC_SIGNALING_HEARTBAET="3") as process:
+        port_of(process.stdout.readline())
+        assert "did you mean WEBRTC_SIGNALING_HEARTBEAT?" in process.stderr.readline()
 
 
 @pytest.mark.parametrize(

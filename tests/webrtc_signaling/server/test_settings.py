@@ -1,7 +1,8 @@
 import pytest
-from pydantic import ValidationError
 
+from tests.logs import LOGGER, own_records
 from webrtc_signaling.server.settings import ServerSettings
+from webrtc_transport.errors import ConfigurationError
 
 
 def test_each_setting_says_what_it_is_for():
@@ -29,10 +30,35 @@ def test_the_environment_sets_what_is_not_given(monkeypatch):
     ],
 )
 def test_wrong_settings_are_refused(wrong):
-    with pytest.raises(ValidationError, match=next(iter(wrong))):
+    with pytest.raises(ConfigurationError, match=f"^ServerSettings.*{next(iter(wrong))}"):
         ServerSettings(**wrong)
 
 
+def test_a_wrong_variable_is_named(monkeypatch):
+    monkeypatch.setenv("WEBRTC_SIGNALING_HEARTBEAT", "often")
+    monkeypatch.setenv("webrtc_signaling_max_clients", "0")
+    with pytest.raises(ConfigurationError) as caught:
+        ServerSettings(port=-1)
+    assert sorted(str(caught.value).splitlines()) == [
+        "ServerSettings: port should be greater than or equal to 0, not -1",
+        "WEBRTC_SIGNALING_HEARTBEAT should be a valid number, not 'often'",
+        "WEBRTC_SIGNALING_MAX_CLIENTS should be greater than or equal to 1, not '0'",
+    ]
+
+
+def test_a_misspelled_variable_is_told(monkeypatch, caplog):
+    caplog.set_level("WARNING", LOGGER)
+    monkeypatch.setenv("WEBRTC_SIGNALING_HEARTBAET", "3")
+    monkeypatch.setenv("WEBRTC_SIGNALING_XYZ", "3")
+    monkeypatch.setenv("WEBRTC_SIGNALING_GRACE", "3")
+    assert ServerSettings().grace == 3
+    assert [record.getMessage() for record in own_records(caplog)] == [
+        "the environment variable WEBRTC_SIGNALING_HEARTBAET is no setting, and is ignored; did you mean "
+        "WEBRTC_SIGNALING_HEARTBEAT?",
+        "the environment variable WEBRTC_SIGNALING_XYZ is no setting, and is ignored",
+    ]
+
+
 def test_settings_do_not_change():
-    with pytest.raises(ValidationError):
+    with pytest.raises(ConfigurationError, match="port can't be changed; make a new ServerSettings"):
         ServerSettings().port = 1

@@ -49,7 +49,7 @@ class End(PeerEvents):
         return "connected" in self.phases
 
     def on_phase(self, phase):
-        assert phase not in self.phases
+        assert phase not in self.phases or self.is_established
         assert self.ended is None
         self.phases.append(phase)
 

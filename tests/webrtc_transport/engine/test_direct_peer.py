@@ -204,6 +204,59 @@ class TestEnd:
             assert isinstance(end.ended, ConnectionLost)
 
 
+class TestSilence:
+    """What a peer's silence makes of the phase, before it ends the connection."""
+
+    def cut(self, silence=30.0):
+        """Both ends, connected, and since then without a packet."""
+        wire = DirectWire(silence=silence)
+        wire.connect()
+        wire.pass_time(0.1)
+        wire.loses = lambda *_: True
+        return wire
+
+    def test_who_misses_signs_of_life_is_disconnected_and_may_come_back(self):
+        wire = self.cut()
+        ends = (wire.listener, wire.dialer)
+        wire.pass_time(7)
+        assert [end.phases[-1] for end in ends] == ["connected", "connected"]
+        wire.pass_time(12)
+        assert [end.phases[-1] for end in ends] == ["disconnected", "disconnected"]
+        wire.loses = lambda *_: False
+        wire.pass_time(7)
+        for end in ends:
+            assert end.ended is None
+            assert end.phases[-3:] == ["connected", "disconnected", "connected"]
+
+    def test_it_is_told_within_the_time_that_the_listener_waits_at_most(self):
+        wire = self.cut(silence=4.0)
+        for end in (wire.listener, wire.dialer):
+            wire.run(lambda end=end: end.phases[-1] == "disconnected", limit=2.5 + 0.1)
+        wire.run(lambda: wire.listener.ended and wire.dialer.ended, limit=4)
+        assert wire.listener.phases.count("disconnected") == wire.dialer.phases.count("disconnected") == 1
+
+    def test_data_brings_a_peer_back_before_its_next_check(self):
+        wire = self.cut()
+        wire.pass_time(19)
+        channel, _ = wire.dialer.open(negotiated_id=0)
+        wire.loses = lambda direction, data: is_stun(data)
+        channel.send(b"I am here")
+        wire.run(lambda: wire.listener.phases[-1] == wire.dialer.phases[-1] == "connected", limit=2)
+
+    def test_a_peer_that_is_idle_or_loses_a_packet_is_none(self):
+        wire = DirectWire()
+        wire.connect()
+        # Each other check.
+        checks = []
+        wire.loses = lambda direction, data: (
+            is_stun(data) and (checks.append(direction) or len(checks) % 3 == 0)
+        )
+        wire.pass_time(300)
+        assert len(checks) > 50
+        for end in (wire.listener, wire.dialer):
+            assert "disconnected" not in end.phases
+
+
 class TestMoving:
     def test_a_new_port_in_mid_transfer(self):
         wire = DirectWire()

@@ -24,7 +24,7 @@ def has_multicast():
 @pytest.mark.parametrize(
     ("host", "is_name"),
     [
-        (new_name(), True),
+        ("d3a6e8d8-35a7-46fa-b7b3-8b4b383a7b57.local", True),
         ("a.local", True),
         ("192.0.2.1", False),
         ("2001:db8::1", False),

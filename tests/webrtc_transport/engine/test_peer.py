@@ -12,6 +12,7 @@ from webrtc_transport.abc import Engine, PeerStatistics
 from webrtc_transport.config import IceServer
 from webrtc_transport.engine.peer import CLOSE_TIMEOUT, EARLY_PACKETS, IcePeer, Stack
 from webrtc_transport.errors import (
+    LOOP_ENDED,
     ConnectionClosed,
     ConnectionLost,
     DtlsFailed,
@@ -245,7 +246,7 @@ def test_a_loop_that_ends_ends_its_peers(caplog):
     # asyncio.run() cancels what is left, as a transport's engine thread does.
     asyncio.run(abandon())
     for end in (told[0].a, told[0].b):
-        assert [str(reason) for reason in end.closed] == ["the event loop ended"]
+        assert [str(reason) for reason in end.closed] == [LOOP_ENDED]
     assert not [record for record in caplog.records if "destroyed" in record.message]
 
 

@@ -90,9 +90,9 @@ def encrypted(certificate: Certificate) -> bytes:
 @pytest.mark.parametrize(
     ("pem", "problem"),
     [
-        (b"", "no usable private key"),
-        (CERTIFICATE_PEM, "no usable private key"),
-        (KEY_PEM, "no usable certificate"),
+        (b"", "no private key in PEM"),
+        (CERTIFICATE_PEM, "no private key in PEM"),
+        (KEY_PEM, "a private key, and no certificate"),
         (encrypted(CERTIFICATE) + CERTIFICATE_PEM, "encrypted; decrypt it with"),
         (pem_of(Ed25519PrivateKey.generate()) + CERTIFICATE_PEM, "needs a key on P-256"),
         (Certificate.generate(now=NOW).to_pem()[: len(KEY_PEM)] + CERTIFICATE_PEM, "isn't the certificate's"),

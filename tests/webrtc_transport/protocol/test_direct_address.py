@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from multiaddr import Multiaddr
 
 from webrtc_transport.errors import AddressError
-from webrtc_transport.identity import Identity, PeerId
+from webrtc_transport.identity import PeerId
 from webrtc_transport.protocol.direct_address import DirectAddress
 from webrtc_transport.protocol.sdp import Fingerprint
 
@@ -17,7 +17,7 @@ SHA256 = Fingerprint(
     "sha-256", bytes.fromhex("241f96b80cf18a52e3818d8c340a0c23bdc24224c0f62bfd5a96e291feda5ebd")
 )
 SHA512 = Fingerprint("sha-512", hashlib.sha512(b"certificate").digest())
-PEER = Identity.generate().peer_id
+PEER = PeerId.from_string("12D3KooWGMtPzzhCq1bY4W84Kr6JXmWekE8bKRiv2yuDtUHDh3CR")
 FULL = f"/ip4/1.2.3.4/udp/4001/webrtc-direct/certhash/{HASH}/p2p/{PEER}"
 
 

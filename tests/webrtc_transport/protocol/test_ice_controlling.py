@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.webrtc_transport.protocol.ice_checks import CLIENT, OTHER, SERVER, Network, check
+from webrtc_transport.protocol.ice_agent import CONSENT_INTERVAL
 from webrtc_transport.protocol.ice_controlling import (
     CHECK_TIMEOUT,
-    CONSENT_INTERVAL,
     ControllingAgent,
 )
 from webrtc_transport.protocol.ice_events import ChecksFailed, ConsentExpired, PathSelected, PathValidated

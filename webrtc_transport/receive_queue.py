@@ -1,4 +1,4 @@
-"""What a stream has received and nobody has read yet."""
+"""What a stream has received and its application hasn't read."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ SMALL_CHUNK: Final = 4096
 """Bytes up to which unread chunks are put together: each takes an object, fifty times as large as a few bytes."""
 
 
-class UnreadBytes:
-    """Bytes that wait to be read, in the order in which they came."""
+class ReceiveQueue:
+    """Received bytes in order. The stream sees to it that there are no more than the connection has room for."""
 
     __slots__ = ("chunks", "reads")
 
     def __init__(self) -> None:
         self.chunks: deque[bytes] = deque()
-        """Not empty ones; whether there are any tells whether there is something to be read."""
+        """They hold no empty one."""
         self.reads = 0
         """How often something was read."""
 
     @property
     def size(self) -> int:
-        """How many they are."""
+        """Bytes that wait to be read."""
         return sum(map(len, self.chunks))
 
-    def put(self, payload: bytes) -> None:
-        """Add bytes that came."""
+    def append(self, payload: bytes) -> None:
+        """Keep what has arrived."""
         chunks = self.chunks
         if chunks and len(chunks[-1]) + len(payload) <= SMALL_CHUNK:
             chunks[-1] += payload
@@ -34,7 +34,7 @@ class UnreadBytes:
             chunks.append(payload)
 
     def take(self, max_bytes: int) -> bytes:
-        """Read at most ``max_bytes``; there is something to be read."""
+        """Read from 1 to ``max_bytes`` bytes. There are some."""
         data = self.chunks.popleft()
         self.reads += 1
         if len(data) > max_bytes:
@@ -42,8 +42,8 @@ class UnreadBytes:
             data = data[:max_bytes]
         return data
 
-    def discard(self) -> int:
-        """Throw all away; returns how many they were."""
+    def clear(self) -> int:
+        """Throw everything away, and return how many bytes that was."""
         size = self.size
         self.chunks.clear()
         return size

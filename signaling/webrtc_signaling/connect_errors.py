@@ -1,0 +1,83 @@
+"""Why there is no connection to a server, in words, and what helps."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+
+_SYSTEM_CURES: Final[Mapping[int, str]] = {
+    errno.ECONNREFUSED: "is the server running there?",
+    errno.ECONNRESET: "check the port and the scheme, and firewalls between",
+    errno.EHOSTUNREACH: "check the address, and this machine's network",
+    errno.ENETUNREACH: "check the address, and this machine's network",
+}
+
+_NOT_THERE: Final = (
+    "a web server answers there, and no signaling server: check host, port and path, and whether a proxy in front "
+    "passes WebSockets on"
+)
+
+_STATUS_CURES: Final[Mapping[int, str]] = {
+    HTTPStatus.UNAUTHORIZED: "a proxy in front wants to know who you are",
+    HTTPStatus.FORBIDDEN: "a proxy in front lets nobody through from here",
+    HTTPStatus.TOO_MANY_REQUESTS: "it takes no more clients from this address; try again later",
+    HTTPStatus.BAD_GATEWAY: "the proxy there doesn't reach the signaling server: is that running?",
+    HTTPStatus.SERVICE_UNAVAILABLE: "it takes no more clients, or isn't running behind its proxy; try again later",
+    HTTPStatus.GATEWAY_TIMEOUT: "the proxy there doesn't reach the signaling server: is that running?",
+}
+
+
+def connect_reason(error: Exception, url: str) -> str:
+    """What went wrong on the way to ``url``; ``error`` is one of aiohttp's or of the system's, or says it itself."""
+    scheme = urlsplit(url).scheme
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return _certificate_reason(error.certificate_error)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return _system_reason(error.os_error, scheme)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return _answer_reason(error)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return f"it hangs up without an answer; check the port{_other_scheme(scheme)}"
+    return _system_reason(error, scheme) if isinstance(error, OSError) else str(error)
+
+
+def _answer_reason(error: aiohttp.ClientResponseError) -> str:
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        return f"HTTP status {error.status}; {_STATUS_CURES.get(error.status, _NOT_THERE)}"
+    if isinstance(error, aiohttp.TooManyRedirects):
+        return f"it only redirects; {_NOT_THERE}"
+    return "what answers there speaks no HTTP; check the port"
+
+
+def _system_reason(error: OSError, scheme: str) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _certificate_reason(error)
+    if isinstance(error, ssl.SSLError):
+        plain = scheme.removesuffix("s")
+        return f"what answers there speaks no TLS ({error.reason}); write {plain}:// in place of {scheme}://"
+    if isinstance(error, socket.gaierror):
+        return f"the host can't be found ({error.strerror}); check its name, and this machine's network"
+    if not error.errno:
+        return str(error)
+    cure = _SYSTEM_CURES.get(error.errno, "")
+    return f"{os.strerror(error.errno).lower()}{cure and '; '}{cure}"
+
+
+def _certificate_reason(error: Exception) -> str:
+    why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
+    return (
+        f"its TLS certificate isn't trusted here ({why}); give the server one by an authority that this machine knows, "
+        "or name its authority's file in the environment variable SSL_CERT_FILE"
+    )
+
+
+def _other_scheme(scheme: str) -> str:
+    return "" if scheme in ("wss", "https") else f", and write {scheme}s:// if the server speaks TLS"

@@ -1,0 +1,90 @@
+"""Settings that are checked when they are made, and tell what is wrong in one line for each fault."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sized
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import ConfigurationError
+from .spelling import did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_MAX_SHOWN: Final = 80
+"""Characters of a wrong value that are shown: enough to find it again."""
+
+
+class Settings(BaseModel):
+    """Base of the settings objects. They don't change.
+
+    :raises ConfigurationError: if a setting is unknown, missing or wrong; with one line for each fault
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, *unnamed: object, **values: object) -> None:
+        kind = type(self)
+        if unnamed:
+            first = next(iter(kind.model_fields))
+            raise TypeError(f"{kind.__name__} takes its settings by name, such as {kind.__name__}({first}=…)")
+        try:
+            super().__init__(**values)
+        except ValidationError as exc:
+            # Not as the cause: it shows the values, and there are passwords among them.
+            raise ConfigurationError("\n".join(self._faults(exc, values))) from None
+
+    if not TYPE_CHECKING:  # for type checkers, no attribute can be set
+
+        def __setattr__(self, name: str, value: object) -> None:
+            kind = type(self).__name__
+            raise ConfigurationError(f"{kind}: {name} can't be changed; make a new {kind}")
+
+    @classmethod
+    def _faults(cls, exc: ValidationError, given: Collection[str]) -> Iterator[str]:
+        for error in exc.errors(include_url=False):
+            name = str(error["loc"][0]) if error["loc"] else ""
+            entry = "".join(f"[{part}]" for part in error["loc"][1:])
+            if error["type"] == "extra_forbidden":
+                yield f"{cls.__name__} has no setting {name!r}{_instead(name, cls.model_fields)}"
+            elif error["type"] == "missing":
+                yield f"{cls.__name__} needs {name}"
+            elif not name:
+                yield f"{cls.__name__}: {fault(error)}"
+            else:
+                origin = cls._origin(name, is_argument=name in given)
+                yield f"{origin}{entry} {fault(error, secret=not cls.model_fields[name].repr)}"
+
+    @classmethod
+    def _origin(cls, name: str, *, is_argument: bool) -> str:
+        """What to call the setting ``name``, which may have been set elsewhere than in an argument."""
+        assert is_argument, "there is nowhere else"
+        return f"{cls.__name__}: {name}"
+
+
+def fault(error: ErrorDetails, *, secret: bool = False) -> str:
+    """What is wrong with one value, as the end of a sentence.
+
+    :param secret: don't show the value
+    """
+    if error["type"] == "value_error":
+        # Of a validator of our own, which knows the cure.
+        return str(error.get("ctx", {}).get("error", error["msg"]))
+    what = error["msg"].removeprefix("Input ").partition(", unable to")[0]
+    what = what.replace("an instance of Sequence", "a list")
+    return what if secret else f"{what}, not {shown(error['input'])}"
+
+
+def shown(value: object) -> str:
+    """A wrong value, if it is short and can't have a password in it; else its type."""
+    is_simple = value is None or isinstance(value, str | bytes | bool | int | float)
+    if is_simple or (isinstance(value, Sized) and not value):
+        text = repr(value)
+        return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+    return type(value).__name__
+
+
+def _instead(name: str, known: Collection[str]) -> str:
+    return did_you_mean(name, known) or f"; there are: {', '.join(known)}"
