@@ -6,8 +6,12 @@ import threading
 
 import anyio
 import psutil
+import uvloop
 
 from webrtc_transport.engine.ice import IceAgent
+
+# libuv makes a pipe with the first loop of a process, and keeps it.
+uvloop.new_event_loop().close()
 
 
 class Census:
