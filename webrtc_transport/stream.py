@@ -111,8 +111,7 @@ class Stream(ByteStream):
             if self._send_end is not None:
                 self._raise(self._send_end)
             limit = self._owner.payload_limit
-            # A view takes a call, which a small message can do without.
-            whole = item if type(item) is bytes else sendable(item)
+            whole = item if type(item) is bytes else sendable(item)  # most often it needs no view
             size = len(whole)
             for start in range(0, size, limit):
                 while self._credit <= 0:
@@ -379,9 +378,8 @@ class Stream(ByteStream):
         return otherwise if self.is_inbound or self._received.reads or self._received.chunks else _LIMIT_HINT
 
     def _bytes_sent(self, size: int) -> None:
-        was_full = self._credit <= 0
         self._credit += size
-        if was_full and self._credit > 0:
+        if self._credit > 0:
             self._writable.notify()
 
     def _channel_closed(self) -> None:
