@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo install test test-all lint types contracts pytest soak bench bench-floors coverage docs serve-docs format clean
+.PHONY: help demo install test test-all lint types contracts pytest soak bench bench-floors bench-ci bench-direct coverage docs serve-docs format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,13 @@ bench: $(STAMP) ## all measures, beside aiortc, libp2p, libdatachannel and libwe
 
 bench-floors: $(STAMP) ## a shorter run, which fails when a ratio is under its floor
 	$(BIN)/python -m benchmarks --floors --rounds 3
+
+bench-direct: $(STAMP) ## webrtc-direct under load: 1,000 connections, and a flood of false checks (needs root)
+	$(BIN)/python -m benchmarks.crowd
+	$(BIN)/python -m benchmarks.flood
+
+bench-ci: $(STAMP) ## a few ratios that hold on any machine, in a minute
+	$(BIN)/python -m benchmarks --ci --rounds 2
 
 coverage: $(STAMP) ## all tests, and which lines they leave out
 	$(BIN)/coverage run -m pytest

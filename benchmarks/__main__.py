@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from . import tools
-from .measures import MEASURES, TARGETS, Figures, Measure, Target
+from .measures import CI_TARGETS, MEASURES, TARGETS, Figures, Measure, Target
 from .report import medians_table, ratio, targets_table
 from .runner import MeasurementFailed, measure
 
@@ -42,14 +42,16 @@ Measured = dict[str, dict[str, list[Figures]]]
 
 def main() -> None:
     arguments = parse_arguments()
-    plan = floors_plan() if arguments.floors else full_plan(arguments.measures, arguments.variants)
+    targets = CI_TARGETS if arguments.ci else [target for target in TARGETS if target.smoke is not None]
+    has_floors = arguments.floors or arguments.ci
+    plan = floors_plan(targets) if has_floors else full_plan(arguments.measures, arguments.variants)
     if INSIDE not in os.environ:
         install_tools(plan)
         sys.exit(run_in_network(sys.argv[1:]))
     measured: Measured = {}
     run_rounds(plan, arguments.rounds, measured)
-    is_failed = arguments.floors and not retry_floors(plan, arguments.rounds, measured)
-    print("\n".join([*medians_table(measured), *targets_table(measured)]))
+    is_failed = has_floors and not retry_floors(plan, targets, arguments.rounds, measured)
+    print("\n".join([*medians_table(measured), *targets_table(measured, targets if has_floors else TARGETS)]))
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(document(measured, plan), indent=1) + "\n")
     sys.exit("a ratio is under its floor" if is_failed else 0)
@@ -64,6 +66,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each variant (%(default)s)")
     parser.add_argument(
         "--floors", action="store_true", help="short, and fails when a ratio is under its floor"
+    )
+    parser.add_argument(
+        "--ci",
+        action="store_true",
+        help="as --floors, with a few ratios that hold on any machine, in a minute",
     )
     parser.add_argument("--json", help="write all figures to this file")
     return parser.parse_args()
@@ -88,19 +95,15 @@ def full_plan(measures: Sequence[str], variants: Sequence[str] | None) -> Plan:
     return plan
 
 
-def floors_plan() -> Plan:
-    """What the ratios of the short run need, in its sizes."""
+def floors_plan(targets: Sequence[Target]) -> Plan:
+    """What the ratios of a short run need, in its sizes."""
     plan: Plan = {}
-    for target in smoke_targets():
+    for target in targets:
         base = MEASURES[target.measure]
         pairs = dict(plan[target.measure].pairs) if target.measure in plan else {}
         pairs |= {name: base.pairs[name] for name in (target.variant, target.reference)}
         plan[target.measure] = replace(base, parameters=target.smoke or base.parameters, pairs=pairs)
     return plan
-
-
-def smoke_targets() -> list[Target]:
-    return [target for target in TARGETS if target.smoke is not None]
 
 
 # --- where -----------------------------------------------------------------------------------------------------------
@@ -145,17 +148,17 @@ def run_rounds(plan: Plan, rounds: int, measured: Measured) -> None:
                 print(f"round {number}  {name:<16}{variant:<18}{text}", file=sys.stderr, flush=True)
 
 
-def retry_floors(plan: Plan, rounds: int, measured: Measured) -> bool:
+def retry_floors(plan: Plan, targets: Sequence[Target], rounds: int, measured: Measured) -> bool:
     """Measure again what is under its floor: noise passes. Returns whether all ratios are good now."""
     for _ in range(RETRIES):
-        bad = [target for target in smoke_targets() if not is_good(measured, target)]
+        bad = [target for target in targets if not is_good(measured, target)]
         if not bad:
             return True
         for target in bad:
             one = plan[target.measure]
             pairs = {name: one.pairs[name] for name in (target.variant, target.reference)}
             run_rounds({target.measure: replace(one, pairs=pairs)}, rounds, measured)
-    return all(is_good(measured, target) for target in smoke_targets())
+    return all(is_good(measured, target) for target in targets)
 
 
 def is_good(measured: Measured, target: Target) -> bool:

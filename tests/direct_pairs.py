@@ -37,35 +37,37 @@ def at_port(address, port):
 
 
 async def bound_socket():
-    """A UDP socket on loopback, without the thread that looks names up."""
+    """A UDP socket on loopback, to read from without the thread that looks names up, and the same to send by."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setblocking(False)
     sock.bind(("127.0.0.1", 0))
-    return await anyio.abc.UDPSocket.from_socket(sock)
+    return await anyio.abc.UDPSocket.from_socket(sock), sock
 
 
 class Relay:
     """Carries datagrams between a dialer and a listener, like a NAT.
 
-    ``loses`` is told the direction, ``up`` to the listener or ``down``, and each datagram.
+    ``loses`` is told the direction, ``up`` to the listener or ``down``, and each datagram. ``delay`` is the seconds
+    that each is under way.
     """
 
     def __init__(self, task_group, address):
         self.loses = lambda direction, data: False
+        self.delay = 0
         self._tasks = task_group
         self._target = ("127.0.0.1", DirectAddress.parse(address).port)
         self._address = address
         self._dialer = None
 
     async def open(self):
-        self._near = await bound_socket()
+        self._near, self._near_socket = await bound_socket()
         self.address = at_port(self._address, self._near.extra(anyio.abc.SocketAttribute.local_port))
         await self.rebind()
         self._tasks.start_soon(self._carry_up)
 
     async def rebind(self):
         """Get another address towards the listener."""
-        self._far = await bound_socket()
+        self._far, self._far_socket = await bound_socket()
         self._tasks.start_soon(self._carry_down, self._far)
 
     async def _carry_up(self):
@@ -73,13 +75,23 @@ class Relay:
             async for data, source in self._near:
                 self._dialer = source
                 if not self.loses("up", data):
-                    await self._far.sendto(data, *self._target)
+                    await self._deliver(self._far_socket, data, self._target)
 
     async def _carry_down(self, far):
         async with far:
             async for data, _ in far:
                 if far is self._far and not self.loses("down", data):
-                    await self._near.sendto(data, *self._dialer)
+                    await self._deliver(self._near_socket, data, self._dialer)
+
+    async def _deliver(self, sock, data, target):
+        if self.delay:
+            self._tasks.start_soon(self._deliver_later, sock, data, target)
+        else:
+            sock.sendto(data, target)
+
+    async def _deliver_later(self, sock, data, target):
+        await anyio.sleep(self.delay)
+        sock.sendto(data, target)
 
 
 @contextlib.asynccontextmanager

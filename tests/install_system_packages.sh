@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Debian packages that the tests use: two browsers, a TURN server, and network namespaces.
+# Debian packages that the tests use: two browsers, a TURN server, network namespaces, and Redis.
 set -euo pipefail
-packages=(chromium firefox-esr coturn iproute2)
-programs=(chromium firefox-esr turnserver ip)
+packages=(chromium firefox-esr coturn iproute2 redis-server)
+programs=(chromium firefox-esr turnserver ip redis-server)
 
 missing=()
 for i in "${!packages[@]}"; do

@@ -50,7 +50,7 @@ class Path:
     queue: int = 256 * 1024
     """Bytes that wait for the link at most; what comes on top is lost."""
     max_size: int = 65536
-    """Larger packets are lost."""
+    """Larger packets are lost, unless IP may fragment them."""
     blackouts: list[tuple[float, float]] = field(default_factory=list)
     drops: Callable[[bytes, int], bool] = lambda packet, number: False
     """Whether to drop a packet, from its bytes and its number on this path."""
@@ -59,10 +59,13 @@ class Path:
     """Bytes that reached the other end."""
     free_at: float = 0.0
 
-    def arrivals(self, packet: bytes, now: float, rng: random.Random) -> list[tuple[float, bytes]]:
+    def arrivals(
+        self, packet: bytes, now: float, rng: random.Random, *, may_fragment: bool = False
+    ) -> list[tuple[float, bytes]]:
         """When, and as what, a packet arrives."""
         number, self.number = self.number, self.number + 1
-        lost = self.drops(packet, number) or rng.random() < self.loss or len(packet) > self.max_size
+        is_too_large = len(packet) > self.max_size and not may_fragment
+        lost = self.drops(packet, number) or rng.random() < self.loss or is_too_large
         if lost or any(start <= now < end for start, end in self.blackouts):
             return []
         begin = max(now, self.free_at)
@@ -166,11 +169,16 @@ class Pair:
         """Have both ends send and tell what they have to."""
         for end in self.ends:
             for packet in end.association.transmit(self.now):
-                self.observe(end, packet)
-                for at, arrived in end.path.arrivals(packet, self.now, self.rng):
-                    self._count += 1
-                    heapq.heappush(self.packets, (at, self._count, self.other(end), arrived))
+                self._send(end, packet)
+            for packet in end.association.take_oversized():
+                self._send(end, packet, may_fragment=True)
             end.dispatch(self.now)
+
+    def _send(self, end: End, packet: bytes, *, may_fragment: bool = False) -> None:
+        self.observe(end, packet)
+        for at, arrived in end.path.arrivals(packet, self.now, self.rng, may_fragment=may_fragment):
+            self._count += 1
+            heapq.heappush(self.packets, (at, self._count, self.other(end), arrived))
 
     def next_at(self) -> float | None:
         """When something happens next."""

@@ -178,9 +178,10 @@ class TransportConfig(Settings):
     """The DTLS certificate. ``None`` makes a new one for each transport; for webrtc-direct, it derives one from the
     identity key, so that the ``certhash`` of an address stays the same."""
 
-    direct_version: Literal["v1", "v2"] = "v1"
-    """The version of webrtc-direct to dial with. Every listener takes ``v1``; ``v2`` is for those that refuse it. A
-    listener of ours takes both."""
+    direct_version: Literal["auto", "v1", "v2"] = "auto"
+    """The version of webrtc-direct to dial with. ``auto`` takes ``v2`` for a peer that has connected by it since the
+    transport began, by either end, and ``v1`` for all others: every listener that is known takes that. A listener of
+    ours takes both."""
 
     announce_addresses: Annotated[
         Sequence[str], BeforeValidator(_no_lone_text), AfterValidator(_announced)
@@ -231,6 +232,11 @@ class TransportConfig(Settings):
 
     send_buffer: int = Field(default=256 * 1024, ge=32 * 1024)
     """Unsent bytes that a stream holds before ``send()`` waits."""
+
+    max_in_flight: int = Field(default=4 * 1024 * 1024, ge=64 * 1024)
+    """Bytes that a connection may have sent without their being acknowledged; it keeps them, to send them again. More
+    than the path's rate times its round trip, or than the peer's own window, changes nothing. Only the engine
+    ``native`` has it."""
 
     max_inbound_streams: int = Field(default=1024, ge=1, le=32767)
     """Streams that the peer may hold open at once, on one connection; further ones are reset."""

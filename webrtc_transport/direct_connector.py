@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,8 +14,10 @@ from .engine.driver import Driver
 from .engine.dtls import make_context
 from .identity import Identity, PeerId
 from .links import Links
+from .protocol.limits import MAX_REMEMBERED_V2_PEERS
 from .protocol.sdp import Fingerprint
 from .protocol.stun_message import Address
+from .protocol.ufrag import Flow
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
@@ -32,6 +35,8 @@ class DirectConnector:
         self.config = config
         self.links = links
         self._certificate = config.certificate or identity.derive_certificate()
+        self._speaks_v2: dict[PeerId, None] = {}
+        """Peers that connected by version 2; the longest known first."""
 
     def check_certificate(self) -> None:
         """Check that our certificate can be shown.
@@ -49,6 +54,29 @@ class DirectConnector:
     def fingerprint(self) -> Fingerprint:
         """That of our certificate."""
         return Fingerprint("sha-256", self._certificate.fingerprint())
+
+    def flows_to(self, peer: PeerId | None) -> Sequence[Flow]:
+        """In which flows to dial ``peer``, one after the other."""
+        match self.config.direct_version:
+            case "v1":
+                return (Flow.V1,)
+            case "v2":
+                return (Flow.V2,)
+            case "auto":
+                # It may run something else by now.
+                return (Flow.V2, Flow.V1) if peer in self._speaks_v2 else (Flow.V1,)
+
+    def connected(self, peer: PeerId, flow: Flow) -> None:
+        """Remember in which flow a connection with ``peer``, by either end, came to be."""
+        if flow is Flow.V2:
+            self._speaks_v2[peer] = None
+            if len(self._speaks_v2) > MAX_REMEMBERED_V2_PEERS:
+                del self._speaks_v2[next(iter(self._speaks_v2))]
+
+    def refused(self, peer: PeerId | None, flow: Flow) -> None:
+        """Forget that ``peer`` spoke ``flow``: it doesn't answer."""
+        if flow is Flow.V2 and peer is not None:
+            self._speaks_v2.pop(peer, None)
 
     def link(
         self,

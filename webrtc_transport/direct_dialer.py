@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import anyio
 
@@ -16,8 +15,6 @@ from .errors import ConnectError, ConnectTimeout, IceFailed
 from .protocol.direct_address import DirectAddress
 from .protocol.stun_message import Address
 from .protocol.ufrag import Flow, new_credentials
-
-_FLOWS: Final = {"v1": Flow.V1, "v2": Flow.V2}
 
 
 class DirectDialer:
@@ -42,13 +39,19 @@ class DirectDialer:
         raise self._link.timed_out(timeout)
 
     async def _dial(self, address: DirectAddress) -> Connection:
-        failure: ConnectError | None = None
-        # One family after the other, for a socket has one.
-        for host, targets in (await self._resolve(address)).items():
-            try:
-                return await self._dial_from(host, targets, address)
-            except IceFailed as exc:
-                failure = exc
+        connector, failure = self._connector, None
+        resolved = await self._resolve(address)
+        for flow in connector.flows_to(address.peer):
+            # One family after the other, for a socket has one.
+            for host, targets in resolved.items():
+                try:
+                    connection = await self._dial_from(host, targets, address, flow)
+                except IceFailed as exc:
+                    failure = exc
+                else:
+                    connector.connected(connection.remote_peer, flow)
+                    return connection
+            connector.refused(address.peer, flow)
         assert failure is not None, "a name that is resolved has an address"
         raise failure
 
@@ -59,7 +62,9 @@ class DirectDialer:
         except OSError as exc:
             raise ConnectError(f"{address.host} can't be resolved: {exc.strerror or exc}") from exc
 
-    async def _dial_from(self, host: str, targets: Sequence[Address], address: DirectAddress) -> Connection:
+    async def _dial_from(
+        self, host: str, targets: Sequence[Address], address: DirectAddress, flow: Flow
+    ) -> Connection:
         connector = self._connector
         link = self._link = connector.link(
             targets[0], is_server=False, expected=address.peer, certhashes=address.certhashes
@@ -70,7 +75,7 @@ class DirectDialer:
                     connector.driver,
                     host,
                     targets,
-                    credentials=new_credentials(_FLOWS[connector.config.direct_version]),
+                    credentials=new_credentials(flow),
                     context=connector.context,
                     fingerprints=address.certhashes,
                     events=link,

@@ -21,6 +21,7 @@ from .link import PeerLink, set_up_failed
 from .portal import same_loop_portal
 from .protocol.direct_address import DirectAddress
 from .protocol.framing import Flag, FrameDecoder, encode_frame
+from .protocol.limits import FRAME_OVERHEAD, MAX_DIRECT_FRAME
 from .protocol.noise import NoiseHandshake, make_prologue
 from .protocol.sdp import Fingerprint
 from .protocol.stun_message import Address
@@ -57,6 +58,7 @@ class DirectLink(PeerLink):
         super().__init__(
             same_loop_portal(), config, f"{remote[0]}:{remote[1]}", first_phase="ice", on_end=on_end
         )
+        self.payload_limit = MAX_DIRECT_FRAME - FRAME_OVERHEAD
         self._identity = identity
         self._own = own
         self._is_server = is_server

@@ -137,6 +137,7 @@ class DirectListener(Listener):
                     connection = await link.prove()
                 if connection is None:
                     raise link.timed_out(timeout)
+                self._connector.connected(connection.remote_peer, link.direct.flow)
                 if link.end_reason is None:
                     self._port.established(link.direct)
         except ConnectError as exc:

@@ -26,8 +26,8 @@ _WEBSOCKET_CURE: Final = (
 _CURES: Final[Mapping[tuple[str, str], str]] = {
     (SIGNALING_GROUP, "ws"): _WEBSOCKET_CURE,
     (SIGNALING_GROUP, "wss"): _WEBSOCKET_CURE,
-    (SIGNALING_GROUP, "http"): "for a rendezvous server write ws:// in place of http://",
-    (SIGNALING_GROUP, "https"): "for a rendezvous server write wss:// in place of https://",
+    (SIGNALING_GROUP, "http"): _WEBSOCKET_CURE,
+    (SIGNALING_GROUP, "https"): _WEBSOCKET_CURE,
     (SIGNALING_GROUP, "websocket"): "for a rendezvous server write ws:// in place of websocket://",
 }
 """What installs a well-known plugin with everything that it imports, or another name for it, by group and name."""

@@ -1,6 +1,8 @@
 """Puts measured figures where a page says ``<!-- figures: … -->``: tables, and a chart of bars.
 
-``docs/explanation/figures.json`` is what ``python -m benchmarks --json`` wrote. No number is typed by hand.
+``docs/explanation/figures.json`` is what ``python -m benchmarks --json`` wrote. ``direct.json`` beside it is what the
+same wrote of the measures of webrtc-direct, and what ``benchmarks.crowd`` and ``benchmarks.flood`` added. No number is
+typed by hand.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ sys.path.append(str(PROJECT))
 
 from benchmarks.report import Rounds, median, medians_table, number, targets_table  # noqa: E402 - of the checkout
 
-_MARK: Final = re.compile(r"<!-- figures: (\w+)(?: ([\w-]+) (.+))? -->")
+FOLDER: Final = PROJECT / "docs" / "explanation"
+_MARK: Final = re.compile(r"<!-- figures: (\w+)(?: ([\w-]+) (.+?))? -->")
 _NAME_WIDTH: Final = 150
 _BAR_WIDTH: Final = 430
 _ROW_HEIGHT: Final = 24
@@ -29,8 +32,10 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def _figures(match: re.Match[str]) -> str:
-    measured = json.loads((PROJECT / "docs" / "explanation" / "figures.json").read_text(encoding="utf-8"))
     what, measure, unit = match.groups()
+    if what == "direct":
+        return direct(json.loads((FOLDER / "direct.json").read_text(encoding="utf-8")), measure, unit)
+    measured = json.loads((FOLDER / "figures.json").read_text(encoding="utf-8"))
     rounds: Rounds = measured["figures"]
     match what:
         case "chart":
@@ -41,6 +46,21 @@ def _figures(match: re.Match[str]) -> str:
             return "\n".join(medians_table(rounds))
         case _:
             return str(measured[what])
+
+
+def direct(measured: dict[str, Any], what: str, name: str) -> str:
+    """One figure of webrtc-direct under load, such as ``flood`` ``asyncio alone``, or its table of ratios."""
+    if what == "targets":
+        return "\n".join(targets_table(measured["figures"]))
+    if what == "medians":
+        return "\n".join(medians_table(measured["figures"]))
+    backend, _, unit = name.partition(" ")
+    found = measured[f"{what} {backend}"]
+    if unit == "kept":
+        return f"{found['flooded'] / found['alone']:.0%}"
+    scales: dict[str, float] = {"grown": 2**20, "bytes each, used": 2**10}
+    value = max(found[unit]) if unit == "entered" else found[unit]
+    return value if isinstance(value, str) else number(value / scales.get(unit, 1))
 
 
 def chart(rounds: Rounds, measure: str, unit: str) -> str:

@@ -19,6 +19,7 @@ from webrtc_transport import CandidatePair, Connection
 from webrtc_transport.wakeup import Wakeup
 
 from .errors import opening_streams
+from .multiaddrs import is_direct
 from .stream import WebRTCStream
 
 _logger = logging.getLogger("libp2p.transport.webrtc.connection")
@@ -115,8 +116,12 @@ class WebRTCConnection(IRawConnection, IMuxedConn):
                 self._resource_scope.close()
 
     def get_transport_addresses(self) -> list[Multiaddr]:
-        """Where packets go to: ``/ip4/…/udp/…/webrtc``; the address of a TURN server if the pair is relayed."""
-        return [self._connection.remote_address.encapsulate(Multiaddr("/webrtc"))]
+        """Where packets go to: ``/ip4/…/udp/…`` with ``/webrtc`` or ``/webrtc-direct`` behind it.
+
+        It is the address of a TURN server if the pair is relayed.
+        """
+        flavour = "/webrtc-direct" if is_direct(self._connection.remote_multiaddr) else "/webrtc"
+        return [self._connection.remote_address.encapsulate(Multiaddr(flavour))]
 
     def get_connection_type(self) -> ConnectionType:
         """Direct: no libp2p relay is on the way."""

@@ -11,9 +11,10 @@ from multiaddr.exceptions import Error as MultiaddrError
 from multiaddr.exceptions import ProtocolLookupError
 from multiaddr.protocols import P_P2P, protocol_with_code
 
-from webrtc_transport.addresses import DialAddress, parse_dial_address, webrtc_address
+from webrtc_transport.addresses import parse_dial_address, webrtc_address
 from webrtc_transport.errors import AddressError
 from webrtc_transport.identity import PeerId
+from webrtc_transport.protocol.direct_address import DirectAddress
 
 _MAX_LENGTH: Final = 1024
 """Bytes of an address, as in :mod:`webrtc_transport.addresses`."""
@@ -23,9 +24,22 @@ _MAX_LENGTH: Final = 1024
 class DialTarget:
     """Who to dial, and by which way."""
 
-    peer: PeerId
-    relay: Multiaddr | None
+    address: Multiaddr
+    """``/webrtc/p2p/<peer id>``, or the whole address of webrtc-direct."""
+    peer: PeerId | None
+    """``None`` in an address of webrtc-direct that names none: whoever has the certificate."""
+    relay: Multiaddr | None = None
     """The address of the relay, with its peer id at the end; ``None`` leaves the way to the transport."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenTarget:
+    """How to be reached: by ``/webrtc`` through whichever way there is, or by one of these."""
+
+    relay: Multiaddr | None = None
+    """The address of the only relay to listen through, with its peer id at the end."""
+    direct: Multiaddr | None = None
+    """``/ip4/…/udp/…/webrtc-direct``, a UDP port of this host."""
 
 
 class RelayedAddress(Multiaddr):
@@ -72,35 +86,38 @@ def is_relayed_webrtc(address: Multiaddr) -> bool:
             return False
 
 
+def is_direct(address: Multiaddr) -> bool:
+    """Whether it is an address of webrtc-direct."""
+    return "webrtc-direct" in protocol_names(address)
+
+
 def parse_dial_target(address: Multiaddr) -> DialTarget:
-    """Take the address of a peer apart: ``/webrtc/p2p/<id>``, or ``<relay>/p2p-circuit/webrtc/p2p/<id>``.
+    """Take the address of a peer apart.
 
-    :raises AddressError: if it is neither
+    It is ``/webrtc/p2p/<id>``, ``<relay>/p2p-circuit/webrtc/p2p/<id>``, or
+    ``/ip4/…/udp/…/webrtc-direct/certhash/…[/p2p/<id>]``.
+
+    :raises AddressError: if it is none of these
     """
-    if not is_relayed_webrtc(address):
-        return DialTarget(_signaled_peer(address), relay=None)
-    relay, _, end = str(address).rpartition("/p2p-circuit")
-    return DialTarget(_signaled_peer(end), Multiaddr(relay))
+    if is_relayed_webrtc(address):
+        relay, _, end = str(address).rpartition("/p2p-circuit")
+        return DialTarget(Multiaddr(end), parse_dial_address(end).peer, Multiaddr(relay))
+    return DialTarget(address, parse_dial_address(address).peer)
 
 
-def _signaled_peer(address: str | Multiaddr) -> PeerId:
-    target = parse_dial_address(address)
-    if isinstance(target, DialAddress):
-        return target.peer
-    raise AddressError(f"{address} is a webrtc-direct address, which this transport of a host doesn't dial")
-
-
-def parse_listen_relay(address: Multiaddr) -> Multiaddr | None:
-    """The relay to listen through: ``None`` for ``/webrtc``, which listens through all that the host has.
+def parse_listen_target(address: Multiaddr) -> ListenTarget:
+    """Take the address apart that a host wants to listen on.
 
     :raises AddressError: if nobody can listen on ``address``
     """
     names = protocol_names(address)
     if names == ["webrtc"]:
-        return None
+        return ListenTarget()
     if is_relayed_webrtc(address) and names[-1] == "webrtc":
-        return Multiaddr(str(address).rpartition("/p2p-circuit")[0])
+        return ListenTarget(relay=Multiaddr(str(address).rpartition("/p2p-circuit")[0]))
+    if is_direct(address):
+        return ListenTarget(direct=DirectAddress.parse(address).to_multiaddr())
     raise AddressError(
-        f"{address} isn't an address that this transport listens on; expected /webrtc, or "
-        "<relay address>/p2p/<relay id>/p2p-circuit/webrtc"
+        f"{address} isn't an address that this transport listens on; expected /webrtc, "
+        "<relay address>/p2p/<relay id>/p2p-circuit/webrtc, or /ip4/<address>/udp/<port>/webrtc-direct"
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import anyio
@@ -52,6 +52,9 @@ class RunningTransport:
         self._nursery = nursery
         self._accepting: core.Listener | None = None
         self._listeners: list[WebRTCListener] = []
+        """Of what comes by signaling."""
+        self._direct: dict[WebRTCListener, core.Listener] = {}
+        """Those that have a UDP port of their own."""
         self._starting = trio.Lock()
 
     async def dial(self, target: DialTarget) -> WebRTCConnection:
@@ -60,12 +63,16 @@ class RunningTransport:
         :raises ConnectError: if that can't be
         :raises OpenConnectionError: if the host refuses the connection
         """
-        through = nullcontext() if self._circuit is None else self._circuit.through(target.relay, target.peer)
-        with through:
-            connection = await self._transport.dial(webrtc_address(target.peer))
+        with self._through(target):
+            connection = await self._transport.dial(target.address)
         dialed = WebRTCConnection(connection, _id_of(connection), is_initiator=True)
         await admit(self.swarm, dialed, "outbound")
         return dialed
+
+    def _through(self, target: DialTarget) -> AbstractContextManager[None]:
+        if self._circuit is None or target.peer is None:
+            return nullcontext()
+        return self._circuit.through(target.relay, target.peer)
 
     def relayed_addresses(self) -> Sequence[Multiaddr]:
         """Where peers reach us through relays, now."""
@@ -94,40 +101,63 @@ class RunningTransport:
                     await accepting.aclose()
                     raise self._rendezvous.failure
                 self._accepting = accepting
-                self._nursery.start_soon(self._accept, self._accepting)
+                self._nursery.start_soon(self._accept, accepting, self._first_listener)
             self._listeners.append(listener)
+
+    async def start_listening_directly(self, listener: WebRTCListener, address: Multiaddr) -> None:
+        """Hand what comes to the UDP port of ``address`` to ``listener``.
+
+        :raises AddressError: if the port is taken, or the address is none of this host's
+        """
+        accepting = await self._transport.listen(address)
+        self._direct[listener] = accepting
+        self._nursery.start_soon(self._accept, accepting, lambda: listener)
+
+    def direct_addresses(self, listener: WebRTCListener) -> Sequence[Multiaddr]:
+        """Where peers reach ``listener``, which has a port of its own; without our peer id."""
+        own = Multiaddr(f"/p2p/{self._transport.peer_id}")
+        return [address.decapsulate(own) for address in self._direct[listener].addresses]
 
     async def stop_listening(self, listener: WebRTCListener) -> None:
         """Hand no more to ``listener``; without any, peers can't reach us. Does nothing the second time."""
         async with self._starting:
+            if listener in self._direct:
+                await self._direct.pop(listener).aclose()
             if listener in self._listeners:
                 self._listeners.remove(listener)
             if not self._listeners and self._accepting is not None:
                 accepting, self._accepting = self._accepting, None
                 await accepting.aclose()
 
-    async def _accept(self, accepting: core.Listener) -> None:
+    def _first_listener(self) -> WebRTCListener | None:
+        return self._listeners[0] if self._listeners else None
+
+    async def _accept(
+        self, accepting: core.Listener, listener_now: Callable[[], WebRTCListener | None]
+    ) -> None:
         while True:
             try:
-                connection = await accepting.accept()
+                # Not by a name of its own, which would keep the last connection until the next one comes.
+                self._nursery.start_soon(self._hand_over, await accepting.accept(), listener_now)
             except anyio.ClosedResourceError:
                 return
             except (EngineError, SignalingError) as exc:
                 _logger.warning("peers can't reach this host over WebRTC any more: %s", exc)
                 return
-            self._nursery.start_soon(self._hand_over, connection)
 
-    async def _hand_over(self, connection: core.Connection) -> None:
+    async def _hand_over(
+        self, connection: core.Connection, listener_now: Callable[[], WebRTCListener | None]
+    ) -> None:
         accepted = WebRTCConnection(connection, _id_of(connection), is_initiator=False)
         try:
             await admit(self.swarm, accepted, "inbound")
         except OpenConnectionError as exc:
             _logger.info("a connection was refused: %s", exc)
             return
-        if not self._listeners:
+        listener = listener_now()
+        if listener is None:
             await accepted.abort()
             return
-        listener = self._listeners[0]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listener.handle, accepted)
             # The host's handler goes on until the host ends, and holds one of its places for inbound connections.

@@ -28,7 +28,7 @@ from .ice_servers import IceServerLike, RTCConfigurationLike, ice_servers_of
 from .identity import identity_from_key_pair
 from .installation import check_installation
 from .listener import WebRTCListener
-from .multiaddrs import parse_dial_target, parse_listen_relay, protocol_names
+from .multiaddrs import parse_dial_target, parse_listen_target, protocol_names
 from .rendezvous import Rendezvous
 from .running import RunningTransport
 from .signaling import CircuitRelaySignalingChannel
@@ -106,14 +106,14 @@ class WebRTCTransport(ITransport):
 
     def protocols(self) -> list[str]:
         """What the addresses contain that it dials and listens on."""
-        return ["webrtc"]
+        return ["webrtc", "webrtc-direct"]
 
     def listen_order(self) -> int:
         """Before libp2p's relay transport, which claims every address with a relay in it."""
         return -1
 
     def can_dial(self, maddr: Multiaddr) -> bool:
-        """Whether it is ``/webrtc/p2p/<id>``, or the same behind a relay's ``…/p2p-circuit``.
+        """Whether it is ``/webrtc/p2p/<id>``, the same behind a relay's ``…/p2p-circuit``, or one of webrtc-direct.
 
         ``/webrtc`` alone too: py-libp2p keeps addresses without the peer id, which it puts behind them for a dial.
         """
@@ -126,9 +126,9 @@ class WebRTCTransport(ITransport):
         return True
 
     def can_listen(self, maddr: Multiaddr) -> bool:
-        """Whether it is ``/webrtc``, or the same behind a relay's ``…/p2p-circuit``."""
+        """Whether it is ``/webrtc``, the same behind a relay's ``…/p2p-circuit``, or ``/ip4/…/udp/…/webrtc-direct``."""
         try:
-            parse_listen_relay(maddr)
+            parse_listen_target(maddr)
         except AddressError:
             return False
         return True

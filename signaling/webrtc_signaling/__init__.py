@@ -1,8 +1,8 @@
 """Signaling backends for :mod:`webrtc_transport`: ways for two peers to exchange their descriptions.
 
-Backends are imported when they are asked for: ``WebSocketBackend`` needs the extra ``websocket``, which users of others
-needn't have. The rendezvous server for it is in :mod:`webrtc_signaling.server` and needs the extra ``server``; its
-command has to be ready for an interrupt before anything large is imported.
+Backends are imported when they are asked for: ``WebSocketBackend`` and ``LongPollBackend`` need the extra
+``websocket``, which users of others needn't have. The rendezvous server for them is in :mod:`webrtc_signaling.server`
+and needs the extra ``server``; its command has to be ready for an interrupt before anything large is imported.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .long_poll import LongPollBackend
     from .memory import MemoryBackend
     from .websocket import WebSocketBackend
 
-__all__ = ["MemoryBackend", "WebSocketBackend"]
+__all__ = ["LongPollBackend", "MemoryBackend", "WebSocketBackend"]
 
-_MODULES = {"MemoryBackend": "memory", "WebSocketBackend": "websocket"}
+_MODULES = {"LongPollBackend": "long_poll", "MemoryBackend": "memory", "WebSocketBackend": "websocket"}
 
 
 def __getattr__(name: str) -> object:

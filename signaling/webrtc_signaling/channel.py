@@ -10,6 +10,7 @@ the first; the end of one needs no call.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
@@ -142,16 +143,36 @@ class ReliableChannel(Generic[_T]):
         # Both ends have just told what they have.
         self._unannounced, self._ack_at = 0, None
 
-    def transmit(self, now: float) -> list[Numbered[_T] | Ack]:
-        """What is to be sent now: messages not yet given to this connection, or an acknowledgement that is due."""
-        fresh = islice(self._kept, self._transmitted - self._acked, None)
-        output: list[Numbered[_T] | Ack] = [
-            Numbered(kept.message, seq, self._received)
-            for seq, kept in enumerate(fresh, self._transmitted + 1)
-        ]
-        self._transmitted = self.sent
-        if not output and self._ack_at is not None and now >= self._ack_at:
-            output.append(Ack(ack=self._received))
+    def rewind(self, received: int) -> None:
+        """Give what is beyond number ``received`` to this connection again: the other end may not have it.
+
+        A call that comes late asks for less than is acknowledged; that isn't sent again.
+
+        :raises InvalidSignal: if that number was never transmitted
+        """
+        self.acknowledge(received)
+        self._transmitted = self._acked
+
+    def transmit(self, now: float, max_bytes: float = math.inf) -> list[Numbered[_T] | Ack]:
+        """What is to be sent now: messages not yet given to this connection, or an acknowledgement that is due.
+
+        :param max_bytes: of all messages together; the first may be larger
+        """
+        output: list[Numbered[_T] | Ack] = []
+        size = 0
+        for kept in islice(self._kept, self._transmitted - self._acked, None):
+            size += kept.size
+            if output and size > max_bytes:
+                break
+            self._transmitted += 1
+            output.append(Numbered(kept.message, self._transmitted, self._received))
         if output:
             self._unannounced, self._ack_at = 0, None
+        elif self._ack_at is not None and now >= self._ack_at:
+            output.append(self.announce())
         return output
+
+    def announce(self) -> Ack:
+        """An acknowledgement, whether it is due or not."""
+        self._unannounced, self._ack_at = 0, None
+        return Ack(ack=self._received)

@@ -8,9 +8,10 @@ import logging
 import random
 import secrets
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import aiohttp
 
@@ -20,7 +21,7 @@ from webrtc_transport.identity import Identity
 from .channel import BufferFull, ReliableChannel
 from .codec import Codec, encode
 from .connect_errors import connect_reason
-from .limits import MAX_MESSAGE_SIZE, MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES
+from .limits import MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES
 from .messages import (
     MAX_NUMBER,
     Ack,
@@ -33,12 +34,10 @@ from .messages import (
     Registered,
     ServerMessage,
     SessionFailure,
-    parse_server_message,
     register_payload,
 )
-from .resolver import DaemonResolver
 from .session_book import SessionBook, SessionEvents
-from .wire import Disconnected, Wire
+from .wire import Carrier, Disconnected
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling")
 
@@ -56,7 +55,7 @@ class ClientOptions:
     """Times are seconds."""
 
     codec: Codec = Codec.JSON
-    """The encoding of the messages. A server that doesn't know it is refused."""
+    """The encoding of the messages in a WebSocket; polls have JSON. A server that doesn't know it is refused."""
     connect_timeout: float = 10.0
     """For one attempt, from name resolution to the registration."""
     heartbeat: float = 15.0
@@ -66,6 +65,10 @@ class ClientOptions:
     """Attempts to reconnect follow after pauses that double from the first to the second of these."""
     close_timeout: float = 2.0
     """For saying goodbye."""
+
+
+Connect: TypeAlias = Callable[[str, ClientOptions], AbstractAsyncContextManager[Carrier]]
+"""Makes a connection to the server at a URL. What goes wrong is ``Disconnected``, or an error of aiohttp's."""
 
 
 class ClientEvents(SessionEvents):
@@ -82,13 +85,16 @@ class RendezvousClient:
     ``sessions`` may be used once :meth:`ready` has returned. All methods are for the engine's loop.
     """
 
-    def __init__(self, url: str, identity: Identity, events: ClientEvents, options: ClientOptions) -> None:
+    def __init__(
+        self, url: str, identity: Identity, events: ClientEvents, options: ClientOptions, connect: Connect
+    ) -> None:
         self.sessions = SessionBook(str(identity.peer_id), events, self._push)
         self._url = url
         self._identity = identity
         self._peer = str(identity.peer_id)
         self._events = events
         self._options = options
+        self._connect = connect
         self._instance = secrets.token_urlsafe(16)
         self._channel = _new_channel()
         self._was_registered = False
@@ -96,7 +102,7 @@ class RendezvousClient:
         """Whether it was told that the connection is lost, and not yet that there is another."""
         self._registered_at: float | None = None
         """When the current connection was registered, if it is."""
-        self._wire: Wire[ServerMessage] | None = None
+        self._wire: Carrier | None = None
         """The connection, while it is registered."""
         self._task: asyncio.Task[None] | None = None
         self._outcome: asyncio.Future[SignalingError | None] | None = None
@@ -180,7 +186,7 @@ class RendezvousClient:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 async with asyncio.timeout(self._options.connect_timeout):
-                    wire = await stack.enter_async_context(self._open())
+                    wire = await stack.enter_async_context(self._connect(self._url, self._options))
                     self._resume(await self._register(wire))
                 self._wire = wire
                 self._settle(None)
@@ -197,30 +203,7 @@ class RendezvousClient:
             self._wire = None
         raise SignalingUnavailable(f"no connection to {self._url}: {reason}")
 
-    @contextlib.asynccontextmanager
-    async def _open(self) -> AsyncIterator[Wire[ServerMessage]]:
-        codec = self._options.codec
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=DaemonResolver())) as http,
-            http.ws_connect(
-                self._url,
-                protocols=(codec,),
-                heartbeat=self._options.heartbeat,
-                max_msg_size=MAX_MESSAGE_SIZE,
-                # attrs makes its parameters, unseen by pyright.
-                timeout=aiohttp.ClientWSTimeout(ws_close=self._options.close_timeout),  # pyright: ignore[reportCallIssue]
-            ) as socket,
-        ):
-            if socket.protocol != codec and codec is not Codec.JSON:
-                raise InvalidSignal(f"it doesn't know the subprotocol {codec}")
-            try:
-                yield Wire(socket, codec, parse_server_message)
-            except InvalidSignal:
-                # Any other code would end the registration, and the sessions with it.
-                await socket.close(code=aiohttp.WSCloseCode.PROTOCOL_ERROR)
-                raise
-
-    async def _register(self, wire: Wire[ServerMessage]) -> Registered:
+    async def _register(self, wire: Carrier) -> Registered:
         challenge = self._expect(Challenge, await wire.receive())
         payload = register_payload(nonce=challenge.nonce, peer=self._peer)
         register = Register(

@@ -11,6 +11,20 @@ MAX_MESSAGE_SIZE: Final = 128 * 1024
 """Bytes of one message. Any valid one fits in, in either encoding: the longest description (16,384 characters) takes
 six times its length if JSON has to escape each of them. So what one client may send, another can receive."""
 
+MAX_BATCH_SIZE: Final = 2 * MAX_MESSAGE_SIZE
+"""Bytes in the body of one HTTP request or response of a long-poll, before compression. Any message fits in. What is
+left over follows in the next one, so a connection takes no more memory than this in either direction."""
+
+MIN_COMPRESSED_SIZE: Final = 1024
+"""Bytes of a body from which on it is compressed: a description becomes a third, a candidate saves nothing."""
+
+MAX_POLL_TRIES: Final = 4
+"""How often one request of a long-poll is made before its connection counts as lost. Proxies cut requests short, and a
+request that is repeated costs less than a registration."""
+
+MIN_POLL_INTERVAL: Final = 0.5
+"""Seconds between two polls that are answered with nothing: somebody on the way answers without waiting."""
+
 MAX_PEER_ID_LENGTH: Final = 128
 """Characters of a peer id; today's have 46 to 62."""
 

@@ -36,7 +36,7 @@ class SignalingChannel(ABC):
 class WebSocketSignalingChannel(SignalingChannel):
     """Signals through a rendezvous server.
 
-    :param url: ``ws://…`` or ``wss://…``
+    :param url: ``ws://…`` or ``wss://…``; ``http://…`` or ``https://…`` to poll where no WebSocket gets through
     :param peer_id: our own peer id
     :raises IdentityError: if ``peer_id`` is malformed
     """
@@ -46,11 +46,13 @@ class WebSocketSignalingChannel(SignalingChannel):
         self.peer_id = PeerId.from_string(str(peer_id))
 
     def create_backend(self, context: SignalingContext) -> SignalingBackend:
-        # Needs aiohttp, which users of other channels needn't have.
+        # They need aiohttp, which users of other channels needn't have.
+        from .long_poll import LongPollBackend  # noqa: PLC0415
         from .websocket import WebSocketBackend  # noqa: PLC0415
 
         check_peer(self.peer_id, context)
-        return WebSocketBackend(self.url, context)
+        backend = LongPollBackend if self.url.startswith("http") else WebSocketBackend
+        return backend(self.url, context)
 
 
 class WebRTCSignalingManager:

@@ -49,9 +49,17 @@ Reconnecting
     queues what such a client sends to peers that aren't back yet.
     A client of another ``instance`` replaces the one before it, which is told ``replaced``.
 
+Long-poll
+    Where WebSockets don't get through, the same messages travel as lines of JSON (``application/x-ndjson``, gzip if
+    they are large) in requests to ``/poll``. A POST without the header ``Signaling-Connection`` is answered with a
+    ``challenge`` whose ``connection`` is the value of that header in all further requests. A POST sends messages, first
+    ``register``; a GET waits for messages beyond the number ``received``, at most ``wait`` seconds; a DELETE is the
+    goodbye. A GET or POST that may be lost is made again, but for a registration: the numbers tell what is new.
+
 Errors of the server
     About a session: ``{"type":"error","peer":…,"session":…,"seq":…,"ack":…,"data":{"code":…,"message":…}}``, where
     ``peer`` is the other end; the session is over. ``peer-not-found``: not registered; ``peer-gone``: it was;
+    ``undeliverable``: it was, or was waited for, and is gone without having acknowledged all signals of the session;
     ``peer-busy``: its queue is full; ``too-many-sessions``: the client has started too many; ``forged-from``: ``from``
     isn't the registered peer; ``invalid-message``: the signal is malformed.
 
@@ -112,6 +120,8 @@ class Challenge(_Model):
 
     type: Literal["challenge"] = "challenge"
     nonce: Token
+    connection: Token | None = None
+    """Names a connection by long-poll in its further requests. Only its client knows it."""
 
 
 class Register(_Model):

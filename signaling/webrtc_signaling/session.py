@@ -16,7 +16,7 @@ from webrtc_transport.protocol.signals import Bye, Error, ErrorData, Signal
 from webrtc_transport.wakeup import Wakeup
 
 _CLOSED: Final = "the signaling session was closed by aclose()"
-_UNREACHABLE_CODES: Final = frozenset({"peer-not-found", "peer-gone", "not-listening"})
+_UNREACHABLE_CODES: Final = frozenset({"peer-not-found", "peer-gone", "undeliverable", "not-listening"})
 
 
 class BufferedSession(SignalingSession):

@@ -1,174 +1,54 @@
-"""Signaling through a rendezvous server: ``ws://`` and ``wss://``."""
+"""Signaling through a rendezvous server by WebSocket: ``ws://`` and ``wss://``. What connects runs on asyncio."""
 
 from __future__ import annotations
 
 import contextlib
-from types import TracebackType
-from typing import ClassVar, Self
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator
 
-import anyio
-from anyio.abc import TaskStatus
+import aiohttp
 
-from webrtc_transport.abc import SignalingBackend, SignalingContext, SignalingSession
-from webrtc_transport.errors import (
-    AlreadyListening,
-    ConfigurationError,
-    PeerUnreachable,
-    SignalingError,
-    SignalingRejected,
-)
-from webrtc_transport.identity import PeerId
-from webrtc_transport.protocol.proof import new_session_id
-from webrtc_transport.protocol.signals import Bye, Error, Signal
+from webrtc_transport.errors import InvalidSignal
 
-from .client import ClientEvents, ClientOptions, RendezvousClient
-from .inbound import ALREADY_SERVING, Backlog, Handler
-from .session import BufferedSession
-from .session_book import SessionKey
+from .client import ClientOptions
+from .codec import Codec
+from .limits import MAX_MESSAGE_SIZE
+from .messages import ServerMessage, parse_server_message
+from .rendezvous import RendezvousBackend
+from .resolver import DaemonResolver
+from .wire import Wire
 
 
-class WebSocketBackend(SignalingBackend):
-    """Meets peers at a rendezvous server (:mod:`webrtc_signaling.messages` describes the protocol).
+@contextlib.asynccontextmanager
+async def open_websocket(url: str, options: ClientOptions) -> AsyncIterator[Wire[ServerMessage]]:
+    """A WebSocket to the server, as long as the context is open.
 
-    It connects when :meth:`connect` or :meth:`serve` is first called, registers under the proven peer id, and
-    reconnects by itself until it is left. Sessions outlive a lost connection for as long as the server grants.
+    :raises InvalidSignal: if the server doesn't know the encoding
+    :raises aiohttp.ClientError: if there is none, or it refuses
     """
-
-    distribution_hint: ClassVar[str | None] = "webrtc-transport[websocket]"
-
-    def __init__(self, url: str, context: SignalingContext, *, options: ClientOptions | None = None) -> None:
-        """Build the backend; no I/O yet.
-
-        :raises ConfigurationError: if ``url`` is no WebSocket URL
-        """
-        if not _is_websocket_url(url):
-            raise ConfigurationError(
-                f"{url!r} is no address of a signaling server: use ws://host:port or wss://host:port"
-            )
-        self._peer = context.identity.peer_id
-        self._portal = context.portal
-        self._caller = _CallerSide(url, context, options or ClientOptions())
-
-    @classmethod
-    def from_url(cls, url: str, context: SignalingContext) -> Self:
-        return cls(url, context)
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        with anyio.CancelScope(shield=True):
-            for session in list(self._caller.sessions.values()):
-                await session.aclose()
-            # If its loop has ended, so has the client.
-            with contextlib.suppress(anyio.ClosedResourceError):
-                await self._portal.run(self._caller.client.aclose)
-
-    async def connect(self, peer: PeerId) -> SignalingSession:
-        if peer == self._peer:
-            raise PeerUnreachable("a peer can't have a session with itself")
-        await self._portal.run(self._caller.client.ready)
-        return await self._caller.open_session(peer)
-
-    async def serve(
-        self, handler: Handler, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-    ) -> None:
-        if self._caller.backlog is not None:
-            raise AlreadyListening(ALREADY_SERVING)
-        backlog = self._caller.backlog = Backlog()
+    codec = options.codec
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=DaemonResolver())) as http,
+        http.ws_connect(
+            url,
+            protocols=(codec,),
+            heartbeat=options.heartbeat,
+            max_msg_size=MAX_MESSAGE_SIZE,
+            # attrs makes its parameters, unseen by pyright.
+            timeout=aiohttp.ClientWSTimeout(ws_close=options.close_timeout),  # pyright: ignore[reportCallIssue]
+        ) as socket,
+    ):
+        if socket.protocol != codec and codec is not Codec.JSON:
+            raise InvalidSignal(f"it doesn't know the subprotocol {codec}")
         try:
-            # First, because offers may come as soon as we are registered.
-            self._portal.post(self._caller.listen, True)
-            await self._portal.run(self._caller.client.ready)
-            await backlog.serve(handler, task_status)
-        finally:
-            self._caller.backlog = None
-            self._portal.post(self._caller.listen, False)
-
-
-class _CallerSide(ClientEvents):
-    """The client and its sessions, as the caller's loop sees them."""
-
-    def __init__(self, url: str, context: SignalingContext, options: ClientOptions) -> None:
-        self.client = RendezvousClient(url, context.identity, self, options)
-        self.sessions: dict[SessionKey, _WebSocketSession] = {}
-        self.backlog: Backlog | None = None
-        """There is one while somebody serves."""
-        self.portal = context.portal
-
-    async def open_session(self, peer: PeerId) -> _WebSocketSession:
-        key = SessionKey(str(peer), new_session_id())
-        session = self.sessions[key] = _WebSocketSession(self, key, peer)
-        try:
-            await self.portal.call(self.client.sessions.open, key, peer)
-        except Exception:
-            del self.sessions[key]
+            yield Wire(socket, codec, parse_server_message)
+        except InvalidSignal:
+            # Any other code would end the registration, and the sessions with it.
+            await socket.close(code=aiohttp.WSCloseCode.PROTOCOL_ERROR)
             raise
-        return session
-
-    # --- on the engine's loop -----------------------------------------------------------------------------------------
-
-    def listen(self, listening: bool) -> None:
-        self.client.sessions.listening = listening
-
-    def on_session(self, key: SessionKey, peer: PeerId) -> None:
-        self.portal.deliver(self._session_opened, key, peer)
-
-    def on_signal(self, key: SessionKey, signal: Signal) -> None:
-        self.portal.deliver(self._signal_arrived, key, signal)
-
-    def on_failed(self, key: SessionKey, error: SignalingError) -> None:
-        self.portal.deliver(self._session_failed, key, error)
-
-    def on_refused(self, error: SignalingRejected) -> None:
-        self.portal.deliver(self._refused, error)
-
-    # --- the same, in the caller's loop -------------------------------------------------------------------------------
-
-    def _session_opened(self, key: SessionKey, peer: PeerId) -> None:
-        session = self.sessions[key] = _WebSocketSession(self, key, peer)
-        if self.backlog is None:
-            session.refuse("not-listening", "the peer has stopped listening")
-        else:
-            self.backlog.add(session)
-
-    def _signal_arrived(self, key: SessionKey, signal: Signal) -> None:
-        if key in self.sessions:
-            self.sessions[key].feed(signal)
-
-    def _session_failed(self, key: SessionKey, error: SignalingError) -> None:
-        if key in self.sessions:
-            self.sessions[key].end(error)
-
-    def _refused(self, error: SignalingRejected) -> None:
-        if self.backlog is not None:
-            self.backlog.fail(error)
 
 
-class _WebSocketSession(BufferedSession):
-    """Not authenticated: what the server says about a peer is only as good as the server."""
+class WebSocketBackend(RendezvousBackend):
+    """Meets peers at a rendezvous server, over a WebSocket."""
 
-    def __init__(self, caller: _CallerSide, key: SessionKey, peer: PeerId) -> None:
-        super().__init__(peer, key.session, authenticated=False)
-        self._caller = caller
-        self._key = key
-
-    async def _send(self, signal: Signal) -> None:
-        await self._caller.portal.call(self._caller.client.sessions.send, self._key, signal)
-
-    def _forget(self, farewell: Bye | Error | None) -> None:
-        self._caller.sessions.pop(self._key, None)
-        self._caller.portal.post(self._caller.client.sessions.close, self._key, farewell)
-
-
-def _is_websocket_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return (
-            parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0 and not parts.fragment
-        )
-    except ValueError:
-        return False
+    schemes = ("ws", "wss")
+    open_carrier = staticmethod(open_websocket)

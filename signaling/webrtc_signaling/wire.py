@@ -1,19 +1,20 @@
-"""One WebSocket as a carrier of messages, for clients and for the server. Runs on asyncio."""
+"""What carries messages, and one WebSocket that does, for clients and for the server. Runs on asyncio."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import math
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import aiohttp
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from .channel import ReliableChannel
 from .codec import Codec, Frame, decode, encode
-from .messages import Envelope, Failure, Message, SessionFailure
+from .messages import Envelope, Failure, Message, Register, ServerMessage, SessionFailure
 
 Socket: TypeAlias = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 Outgoing = TypeVar("Outgoing", Envelope, Envelope | SessionFailure)
@@ -21,11 +22,48 @@ _M = TypeVar("_M")
 
 
 class Disconnected(Exception):
-    """The WebSocket is closed; ``code`` is its close code, if the other end sent one."""
+    """The connection is over; ``code`` is the close code of a WebSocket, if the other end sent one."""
 
     def __init__(self, reason: str, code: int | None = None) -> None:
         super().__init__(reason)
         self.code = code
+
+
+class Carrier(Protocol):
+    """A client's connection to the server: a WebSocket, or polls."""
+
+    @abstractmethod
+    async def receive(self) -> tuple[ServerMessage, int]:
+        """Wait for a message; returns it with its size. Until :meth:`exchange` is called.
+
+        :raises InvalidSignal: if it is malformed
+        :raises Disconnected: at the end
+        """
+
+    @abstractmethod
+    async def send(self, message: Register) -> None:
+        """Send the registration.
+
+        :raises Disconnected: if the connection is over
+        """
+
+    @abstractmethod
+    async def exchange(
+        self, channel: ReliableChannel[Envelope], handle: Callable[[ServerMessage, int], None]
+    ) -> None:
+        """Move messages both ways until :meth:`finish`; ``handle`` gets each that arrives until then, with its size.
+
+        :raises Disconnected: if the connection ends otherwise
+        :raises InvalidSignal: if the other end sends what isn't a message
+        """
+
+    @abstractmethod
+    def wake(self) -> None:
+        """The channel has something to transmit, or an acknowledgement to make."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Send what the channel still has, say goodbye, and close."""
 
 
 class Wire(Generic[_M]):
@@ -39,6 +77,11 @@ class Wire(Generic[_M]):
         self._closing = False
         self._dropped = False
         self._farewell: Failure | None = None
+        self._first: tuple[_M, int] | None = None
+
+    async def wait_for_first(self) -> None:
+        """Wait until there is something to :meth:`receive`: some networks let a WebSocket open, and nothing through."""
+        self._first = await self.receive()
 
     async def receive(self) -> tuple[_M, int]:
         """Wait for a message; returns it with its size.
@@ -46,6 +89,9 @@ class Wire(Generic[_M]):
         :raises InvalidSignal: if it is malformed
         :raises Disconnected: at the end
         """
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
         received = await self._socket.receive()
         if received.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             frame: Frame = received.data

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measures import MEASURES, RATE, TARGETS, TIME, Target
+from benchmarks.measures import CI_TARGETS, MEASURES, RATE, TARGETS, TIME, Target
 from benchmarks.peers.rtc import frame, payload_size
 from benchmarks.report import ratio, targets_table
 from tests.requirements import require_program, require_root
@@ -55,9 +55,16 @@ def test_rates_have_to_be_at_least_and_times_at_most(figure, good, bad):
     assert not target.reaches(bad, target.floor)
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.title)
+@pytest.mark.parametrize("target", TARGETS + CI_TARGETS, ids=lambda target: target.title)
 def test_each_target_is_about_what_is_measured(target):
     assert {target.variant, target.reference} <= set(MEASURES[target.measure].pairs)
+
+
+@pytest.mark.parametrize("target", CI_TARGETS, ids=lambda target: target.title)
+def test_ci_needs_nothing_that_would_have_to_be_installed(target):
+    pairs = MEASURES[target.measure].pairs
+    assert target.smoke is not None
+    assert not any(pairs[name].needs for name in (target.variant, target.reference))
 
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 16377])

@@ -17,14 +17,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
+import typer
 from pydantic import BaseModel
 from typer.main import get_command
 
 from tests.docs.pages import DOCS
 from webrtc_signaling import limits as signaling_limits
 from webrtc_signaling.client import ClientOptions
-from webrtc_signaling.server.commands import app
+from webrtc_signaling.server.commands import app as signaling_app
 from webrtc_signaling.server.settings import ServerSettings
+from webrtc_transport.cli.commands import app as transport_app
 from webrtc_transport.config import IceServer, TransportConfig
 from webrtc_transport.protocol import limits as transport_limits
 from webrtc_transport.protocol.stream_state import state_diagram
@@ -175,15 +177,27 @@ def limit_table(rows: list[tuple[str, ...]]) -> str:
 # --- command line -------------------------------------------------------------------------------------------------
 
 
-def flags() -> str:
-    """The flags of ``webrtc-signaling serve``. What ``--help`` prints is laid out anew by each version of typer."""
+def flags(app: typer.Typer, name: str) -> str:
+    """The flags of a subcommand. What ``--help`` prints is laid out anew by each version of typer."""
     command: Any = get_command(app)
     rows = []
-    for parameter in command.commands["serve"].params:
-        variable = f"`{parameter.envvar}`"
-        shown = "off" if parameter.is_flag else f"`{number(parameter.default)}`"
-        rows.append((f"`{parameter.opts[0]}`", shown, variable, markdown(parameter.help or "")))
+    for parameter in command.commands[name].params:
+        if parameter.param_type_name == "argument":
+            rows.append((f"`{parameter.metavar}`", "required", "", markdown(parameter.help or "")))
+            continue
+        variable = f"`{parameter.envvar}`" if parameter.envvar else ""
+        rows.append(
+            (f"`{parameter.opts[0]}`", flag_default(parameter), variable, markdown(parameter.help or ""))
+        )
     return table(("Flag", "Default", "Variable", "What it is"), rows)
+
+
+def flag_default(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    if parameter.is_flag:
+        return "off"
+    return "none" if parameter.default in (None, (), []) else f"`{number(parameter.default)}`"
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -193,7 +207,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "client-options": client_options,
     "transport-limits": lambda: "".join(limits(transport_limits)),
     "signaling-limits": lambda: "".join(limits(signaling_limits)),
-    "flags": flags,
+    "flags": lambda: flags(signaling_app, "serve"),
+    "doctor-flags": lambda: flags(transport_app, "doctor"),
+    "send-flags": lambda: flags(transport_app, "send"),
+    "receive-flags": lambda: flags(transport_app, "receive"),
 }
 
 

@@ -25,6 +25,7 @@ from webrtc_transport.protocol.stream_state import state_diagram
 PAGES = sorted(DOCS.rglob("*.md"))
 DIAGRAMS = sorted((DOCS / "diagrams").glob("*.mmd"))
 PROGRAM = Path(sys.executable).with_name("webrtc-signaling")
+OTHER_PROGRAM = PROGRAM.with_name("webrtc-transport")
 
 
 def names(page):
@@ -123,13 +124,25 @@ class TestCommandLine:
             [PROGRAM, "serve", "--help"], env=environment, capture_output=True, text=True, check=True
         )
         words = re.sub(r"[\s│╭╮╰╯─]+", " ", done.stdout)
-        rows = re.findall(
-            r"^\| `(--[\w-]+)` \| .* \| `(\w+)` \| (.+) \|$", read("reference/cli.md"), re.MULTILINE
-        )
+        page, _, _ = read("reference/cli.md").partition("## webrtc-transport")
+        rows = re.findall(r"^\| `(--[\w-]+)` \| .* \| `(\w+)` \| (.+) \|$", page, re.MULTILINE)
         assert len(rows) == 5
         for flag, variable, text in rows:
             assert flag in words
             assert variable in words
+            assert text in words
+
+    @pytest.mark.parametrize("command", ["doctor", "send", "receive"])
+    def test_help_of_the_other_command_has_what_the_page_has(self, environment, command):
+        done = subprocess.run(
+            [OTHER_PROGRAM, command, "--help"], env=environment, capture_output=True, text=True, check=True
+        )
+        words = re.sub(r"[\s│╭╮╰╯─]+", " ", done.stdout)
+        _, _, page = read("reference/cli.md").partition(f"## webrtc-transport {command}\n")
+        rows = re.findall(r"^\| `(--[\w-]+)` \| .* \| (.+) \|$", page.partition("\n## ")[0], re.MULTILINE)
+        assert len(rows) > 8
+        for flag, text in rows:
+            assert flag in words
             assert text in words
 
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

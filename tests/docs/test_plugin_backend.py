@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 
 import pytest
 
 from tests.docs.pages import DOCS, blocks
-from tests.webrtc_signaling.conformance import SignalingConformance
-from webrtc_transport.errors import PeerUnreachable
+from webrtc_signaling.testing import SignalingConformance
+from webrtc_transport.abc import SignalingContext
+from webrtc_transport.config import TransportConfig
 
 PAGE = DOCS / "tutorials" / "signaling-plugin.md"
 
@@ -36,17 +38,13 @@ class TestConformance(SignalingConformance):
         # The tests look hundreds of times whether there is something new.
         monkeypatch.setattr(package.session, "POLL_INTERVAL", 0.001)
         monkeypatch.setattr(package.backend, "POLL_INTERVAL", 0.001)
-        # Threads that read and write files stay for some seconds, for the next file.
-        monkeypatch.setattr("tests.leaks.threading.active_count", lambda: 0)
         self._package = package
         self._meeting = tmp_path
 
-    def backend(self, service, identity):
-        return self._package.FolderBackend(str(self._meeting), identity)
+    @contextlib.asynccontextmanager
+    async def service(self):
+        yield f"folder://{self._meeting}"
 
-    async def echo(self, alice, bob):
-        try:
-            await super().echo(alice, bob)
-        except* PeerUnreachable:
-            # Cancelled, the listener has cleared its folder away before the dialer came.
-            pass
+    def backend(self, url, identity):
+        context = SignalingContext(identity, TransportConfig(), None)
+        return self._package.FolderBackend.from_url(url, context)

@@ -16,10 +16,12 @@ import webrtc_transport
 from tests.browser.nodejs import node_program
 from tests.docs.pages import DOCS, blocks
 from webrtc_signaling import messages
+from webrtc_signaling.batch import CONNECTION_HEADER, CONTENT_TYPE
 from webrtc_signaling.codec import Codec, decode, encode
 from webrtc_signaling.limits import (
     ACK_DELAY,
     ACK_EVERY,
+    MAX_BATCH_SIZE,
     MAX_MESSAGE_SIZE,
     MAX_PEER_ID_LENGTH,
     MAX_SESSION_DESCRIPTIONS,
@@ -170,6 +172,10 @@ def test_the_numbers_are_those_of_the_code():
     assert MAX_SESSION_DESCRIPTIONS == 4
     assert "more than four offers and answers" in TEXT
     assert f"at most {MAX_MESSAGE_SIZE:,} bytes" in TEXT
+    assert f"at most {MAX_BATCH_SIZE:,} bytes" in TEXT
+    assert f"media type `{CONTENT_TYPE}`" in TEXT
+    assert f"header `{CONNECTION_HEADER}`" in TEXT
+    assert f"({ServerSettings().heartbeat:g} seconds by default)" in TEXT
     assert f"at most {MAX_PEER_ID_LENGTH} characters" in TEXT
     assert f"from 0 to {MAX_SESSION_SIGNALS - 1} |" in TEXT
     assert f"wait for {ACK_DELAY:g} seconds, or until {ACK_EVERY} messages" in TEXT

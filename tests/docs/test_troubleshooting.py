@@ -359,7 +359,7 @@ async def a_url_without_host():
 
 @scenario
 async def a_url_of_another_kind():
-    await dial_over("http://localhost:8765")
+    await dial_over("tcp://localhost:8765")
 
 
 @scenario

@@ -10,8 +10,6 @@ from tests.interop_direct.peers import MIB, Peer, PeerKind
 
 STREAMS = 200
 ONE_BY_ONE = 10
-END_TIMEOUT = 5
-"""For the far side to notice an end that was told to it."""
 SILENCE_TIMEOUT = 60
 """For the far side to notice that nothing comes any more; go-libp2p's own bound is 30 s."""
 
@@ -90,14 +88,14 @@ def dialer_closes(pair):
     pair.connect()
     pair.listener.wait_for_event("connected")
     pair.dialer.run("close")
-    pair.listener.wait_for_event("disconnected", END_TIMEOUT)
+    pair.listener.wait_for_event("disconnected", pair.listener_kind.end_timeout)
 
 
 def listener_ends(pair):
     pair.connect()
     pair.listener.wait_for_event("connected")
     pair.listener.end()
-    pair.dialer.wait_for_event("disconnected", END_TIMEOUT)
+    pair.dialer.wait_for_event("disconnected", pair.dialer_kind.end_timeout)
 
 
 def dialer_is_killed(pair):

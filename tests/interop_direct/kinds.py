@@ -15,6 +15,9 @@ from tests.interop_direct.peers import (
 )
 
 IN_JS = ("js", "chromium", "firefox")
+BROWSER_END_TIMEOUT = 30
+"""Seconds: a browser's data channels close at once, but js-libp2p waits for the state of the peer connection, which
+follows after 5 s or more in Chromium, and 8 s or more in Firefox."""
 EVERYTHING = tuple(cell.__name__ for cell in CELLS)
 
 # go-libp2p 0.51.0
@@ -34,6 +37,13 @@ _GO_LARGE_MESSAGES = Defect(
     ),
     dialers=("rust", "python"),
     listeners=("rust", "python"),
+)
+
+_GO_SAYS_NOTHING = Defect(
+    cells=("listener_ends",),
+    symptom="when it ends, every other time the other side isn't told",
+    evidence="go-libp2p 0.51.0, Host.Close(): seen with itself too; not traced further",
+    always=False,
 )
 
 # libp2p-webrtc 0.10.0-alpha
@@ -62,7 +72,7 @@ _RUST_FIN_ACK_IS_AN_ERROR = Defect(
     cells=("half_close",),
     symptom="`unknown enumeration value 3`: what comes after the FIN_ACK to its own FIN is never read",
     evidence="libp2p-webrtc-utils 0.5.0, stream.rs: io_poll_next fails at a flag that it doesn't know",
-    listeners=("go", "js", "python"),
+    listeners=("go", "js", "python", "ours"),
 )
 _RUST_RESET_IS_EOF = Defect(
     cells=("reset_by_dialer",),
@@ -152,7 +162,7 @@ GO = PeerKind(
     dials=(1, 2),
     largest_write=4000,
     burst=8,
-    listener_defects=(_GO_BURST, _GO_LARGE_MESSAGES),
+    listener_defects=(_GO_BURST, _GO_LARGE_MESSAGES, _GO_SAYS_NOTHING),
     dialer_defects=(_GO_LARGE_MESSAGES,),
 )
 
@@ -214,6 +224,7 @@ CHROMIUM = PeerKind(
     start=start_chromium,
     dials=(1, 2),
     in_browser=True,
+    end_timeout=BROWSER_END_TIMEOUT,
 )
 
 FIREFOX = PeerKind(
@@ -222,6 +233,7 @@ FIREFOX = PeerKind(
     start=start_firefox,
     dials=(1, 2),
     in_browser=True,
+    end_timeout=BROWSER_END_TIMEOUT,
 )
 
 KINDS = (GO, RUST, JS, PYTHON, CHROMIUM, FIREFOX)

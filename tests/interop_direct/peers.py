@@ -127,6 +127,8 @@ class PeerKind:
     in_browser: bool = False
     largest_write: int = 65536
     """A larger one makes frames (of up to 16384 bytes) that it can't read from everybody."""
+    end_timeout: int = 5
+    """Seconds for it to notice an end that was told to it."""
     burst: int = 200
     """How many streams can be opened at once without losing some."""
     listener_defects: tuple[Defect, ...] = ()

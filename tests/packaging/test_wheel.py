@@ -59,7 +59,7 @@ def test_the_core_needs_no_extra(bare):
     program = """
 import importlib.util
 import webrtc_transport, webrtc_signaling
-for extra in ("aiohttp", "libp2p", "prometheus_client", "typer"):
+for extra in ("aiohttp", "libp2p", "prometheus_client", "rich", "typer"):
     assert importlib.util.find_spec(extra) is None, extra
 print(webrtc_transport.Identity.generate().peer_id)
 """
@@ -84,12 +84,16 @@ anyio.run(main)
     assert "pip install 'webrtc-transport[websocket]'" in result.stderr.splitlines()[-1]
 
 
-def test_the_command_without_its_extra_tells_what_to_install(bare):
+@pytest.mark.parametrize(
+    ("command", "extra"), [(("webrtc-signaling", "serve"), "server"), (("webrtc-transport", "doctor"), "cli")]
+)
+def test_a_command_without_its_extra_tells_what_to_install(bare, command, extra):
+    name, *arguments = command
     result = subprocess.run(
-        [bare.parent / "webrtc-signaling", "serve"], capture_output=True, text=True, timeout=60, check=False
+        [bare.parent / name, *arguments], capture_output=True, text=True, timeout=60, check=False
     )
     assert result.returncode == 1
-    assert result.stderr.strip().endswith("or in a checkout of it: pip install '.[server]'")
+    assert result.stderr.strip().endswith(f"or in a checkout of it: pip install '.[{extra}]'")
     assert "Traceback" not in result.stderr
 
 

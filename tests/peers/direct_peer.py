@@ -20,15 +20,16 @@ async def echo(stream):
     await stream.send_eof()
 
 
-async def main(dial):
+async def main(dial, listen, identity):
     config = TransportConfig(liveness_timeout=1.0)
-    async with WebRTCTransport(Identity.generate(), config=config) as transport:
+    own = Identity.load_or_create(identity) if identity else Identity.generate()
+    async with WebRTCTransport(own, config=config) as transport:
         if dial is not None:
             async with await transport.dial(dial) as connection:
                 tell("connected")
                 await connection.serve(echo)
         else:
-            listener = await transport.listen("/ip4/127.0.0.1/udp/0/webrtc-direct")
+            listener = await transport.listen(listen)
             tell("listening", address=str(listener.addresses[0]))
             await listener.serve(lambda connection: connection.serve(echo))
 
@@ -36,4 +37,6 @@ async def main(dial):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dial", help="dial this address, in place of listening")
-    anyio.run(main, parser.parse_args().dial)
+    parser.add_argument("--listen", default="/ip4/127.0.0.1/udp/0/webrtc-direct")
+    parser.add_argument("--identity", help="the file with the key")
+    anyio.run(main, *vars(parser.parse_args()).values())

@@ -1,4 +1,5 @@
 import gc
+import logging
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ def pytest_collection_modifyitems(items):
 def anyio_backend():
     """py-libp2p runs on trio."""
     return "trio"
+
+
+@pytest.fixture(autouse=True)
+def told(monkeypatch):
+    """py-libp2p keeps what is logged below its name from pytest."""
+    monkeypatch.setattr(logging.getLogger("libp2p"), "propagate", True)
 
 
 @pytest.fixture

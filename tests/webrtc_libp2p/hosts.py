@@ -10,6 +10,7 @@ from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.identity.identify.identify import identify_handler_for
 from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.peer.peerstore import PeerStoreError
 from libp2p.relay.circuit_v2.protocol import CircuitV2Protocol
 from libp2p.relay.circuit_v2.resources import RelayLimits
 from libp2p.tools.anyio_service import background_trio_service
@@ -22,6 +23,7 @@ from webrtc_transport import TransportConfig
 ECHO = "/echo/1.0.0"
 COUNT = "/count/1.0.0"
 RESET = "/reset/1.0.0"
+DIRECT = "/ip4/127.0.0.1/udp/0/webrtc-direct"
 SHORT = 30
 """Seconds that a test takes at most."""
 
@@ -106,6 +108,17 @@ async def round_trip(host, peer, data, protocol=ECHO):
 async def ping(host, peer):
     """The round-trip time of one ping."""
     return (await PingService(host).ping(peer, ping_amt=1))[0]
+
+
+async def identified(host, peer):
+    """The protocols that ``peer`` says it speaks, to ``host``."""
+
+    def told():
+        # It knows nobody of whom nothing was told.
+        with contextlib.suppress(PeerStoreError):
+            return host.get_peerstore().get_protocols(peer)
+
+    return await until(told)
 
 
 def direct(host):

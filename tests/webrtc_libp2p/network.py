@@ -21,6 +21,9 @@ TIMEOUT = 60
 PAGE_PORT = 8000
 """In a namespace of its own any port is free."""
 
+RELAY_PORTS = {"node": (0, 0), "python": (4101, 4102)}
+"""For TCP and for a WebSocket. In a namespace of its own any port is free."""
+
 
 class Peer:
     """A peer as a process."""
@@ -83,11 +86,12 @@ class Network:
     @contextlib.contextmanager
     def relay(self, kind):
         """A relay of this kind, and its addresses by protocol."""
-        tcp, ws = f"/ip4/{self.namespace.address}/tcp/0", f"/ip4/{self.namespace.address}/tcp/0/ws"
+        tcp, ws = (f"/ip4/{self.namespace.address}/tcp/{port}" for port in RELAY_PORTS[kind])
+        ws += "/ws"
         if kind == "node":
             command = [node_program(), self._folder / "main.mjs", "relay", tcp, ws]
         else:
-            command = [sys.executable, "-m", "tests.webrtc_libp2p.peer", "--listen", tcp]
+            command = [sys.executable, "-m", "tests.webrtc_libp2p.peer", "--listen", tcp, ws]
         with self._process(kind, command) as relay:
             found = relay.command("addresses")
             relay.ws = next((address for address in found if "/ws/" in address), None)
@@ -96,10 +100,11 @@ class Network:
 
     @contextlib.contextmanager
     def peer(self, kind, relay):
-        """A peer of this kind, which can be reached through ``relay``."""
+        """A peer of this kind, which can be reached through ``relay``, and, in a program, over webrtc-direct."""
+        direct = f"/ip4/{self.namespace.address}/udp/0/webrtc-direct"
         if kind == "node":
             with self._process(kind, [node_program(), self._folder / "main.mjs", "peer"]) as peer:
-                peer.command("start", relay=relay.ws)
+                peer.command("start", relay=relay.ws, direct=direct)
                 yield peer
         elif kind in ("chromium", "firefox"):
             with self.page(kind) as page:
@@ -116,6 +121,8 @@ class Network:
                 relay.tcp,
                 "--engine",
                 engine,
+                "--listen",
+                direct,
             ]
             with self._process(kind, command) as peer:
                 peer.command("start")

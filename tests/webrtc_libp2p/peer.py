@@ -9,7 +9,10 @@ import sys
 import time
 
 import trio
+from libp2p import new_host
 from libp2p.connection_types import ConnectionType
+from libp2p.identity.identify.identify import ID as IDENTIFY
+from libp2p.identity.identify.identify import identify_handler_for
 from libp2p.network.stream.exceptions import StreamReset
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
@@ -22,6 +25,7 @@ from tests.webrtc_libp2p.hosts import (
     COUNT,
     RELAY_LIMITS,
     RESET,
+    identified,
     make_host,
     ping,
     read_all,
@@ -43,10 +47,9 @@ class Peer:
     async def start(self):
         await self._host.connect(info_from_p2p_addr(self._relay))
 
-    async def addresses(self):
-        found = await until(
-            lambda: [str(a) for a in self._host.get_addrs() if "/p2p-circuit/webrtc" in str(a)]
-        )
+    async def addresses(self, direct=False):
+        wanted = "/webrtc-direct/" if direct else "/p2p-circuit/webrtc/"
+        found = await until(lambda: [str(a) for a in self._host.get_addrs() if wanted in str(a)])
         return sorted(found)
 
     async def dial(self, address):
@@ -69,7 +72,7 @@ class Peer:
                 yield connection
 
     async def protocols(self):
-        return list(await until(lambda: self._host.get_peerstore().get_protocols(self._peer)))
+        return list(await identified(self._host, self._peer))
 
     async def ping(self):
         return await ping(self._host, self._peer)
@@ -120,13 +123,16 @@ class Relay:
 
 async def main(arguments):
     if arguments.relay is None:
-        host, commands, listen = make_host(transports=[TCP()]), None, arguments.listen
+        listen = arguments.listen
+        # It finds the transports for these addresses by itself.
+        host = new_host(listen_addrs=[Multiaddr(address) for address in listen])
+        host.set_stream_handler(IDENTIFY, identify_handler_for(host))
         commands = Relay(host)
     else:
         transport = WebRTCTransport(
             config=TransportConfig(engine=arguments.engine, dial_timeout=10, inbound_timeout=10)
         )
-        host, listen = make_host(transports=[TCP(), transport]), ["/webrtc"]
+        host, listen = make_host(transports=[TCP(), transport]), ["/webrtc", *arguments.listen]
         host.get_network().retry_config.max_retries = 0
         commands = Peer(host, Multiaddr(arguments.relay))
     async with host.run([Multiaddr(address) for address in listen]), trio.open_nursery() as nursery:
@@ -158,7 +164,7 @@ def describe(error):
     parts = []
     while error is not None:
         parts.append(f"{type(error).__name__}: {error}")
-        error = error.__cause__
+        error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
     return " <- ".join(parts)
 
 
@@ -167,6 +173,8 @@ if __name__ == "__main__":
     logging.getLogger("libp2p.transport.webrtc").setLevel(logging.DEBUG)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--relay", help="the relay to use; without one, be a relay")
-    parser.add_argument("--listen", nargs="*", default=[], help="where a relay listens")
+    parser.add_argument(
+        "--listen", nargs="*", default=[], help="where a relay listens, or a peer besides /webrtc"
+    )
     parser.add_argument("--engine", default="native")
     trio.run(main, parser.parse_args())

@@ -54,6 +54,35 @@ def test_peers_meet(net, relay, dialing, listening):
 
 
 @pytest.mark.parametrize(
+    ("dialing", "listening"),
+    [("python", "python"), ("python", "node"), ("node", "python"), ("node", "node"), ("chromium", "python")],
+)
+def test_peers_meet_over_a_relay_of_py_libp2p(net, dialing, listening):
+    with (
+        net.relay("python") as relay,
+        net.peer(listening, relay) as listener,
+        net.peer(dialing, relay) as dialer,
+    ):
+        dialer.command("dial", address=address_of(listener))
+        assert dialer.command("ping") >= 0
+        assert dialer.command("echo", size=MIB)
+        listener.command("adopt")
+        assert listener.command("echo", size=MIB)
+
+
+@pytest.mark.parametrize(
+    ("dialing", "listening"), [("python", "node"), ("node", "python"), ("chromium", "python")]
+)
+def test_peers_meet_over_webrtc_direct(net, relay, dialing, listening):
+    with net.peer(listening, relay) as listener, net.peer(dialing, relay) as dialer:
+        (address,) = listener.command("addresses", direct=True)
+        dialer.command("dial", address=address)
+        check(dialer, 10 * MIB)
+        listener.command("adopt")
+        check(listener, MIB)
+
+
+@pytest.mark.parametrize(
     ("dialing", "listening"), [("python", "node"), ("node", "python"), ("python", "python")]
 )
 def test_twenty_dials_in_a_row(net, relay, dialing, listening):

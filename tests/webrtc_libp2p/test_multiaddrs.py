@@ -5,7 +5,14 @@ from multiaddr import Multiaddr
 from multiaddr.exceptions import ProtocolLookupError
 
 from webrtc_libp2p import create_webrtc_multiaddr
-from webrtc_libp2p.multiaddrs import RelayedAddress, parse_dial_target, parse_listen_relay, protocol_names
+from webrtc_libp2p.multiaddrs import (
+    ListenTarget,
+    RelayedAddress,
+    is_direct,
+    parse_dial_target,
+    parse_listen_target,
+    protocol_names,
+)
 from webrtc_transport.errors import AddressError, IdentityError
 
 
@@ -26,6 +33,8 @@ def test_malformed_id():
 
 PEER = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
 RELAY = f"/ip4/192.0.2.1/tcp/4001/p2p/{PEER}"
+PORT = Multiaddr("/ip4/192.0.2.1/udp/4001/webrtc-direct")
+DIRECT = PORT.encapsulate(Multiaddr("/certhash/uEiAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))
 
 
 def test_targets():
@@ -53,12 +62,16 @@ def test_malformed_and_huge_addresses_have_no_protocols():
     assert protocol_names(Multiaddr("/ip4/1.2.3.4" * 500)) == []
 
 
-def test_relays_to_listen_through():
-    assert parse_listen_relay(Multiaddr("/webrtc")) is None
-    assert str(parse_listen_relay(Multiaddr(f"{RELAY}/p2p-circuit/webrtc"))) == RELAY
+def test_where_to_listen():
+    assert parse_listen_target(Multiaddr("/webrtc")) == ListenTarget()
+    relayed = parse_listen_target(Multiaddr(f"{RELAY}/p2p-circuit/webrtc"))
+    assert relayed == ListenTarget(relay=Multiaddr(RELAY))
+    assert parse_listen_target(PORT) == ListenTarget(direct=PORT)
     for address in (RELAY, f"{RELAY}/p2p-circuit/webrtc/p2p/{PEER}", f"/webrtc/p2p/{PEER}"):
-        with pytest.raises(AddressError):
-            parse_listen_relay(Multiaddr(address))
+        with pytest.raises(AddressError, match="expected /webrtc, "):
+            parse_listen_target(Multiaddr(address))
+    with pytest.raises(AddressError, match="no webrtc-direct address"):
+        parse_listen_target(Multiaddr("/ip4/192.0.2.1/tcp/1/webrtc-direct"))
 
 
 def test_a_relayed_address_ends_with_no_peer_until_one_is_put_behind_it():
@@ -72,7 +85,16 @@ def test_a_relayed_address_ends_with_no_peer_until_one_is_put_behind_it():
     assert whole.value_for_protocol("p2p") == PEER
 
 
-def test_a_host_does_not_dial_webrtc_direct():
-    address = "/ip4/192.0.2.1/udp/4001/webrtc-direct/certhash/uEiAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-    with pytest.raises(AddressError, match="doesn't dial"):
-        parse_dial_target(Multiaddr(address))
+def test_direct_targets():
+    target = parse_dial_target(DIRECT)
+    assert (target.address, target.peer, target.relay) == (DIRECT, None, None)
+    named = DIRECT.encapsulate(Multiaddr(f"/p2p/{PEER}"))
+    assert str(parse_dial_target(named).peer) == PEER
+    with pytest.raises(AddressError, match="certhash"):
+        parse_dial_target(PORT)
+
+
+def test_which_addresses_are_direct():
+    assert is_direct(DIRECT)
+    assert is_direct(PORT)
+    assert not is_direct(Multiaddr("/webrtc"))

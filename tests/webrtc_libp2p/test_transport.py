@@ -81,7 +81,7 @@ async def test_a_signaling_manager_of_another_peer(server):
 def test_what_it_dials():
     transport = WebRTCTransport()
     assert transport.provides_native_muxing
-    assert transport.protocols() == ["webrtc"]
+    assert transport.protocols() == ["webrtc", "webrtc-direct"]
     peer = make_host().get_id()
     relay = f"/ip4/192.0.2.1/tcp/4001/p2p/{peer}"
     for address in ("/webrtc", f"/webrtc/p2p/{peer}", f"{relay}/p2p-circuit/webrtc/p2p/{peer}"):

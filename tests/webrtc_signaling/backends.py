@@ -22,10 +22,10 @@ from webrtc_signaling.messages import (
     error_data,
     to_wire,
 )
-from webrtc_signaling.websocket import WebSocketBackend
 from webrtc_transport.abc import SignalingContext
 from webrtc_transport.config import TransportConfig
 from webrtc_transport.identity import Identity
+from webrtc_transport.plugins import signaling_backend_class
 from webrtc_transport.portal import open_portal
 
 TIMEOUT = 20
@@ -43,11 +43,12 @@ def failure(code):
 
 @contextlib.asynccontextmanager
 async def backend(url, identity=None, **options):
-    """A backend with a portal of its own, entered."""
+    """A backend for the URL with a portal of its own, entered."""
     async with open_portal() as portal:
         context = SignalingContext(identity or Identity.generate(), TransportConfig(), portal)
         options = {"retry_initial": 0.01, **options}
-        async with WebSocketBackend(url, context, options=ClientOptions(**options)) as entered:
+        make = signaling_backend_class(url.partition(":")[0])
+        async with make(url, context, options=ClientOptions(**options)) as entered:
             yield entered
 
 

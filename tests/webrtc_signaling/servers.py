@@ -9,6 +9,8 @@ from aiohttp import web
 
 from webrtc_signaling.codec import Codec
 from webrtc_signaling.server.app import SERVICE, create_app, running_app
+from webrtc_signaling.server.connection import ClientConnection
+from webrtc_signaling.server.long_poll import PollConnection
 from webrtc_signaling.server.settings import ServerSettings
 
 
@@ -96,15 +98,58 @@ class SignalingServer(AppThread):
         await self.call(self._cut)
         await self.stop()
 
+    @property
+    def http_url(self):
+        return self.url.replace("ws:", "http:")
+
     def _cut(self):
-        for registration in self.hub._registrations.values():
-            if registration.link is not None:
-                registration.link._transport.abort()
+        for registration in list(self.hub._registrations.values()):
+            match registration.link:
+                case ClientConnection() as link:
+                    link._transport.abort()
+                case PollConnection() as link:
+                    link.end()
 
 
 def signaling_server(**settings):
     """A rendezvous server on a free port of 127.0.0.1, as an async context manager."""
     return SignalingServer(**settings)
+
+
+class PollingServer(SignalingServer):
+    """One behind a proxy that lets no WebSocket through, but for those on /ws.
+
+    ``mishap(request, handle)`` stands before the handler of each poll. With ``swallow``, WebSockets open, and nothing
+    comes through.
+    """
+
+    def __init__(self, mishap=None, *, swallow=False, **settings):
+        super().__init__(**settings)
+        self._mishap = mishap
+        self._swallow = swallow
+        self._make_app = self._make_blocking_app
+
+    @property
+    def websocket_url(self):
+        return f"{self.url}/ws"
+
+    def _make_blocking_app(self, settings):
+        @web.middleware
+        async def block(request, handler):
+            if request.path == "/" and "Upgrade" in request.headers:
+                if not self._swallow:
+                    raise web.HTTPForbidden(text="no WebSockets here\n")
+                socket = web.WebSocketResponse()
+                await socket.prepare(request)
+                await socket.receive()
+                return socket
+            if request.path == "/poll" and self._mishap is not None:
+                return await self._mishap(request, handler)
+            return await handler(request)
+
+        app = create_app(settings)
+        app.middlewares.append(block)
+        return app
 
 
 def scripted_server(script, *, protocols=tuple(Codec), **socket_options):

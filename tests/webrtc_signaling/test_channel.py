@@ -37,6 +37,40 @@ def test_what_is_not_acknowledged_is_sent_again_over_the_next_connection():
     assert c.transmit(0) == [Numbered("c", 3, 0)]
 
 
+def test_a_connection_can_be_rewound_but_not_behind_what_is_acknowledged():
+    c = channel()
+    for message in "abc":
+        c.push(message, 1)
+    assert len(c.transmit(0)) == 3
+    c.rewind(0)
+    assert len(c.transmit(0)) == 3
+    c.rewind(2)
+    assert c.transmit(0) == [Numbered("c", 3, 0)]
+    c.rewind(1)
+    assert c.transmit(0) == [Numbered("c", 3, 0)]
+    with pytest.raises(InvalidSignal, match="never sent"):
+        c.rewind(4)
+
+
+def test_what_is_given_at_once_can_be_bounded():
+    c = channel()
+    for message in "abcd":
+        c.push(message, 10)
+    assert [item.seq for item in c.transmit(0, 25)] == [1, 2]
+    assert [item.seq for item in c.transmit(0, 5)] == [3]
+    with pytest.raises(InvalidSignal):
+        c.acknowledge(4)
+    assert [item.seq for item in c.transmit(0)] == [4]
+
+
+def test_an_acknowledgement_can_be_had_before_it_is_due():
+    c = channel()
+    c.accept(1, 0)
+    assert c.announce() == Ack(ack=1)
+    assert c.ack_at is None
+    assert c.transmit(100) == []
+
+
 def test_duplicates_are_dropped_and_acknowledged_again():
     c = channel()
     assert c.accept(1, 0)

@@ -4,10 +4,12 @@ import sys
 import pytest
 
 import webrtc_signaling
+from webrtc_signaling.long_poll import LongPollBackend
 from webrtc_signaling.websocket import WebSocketBackend
 
 
-def test_the_websocket_backend_comes_when_it_is_asked_for():
+def test_backends_come_when_they_are_asked_for():
+    assert webrtc_signaling.LongPollBackend is LongPollBackend
     assert webrtc_signaling.WebSocketBackend is WebSocketBackend
 
 

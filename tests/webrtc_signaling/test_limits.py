@@ -6,10 +6,12 @@ import msgpack
 import pytest
 
 from tests.webrtc_signaling.samples import envelope
+from webrtc_signaling.batch import pack
 from webrtc_signaling.channel import ReliableChannel
 from webrtc_signaling.codec import Codec, decode, encode
 from webrtc_signaling.limits import (
     ACK_EVERY,
+    MAX_BATCH_SIZE,
     MAX_COLLECTION_LENGTH,
     MAX_MESSAGE_SIZE,
     MAX_PEER_ID_LENGTH,
@@ -45,6 +47,11 @@ def largest_message(character):
 @pytest.mark.parametrize("character", ["\x01", '"', "\N{GRINNING FACE}", "é"])
 def test_the_largest_valid_message_fits(character, codec):
     assert len(encode(largest_message(character), codec)) < MAX_MESSAGE_SIZE
+
+
+def test_the_largest_valid_message_fits_in_a_body():
+    [body] = pack([largest_message("\x01")])
+    assert len(body) < MAX_BATCH_SIZE
 
 
 def test_a_message_has_room_in_its_collections():

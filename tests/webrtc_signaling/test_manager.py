@@ -1,6 +1,7 @@
 import anyio
 import pytest
 
+from webrtc_signaling.long_poll import LongPollBackend
 from webrtc_signaling.manager import (
     SignalingChannel,
     WebRTCSignalingManager,
@@ -35,11 +36,20 @@ async def waits(manager):
 
 
 class TestChannel:
-    async def test_it_makes_a_backend_of_its_own_peer(self):
-        channel = WebSocketSignalingChannel("ws://localhost:8765", str(OWN.peer_id))
+    @pytest.mark.parametrize(
+        ("scheme", "backend"),
+        [
+            ("ws", WebSocketBackend),
+            ("wss", WebSocketBackend),
+            ("http", LongPollBackend),
+            ("https", LongPollBackend),
+        ],
+    )
+    async def test_it_makes_a_backend_of_its_own_peer(self, scheme, backend):
+        channel = WebSocketSignalingChannel(f"{scheme}://localhost:8765", str(OWN.peer_id))
         async with open_portal() as portal:
             context = SignalingContext(OWN, TransportConfig(), portal)
-            assert isinstance(channel.create_backend(context), WebSocketBackend)
+            assert isinstance(channel.create_backend(context), backend)
 
     async def test_of_another_peer_it_makes_none(self):
         channel = WebSocketSignalingChannel("ws://localhost:8765", OWN.peer_id)

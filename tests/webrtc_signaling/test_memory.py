@@ -1,9 +1,10 @@
 import anyio
 import pytest
 
-from tests.webrtc_signaling.conformance import SignalingConformance, serving, session_pair
 from tests.webrtc_signaling.samples import ALICE, ANSWER, BOB, candidate
 from webrtc_signaling import MemoryBackend
+from webrtc_signaling.testing import conformance
+from webrtc_signaling.testing.meeting import echo, serving, session_pair
 from webrtc_transport.abc import SignalingContext
 from webrtc_transport.config import TransportConfig
 from webrtc_transport.errors import ConfigurationError, PeerUnreachable, SignalingRejected
@@ -12,9 +13,7 @@ from webrtc_transport.portal import open_portal
 pytestmark = pytest.mark.anyio
 
 
-class TestConformance(SignalingConformance):
-    def backend(self, service, identity):
-        return MemoryBackend(identity)
+TestConformance = conformance("memory://here")
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ async def test_its_address_names_the_rendezvous():
     async with alice, bob, session_pair(alice, bob, BOB.peer_id) as (ours, _):
         assert not ours.authenticated
     elsewhere = MemoryBackend.from_url("memory://there", contexts[0])
-    async with serving(bob, None):
+    async with serving(bob, echo):
         with pytest.raises(PeerUnreachable, match="memory://there"):
             await elsewhere.connect(BOB.peer_id)
 

@@ -102,6 +102,7 @@ async def test_closing_is_safe_when_cancelled(session):
     [
         ("peer-not-found", PeerUnreachable),
         ("peer-gone", PeerUnreachable),
+        ("undeliverable", PeerUnreachable),
         ("not-listening", PeerUnreachable),
         ("busy", SignalingRejected),
         ("anything-else", SignalingRejected),

@@ -1,6 +1,7 @@
 """Dialing webrtc-direct addresses: what works, and how each failure is named."""
 
 import socket
+import time
 from datetime import UTC, datetime
 
 import anyio
@@ -22,7 +23,9 @@ from webrtc_transport.errors import (
 )
 from webrtc_transport.protocol.certhash import encode_certhash
 from webrtc_transport.protocol.direct_address import DirectAddress
+from webrtc_transport.protocol.ice_controlling import ControllingAgent
 from webrtc_transport.protocol.sdp import Fingerprint
+from webrtc_transport.protocol.ufrag import Flow
 
 pytestmark = pytest.mark.anyio
 
@@ -220,6 +223,59 @@ async def test_a_port_that_is_moved_behind_a_nat():
                             if number == 50:
                                 await relay.rebind()
                 assert received == [b"".join(expected)]
+
+
+async def dialed_flow(client, listener, address=None):
+    """In which flow a dial came to be."""
+    async with await client.dial(address or listener.addresses[0]), await listener.accept() as inbound:
+        return inbound._link.direct.flow
+
+
+async def test_who_is_known_to_speak_version_2_is_dialed_so():
+    async with transport(direct_version="v2") as modern, transport() as client:
+        listener, own = await modern.listen(ANY_PORT), await client.listen(ANY_PORT)
+        assert await dialed_flow(client, listener) is Flow.V1
+        assert await dialed_flow(modern, own) is Flow.V2
+        assert await dialed_flow(client, listener) is Flow.V2
+        # An address without a peer id may be anybody's.
+        anybody, _, _ = str(listener.addresses[0]).partition("/p2p/")
+        assert await dialed_flow(client, listener, anybody) is Flow.V1
+
+
+async def test_who_speaks_version_2_no_longer_is_dialed_by_version_1(monkeypatch):
+    monkeypatch.setitem(ControllingAgent.__init__.__kwdefaults__, "check_timeout", 0.3)
+    async with transport(direct_version="v2") as modern, transport() as client:
+        listener, own = await modern.listen(ANY_PORT), await client.listen(ANY_PORT)
+        assert await dialed_flow(modern, own) is Flow.V2
+        async with relay_to(listener.addresses[0]) as relay:
+            tried = []
+
+            def loses(direction, data):
+                if direction == "up" and b"libp2p+webrtc+v" in data:
+                    tried.append(data[data.index(b"webrtc+v") + 8 :][:1])
+                return tried[-1:] == [b"2"]
+
+            relay.loses = loses
+            assert await dialed_flow(client, listener, relay.address) is Flow.V1
+            assert tried.index(b"1") > 0
+            tried.clear()
+            assert await dialed_flow(client, listener, relay.address) is Flow.V1
+            assert b"2" not in tried
+
+
+async def test_round_trips_of_a_dial():
+    round_trip = 0.05
+    async with transport() as server, transport() as client:
+        listener = await server.listen(ANY_PORT)
+        async with relay_to(listener.addresses[0]) as relay:
+            relay.delay = round_trip / 2
+            times = []
+            for _ in range(3):
+                started = time.perf_counter()
+                async with await client.dial(relay.address):
+                    times.append(time.perf_counter() - started)
+        # One for the check, two for DTLS, two for SCTP, one and a half for Noise; and what a busy machine adds.
+        assert 6 <= min(times) / round_trip <= 8
 
 
 def test_ports_can_be_exchanged():

@@ -7,8 +7,10 @@ from tests.direct_pairs import ANY_PORT, connected, relay_to, transport
 from tests.pairs import echo, read_all, serving
 from webrtc_transport.connection import Connection, ConnectionState
 from webrtc_transport.direct_link import NoiseChannel
+from webrtc_transport.engine.native_channel import NativeChannel
 from webrtc_transport.errors import ConnectionClosed, NoiseFailed, StreamReset
 from webrtc_transport.protocol.framing import Flag, encode_frame
+from webrtc_transport.protocol.limits import FRAME_OVERHEAD, MAX_DIRECT_FRAME
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +54,19 @@ async def test_half_close_and_reset():
         far.reset()
         with pytest.raises(StreamReset):
             await near.receive()
+
+
+async def test_no_message_is_larger_than_everybody_can_read(monkeypatch):
+    sizes, send = [], NativeChannel.send
+
+    def record(channel, data):
+        sizes.append(len(data))
+        send(channel, data)
+
+    monkeypatch.setattr(NativeChannel, "send", record)
+    async with connected() as pair, serving(pair.listener, echo):
+        assert await ask(pair.dialer, bytes(50_000)) == bytes(50_000)
+    assert MAX_DIRECT_FRAME - FRAME_OVERHEAD < max(sizes) <= MAX_DIRECT_FRAME
 
 
 @pytest.mark.parametrize("leave", [Connection.aclose, Connection.abort])

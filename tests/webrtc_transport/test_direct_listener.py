@@ -281,6 +281,25 @@ async def test_a_listener_that_is_killed():
                 assert isinstance(await connection.wait_closed(), ConnectionLost)
 
 
+async def test_a_listener_that_is_killed_and_starts_again(tmp_path):
+    async with transport(liveness_timeout=1.0) as client:
+        key = ["--identity", str(tmp_path / "key")]
+        with running([sys.executable, str(PEER), *key]) as process:
+            address = process.wait_for_event("listening")["address"]
+            before = await client.dial(address)
+            assert await ask(before) == b"question"
+            process.send_signal(signal.SIGKILL)
+        host, port = "127.0.0.1", DirectAddress.parse(address).port
+        again = [*key, "--listen", f"/ip4/{host}/udp/{port}/webrtc-direct"]
+        with running([sys.executable, str(PEER), *again]) as process:
+            assert process.wait_for_event("listening")["address"] == address
+            async with await client.dial(address) as connection:
+                assert await ask(connection) == b"question"
+            # What it sends reaches somebody who doesn't know it.
+            with anyio.fail_after(5):
+                assert isinstance(await before.wait_closed(), ConnectionLost)
+
+
 async def test_a_dialer_that_is_killed():
     async with transport(liveness_timeout=1.0) as server:
         listener = await server.listen(ANY_PORT)

@@ -44,7 +44,7 @@ MAX_MISORDERED: Final = 4096
 class PacketPipe:
     """What ``RTCDtlsTransport`` needs of the ICE transport below it: ``_recv``, ``_send`` and ``role``."""
 
-    def __init__(self, send_packet: Callable[[bytes], None], *, is_server: bool) -> None:
+    def __init__(self, send_packet: Callable[[bytes], object], *, is_server: bool) -> None:
         # RTCDtlsTransport takes its own role from this one: the controlling end is server.
         self.role = "controlling" if is_server else "controlled"
         self.bytes_sent = self.bytes_received = 0

@@ -18,7 +18,7 @@ from aiortc import (
     RTCSctpCapabilities,
     RTCSctpTransport,
 )
-from aiortc.rtcsctptransport import WEBRTC_BINARY_EMPTY, WEBRTC_DCEP, WEBRTC_STRING_EMPTY
+from aiortc.rtcsctptransport import WEBRTC_BINARY, WEBRTC_BINARY_EMPTY, WEBRTC_DCEP, WEBRTC_STRING_EMPTY
 from OpenSSL import SSL
 
 from ..abc import (
@@ -31,9 +31,10 @@ from ..abc import (
     SignaledPeerEvents,
 )
 from ..errors import ConnectionClosed, DtlsFailed, EngineError, SctpFailed, WebRTCError
-from ..protocol.limits import MAX_EARLY_MESSAGES
+from ..protocol.limits import MAX_EARLY_BYTES
 from ..protocol.sdp import SessionDescription
 from .aiortc_pipes import PacketPipe, SctpPipe
+from .early_messages import EarlyMessages
 from .peer import IcePeer
 from .stack import SendPackets, Stack, StackEvents
 from .stream_ids import MAX_STREAMS, StreamIds
@@ -70,14 +71,15 @@ class AiortcStack(Stack):
     ) -> None:
         self._remote = remote
         self._events = events
-        self._pipe = PacketPipe(lambda packet: send_packets([packet]), is_server=is_server)
+        # aiortc looks for no path MTU, and its packets are larger than some paths take.
+        self._pipe = PacketPipe(lambda packet: send_packets([packet], may_fragment=True), is_server=is_server)
         certificate = RTCCertificate(settings.certificate.private_key, settings.certificate.x509)
         # The pipes have what aiortc's transports use of those below them; a test holds both to it.
         self._dtls = RTCDtlsTransport(self._pipe, [certificate])  # type: ignore[arg-type]
         self._sctp_pipe = SctpPipe(self._dtls, settings.config.receive_buffer, self._end)
         self._sctp = _SctpTransport(self._sctp_pipe, SCTP_PORT)  # type: ignore[arg-type]
         self._sctp.on("early_message", self._keep_early)
-        self._early: dict[int, list[bytes]] = {}
+        self._early = EarlyMessages(MAX_EARLY_BYTES)
         self._channels: dict[int, AiortcChannel] = {}
         self._ids = StreamIds(is_server=is_server, in_use=self._channels)
         self.ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
@@ -156,7 +158,7 @@ class AiortcStack(Stack):
         if stream_id is None:
             stream_id = self._ids.take(self._sctp.maxChannels or MAX_STREAMS)
         parameters = RTCDataChannelParameters(label=label, id=stream_id, negotiated=negotiated_id is not None)
-        early = self._early.pop(stream_id, [])
+        early = [data for _, data in self._early.take(stream_id)]
         channel = AiortcChannel(self, RTCDataChannel(self._sctp, parameters), stream_id, early)
         channel.bind(events)
         return channel
@@ -211,9 +213,13 @@ class AiortcStack(Stack):
     # --- messages for a channel that the peer has opened by agreement, and we have not yet ----------------------
 
     def _keep_early(self, stream_id: int, data: bytes) -> None:
-        if sum(map(len, self._early.values())) < MAX_EARLY_MESSAGES:
-            self._early.setdefault(stream_id, []).append(data)
-            self.count_unread(len(data))
+        self.count_unread(len(data))
+        if not self._early.keep(stream_id, WEBRTC_BINARY, data):
+            self._end(
+                EngineError(
+                    f"the peer sent more than {MAX_EARLY_BYTES} bytes on channels that nobody has opened"
+                )
+            )
 
     # --- for the channels -----------------------------------------------------------------------------------------
 

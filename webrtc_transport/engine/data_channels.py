@@ -9,10 +9,11 @@ from typing import Final
 
 from ..abc import ChannelEvents, EngineChannel
 from ..errors import EngineError, TooManyStreams
-from ..protocol.limits import MAX_EARLY_MESSAGES
+from ..protocol.limits import MAX_EARLY_BYTES
 from ..protocol.sctp.association import Association
 from ..protocol.sctp.data_channel import ACK, DcepError, Open, PayloadProtocol, decode_message
 from .driver import Driver
+from .early_messages import EarlyMessages
 from .native_channel import ChannelOwner, NativeChannel
 from .stream_ids import MAX_STREAMS, StreamIds
 
@@ -21,6 +22,10 @@ _logger = logging.getLogger("libp2p.transport.webrtc.engine")
 INBOUND_MARGIN: Final = 2
 """Channels of the peer per stream that the application takes: as many again are being reset, or wait for the end of
 the other half. Above that none is made."""
+
+EARLY_SHARE: Final = 2
+"""Windows that all early messages may take: a peer that uses an id again at once may have sent a whole window by the
+time that we are ready, and in messages of 128 bytes these take as much again."""
 
 MAX_REFUSED_STREAMS: Final = 4096
 """Refused streams whose end the peer hasn't confirmed: an entry of a table each. A request ends 128 of them in a round
@@ -79,9 +84,8 @@ class DataChannels(ChannelOwner):
         self._refused: dict[int, _Halves] = {}
         """Streams that the peer has opened in vain: which halves haven't ended yet."""
         self._ids = StreamIds(is_server=is_server, in_use=self)
-        self._early: dict[int, list[tuple[int, bytes]]] = {}
-        """Messages (ppid, data) on streams that nobody has opened, or whose channel isn't told of them yet."""
-        self._early_count = 0
+        self._early = EarlyMessages(EARLY_SHARE * association.window)
+        """On streams that nobody has opened, whose channel isn't told of them yet, or whose last life isn't over."""
 
     def open(self, events: ChannelEvents, label: str, negotiated_id: int | None) -> EngineChannel:
         """See :meth:`~webrtc_transport.abc.EnginePeer.open_channel`."""
@@ -126,12 +130,16 @@ class DataChannels(ChannelOwner):
     ) -> None:
         """A message that isn't plain data of an open channel."""
         if channel is not None and not channel.is_open:
-            if stream_id in self._early:
+            if not channel.is_inbound_reset:
                 # It was opened in this turn of the loop. What came before goes first.
+                channel.is_open = True
                 self._replay_early(stream_id)
                 self.message_received(stream_id, ppid, data)
+            elif channel.is_next_ended:
+                # Nothing can follow before we have ended that one too.
+                self.consume(len(data))
             else:
-                channel.keep(ppid, data)
+                self._keep(stream_id, ppid, data)
             return
         if channel is None and stream_id in self._refused:
             self._refused_received(stream_id, ppid, data)
@@ -142,10 +150,11 @@ class DataChannels(ChannelOwner):
                 self._open_inbound(stream_id, data)
             return
         message = decode_message(ppid, data)
-        if channel is None and message is not None and self._early_count < MAX_EARLY_MESSAGES:
+        if channel is None and message is not None:
             # Both ends open a negotiated channel, and the peer was first.
-            self._early.setdefault(stream_id, []).append((ppid, data))
-            self._early_count += 1
+            self._keep(stream_id, ppid, data)
+            if self._early.size_of(stream_id) > MAX_EARLY_BYTES:
+                self._refuse(stream_id, f"nobody has opened it, and more than {MAX_EARLY_BYTES} bytes came")
             return
         if not message or channel is None:
             # An empty message has a byte in its place, which nobody will read.
@@ -165,11 +174,13 @@ class DataChannels(ChannelOwner):
             # Looked up one by one: the same stream may be there twice, and its channel is gone after the first.
             channel = self._channels.get(stream_id)
             if channel is not None:
-                self._replay_early(stream_id)
-                channel.inbound_reset()
+                if not channel.is_inbound_reset:
+                    self._replay_early(stream_id)
+                # A second end after messages for the next channel of this id is that one's.
+                channel.inbound_reset(is_next=stream_id in self._early)
             else:
                 # Nobody will read what came on it; its next life is another stream.
-                self.consume(sum(len(data) for _, data in self._take_early(stream_id)))
+                self._discard_early(stream_id)
                 self._half_ended(stream_id, _Halves.INBOUND)
 
     def outbound_reset(self, stream_ids: Sequence[int]) -> None:
@@ -221,17 +232,16 @@ class DataChannels(ChannelOwner):
             )
             return
         _logger.debug("stream %d is reset: %s", stream_id, why)
-        self.consume(sum(len(data) for _, data in self._take_early(stream_id)))
+        self._discard_early(stream_id)
         self._refused[stream_id] = _Halves.INBOUND | _Halves.OUTBOUND
         self.reset(stream_id)
 
     def _refused_received(self, stream_id: int, ppid: int, data: bytes) -> None:
-        if _Halves.INBOUND in self._refused[stream_id] or self._early_count >= MAX_EARLY_MESSAGES:
+        if _Halves.INBOUND in self._refused[stream_id]:
             self.consume(len(data))
         else:
             # The peer knows of the end before us, and has begun the stream's next life.
-            self._early.setdefault(stream_id, []).append((ppid, data))
-            self._early_count += 1
+            self._keep(stream_id, ppid, data)
 
     def _half_ended(self, stream_id: int, half: _Halves) -> None:
         left = self._refused.get(stream_id)
@@ -240,19 +250,25 @@ class DataChannels(ChannelOwner):
         self._refused[stream_id] = left & ~half
         if not left & ~half:
             del self._refused[stream_id]
-            self.replay(stream_id, self._take_early(stream_id))
+            self.replay(stream_id)
 
-    def _take_early(self, stream_id: int) -> list[tuple[int, bytes]]:
-        early = self._early.pop(stream_id, [])
-        self._early_count -= len(early)
-        return early
+    # --- messages that came before their channel -------------------------------------------------------------------
+
+    def _keep(self, stream_id: int, ppid: int, data: bytes) -> None:
+        if not self._early.keep(stream_id, ppid, data):
+            self._fail(
+                f"the peer sent messages of more than {self._early.limit} bytes, with what each takes, "
+                "on channels that were not open"
+            )
+
+    def _discard_early(self, stream_id: int) -> None:
+        self.consume(sum(len(data) for _, data in self._early.take(stream_id)))
 
     def _replay_early(self, stream_id: int) -> None:
         """Tell a channel what came before it, if that hasn't been told."""
-        early = self._take_early(stream_id)
-        if early:
+        if stream_id in self._early:
             self._channels[stream_id].is_open = True
-            self.replay(stream_id, early)
+            self.replay(stream_id)
 
     def _early_due(self, stream_id: int) -> None:
         """The turn in which a negotiated channel was opened is over."""
@@ -278,8 +294,8 @@ class DataChannels(ChannelOwner):
         del self._channels[channel.id]
         self._inbound.discard(channel.id)
 
-    def replay(self, stream_id: int, messages: list[tuple[int, bytes]], *, is_ended: bool = False) -> None:
-        for ppid, data in messages:
+    def replay(self, stream_id: int, *, is_ended: bool = False) -> None:
+        for ppid, data in self._early.take(stream_id):
             self.message_received(stream_id, ppid, data)
         if is_ended:
             self.inbound_reset([stream_id])

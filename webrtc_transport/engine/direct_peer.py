@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from OpenSSL import SSL
 
@@ -15,6 +15,7 @@ from ..protocol.ice_events import ChecksFailed, ConsentExpired, PathValidated
 from ..protocol.limits import MAX_FRAME_LENGTH
 from ..protocol.sdp import Fingerprint, IceCandidate
 from ..protocol.stun_message import Address, StunMessage
+from ..protocol.ufrag import Flow
 from .driver import Driver, TimerHandle
 from .dtls import DtlsConnection, is_handshake
 from .native_stack import NativeStack
@@ -30,7 +31,13 @@ SCTP (RFC 9260, section 16: RTO.Min is 1 s), so that its first retransmission do
 TYPE_PREFERENCES: Final = {"host": 126, "prflx": 110}
 """What the priority of a candidate begins with (RFC 8445, section 5.1.2.2)."""
 
-SendDatagrams = Callable[[Sequence[bytes], Address], None]
+
+class SendDatagrams(Protocol):
+    """Sends datagrams to an address. See :class:`.stack.SendPackets`."""
+
+    def __call__(
+        self, datagrams: Sequence[bytes], address: Address, *, may_fragment: bool = False
+    ) -> bool: ...
 
 
 class _Dtls(DtlsConnection):
@@ -127,16 +134,16 @@ class DirectPeer(EnginePeer, StackEvents):
             if self._agent.events or self._is_silent:
                 self._advance()
 
-    def _send_packets(self, packets: Sequence[bytes]) -> None:
+    def _send_packets(self, packets: Sequence[bytes], *, may_fragment: bool = False) -> bool:
         # All of a flight or nothing: a part of it helps nobody, and DTLS and SCTP send again what got lost.
         address = self._agent.destination(sum(map(len, packets))) if packets else None
-        if address is not None:
-            self._send(packets, address)
+        fits = address is None or self._send(packets, address, may_fragment=may_fragment)
         now = self._driver.now()
         if self._is_established and now - self._heard_at >= SILENCE_BEFORE_CHECK:
             self._heard_at = now
             self._agent.ask_consent(now)
             self._advance()
+        return fits
 
     # --- ICE ------------------------------------------------------------------------------------------------------
 
@@ -233,6 +240,11 @@ class DirectPeer(EnginePeer, StackEvents):
         self._end(reason)
 
     # --- EnginePeer -----------------------------------------------------------------------------------------------
+
+    @property
+    def flow(self) -> Flow:
+        """How the dialer told the ICE credentials: the version of webrtc-direct."""
+        return self._agent.flow
 
     @property
     def remote_address(self) -> Address | None:

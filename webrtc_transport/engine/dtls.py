@@ -58,13 +58,14 @@ class DtlsClosed(Exception):
 def make_context(certificate: Certificate) -> SSL.Context:
     """A context for connections with this certificate; it costs ten times what a connection costs."""
     context = SSL.Context(SSL.DTLS_METHOD)
-    context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_TICKET)
+    context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
     # Certificates are self-signed: what counts is the fingerprint, which is checked after the handshake.
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
     context.use_certificate(certificate.x509)
     context.use_privatekey(certificate.private_key)
-    context.set_cipher_list(CIPHERS)
     context.set_tlsext_use_srtp(SRTP_PROFILES)
+    # The last one: it tries the list out on a connection, and from then on pyOpenSSL takes the context for used.
+    context.set_cipher_list(CIPHERS)
     return context
 
 

@@ -33,7 +33,7 @@ class DtlsHandshake:
         self,
         driver: Driver,
         dtls: DtlsConnection,
-        send: Callable[[Sequence[bytes]], None],
+        send: Callable[[Sequence[bytes]], object],
         on_done: Callable[[], None],
         on_failed: Callable[[DtlsError], None],
     ) -> None:

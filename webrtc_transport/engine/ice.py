@@ -14,8 +14,7 @@ import ipaddress
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
+from collections.abc import Coroutine, Sequence
 from typing import Final, Literal, cast
 
 import aioice
@@ -118,8 +117,6 @@ class IceAgent(aioice.Connection):
         self._relay_only = relay_only
         self._liveness_timeout = liveness_timeout
         self._selected: AioicePair | None = None
-        self._send_packets: Callable[[Sequence[bytes]], None] | None = None
-        """Sends on the selected pair."""
         self._consent_missed = False
         self._connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._gathered: asyncio.Task[None] | None = None
@@ -263,7 +260,6 @@ class IceAgent(aioice.Connection):
             or self._priority(pair) > self._priority(self._selected)
         ):
             self._selected = pair
-            self._send_packets = partial(cast("IcePort", pair.protocol).send_batch, address=pair.remote_addr)
         if not self._connected.done():
             self._connected.set_result(None)
 
@@ -293,10 +289,13 @@ class IceAgent(aioice.Connection):
             remote_ip=self._selected.remote_addr[0],
         )
 
-    def transmit(self, packets: Sequence[bytes]) -> None:
-        """Send packets on the selected pair; before there is one they are dropped."""
-        if self._send_packets is not None:
-            self._send_packets(packets)
+    def transmit(self, packets: Sequence[bytes], *, may_fragment: bool = False) -> bool:
+        """Send packets on the selected pair; before there is one they are dropped. See :class:`.stack.SendPackets`."""
+        pair = self._selected
+        if pair is None:
+            return True
+        port = cast("IcePort", pair.protocol)
+        return port.send_batch(packets, pair.remote_addr, may_fragment=may_fragment)
 
     def packet_received(self, data: bytes, address: Address) -> None:
         """A packet that isn't STUN arrived at a port. Anybody may send one: the peer's addresses are known."""

@@ -75,10 +75,17 @@ class IcePort(ABC):
     def send(self, data: bytes, address: Address) -> None:
         """Send one datagram."""
 
-    def send_batch(self, datagrams: Sequence[bytes], address: Address) -> None:
-        """Send datagrams to one address, in order."""
+    def send_batch(
+        self,
+        datagrams: Sequence[bytes],
+        address: Address,
+        *,
+        may_fragment: bool = False,  # noqa: ARG002 - a relay decides that by itself (RFC 8656, section 15)
+    ) -> bool:
+        """Send datagrams to one address, in order. See :class:`.stack.SendPackets`."""
         for data in datagrams:
             self.send(data, address)
+        return True
 
     @abstractmethod
     async def close(self) -> None:
@@ -204,9 +211,9 @@ class HostPort(IcePort):
         """Send one datagram."""
         self._port.send(data, address)
 
-    def send_batch(self, datagrams: Sequence[bytes], address: Address) -> None:
-        """Send datagrams to one address, in order."""
-        self._port.send_batch(datagrams, address)
+    def send_batch(self, datagrams: Sequence[bytes], address: Address, *, may_fragment: bool = False) -> bool:
+        """Send datagrams to one address, in order. See :class:`.stack.SendPackets`."""
+        return self._port.send_batch(datagrams, address, may_fragment=may_fragment)
 
     async def close(self) -> None:
         """Close the socket."""
@@ -254,7 +261,7 @@ class RelayPort(IcePort):
 
     @classmethod
     async def _allocate(cls, agent: IceAgent, server: TurnServer) -> Self:
-        client = await _connect_turn(server)
+        client = await connect_turn(server)
         try:
             port = cls(agent, client, await client.connect())
         except BaseException:
@@ -304,7 +311,7 @@ class RelayPort(IcePort):
             await self._disconnected.wait()
 
 
-async def _connect_turn(server: TurnServer) -> turn.TurnClientProtocol:
+async def connect_turn(server: TurnServer) -> turn.TurnClientProtocol:
     loop = asyncio.get_running_loop()
     url = server.url
     host = (await resolve(url.host, url.port))[0][1]

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from ..abc import ChannelEvents, EngineChannel, PeerEvents, PeerStatistics
-from ..protocol.limits import MAX_EARLY_MESSAGES
 from .memory_network import ChannelPacket, Grant, Message, Open, Reset
 from .stream_ids import StreamIds
 
@@ -99,8 +98,8 @@ class MemoryChannels:
         self._unread += len(data)
         if stream_id in self._channels:
             self._channels[stream_id].message_arrived(data)
-        elif sum(map(len, self._early.values())) < MAX_EARLY_MESSAGES:
-            # Both ends open a negotiated channel, and one of them is the first.
+        else:
+            # Both ends open a negotiated channel, and one of them is the first. The window bounds what the other sends.
             self._early.setdefault(stream_id, []).append(data)
 
     # --- for the channels -----------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ class ChannelOwner(ABC):
         """The channel is closed; its id is free."""
 
     @abstractmethod
-    def replay(self, stream_id: int, messages: list[tuple[int, bytes]], *, is_ended: bool = False) -> None:
+    def replay(self, stream_id: int, *, is_ended: bool = False) -> None:
         """Act on what came for the next channel of this id, and on its end if that came too."""
 
     @abstractmethod
@@ -54,11 +54,12 @@ class NativeChannel(EngineChannel):
         self._label = label
         self._events: ChannelEvents | None = None
         self._is_closing = False
-        self._is_inbound_reset = False
+        self.is_inbound_reset = False
+        """Whether the peer has ended its direction: what comes now is for the next channel of this id."""
+        self.is_next_ended = False
+        """Whether it has ended that one, too."""
         self._is_outbound_reset = False
         self._control_unsent = 0
-        self._is_next_ended = False
-        self._kept: list[tuple[int, bytes]] = []
         self._timer: TimerHandle | None = None
         self._timer_due = 0.0
 
@@ -127,11 +128,13 @@ class NativeChannel(EngineChannel):
         if size and self._events is not None:
             self._events.on_sent(size)
 
-    def inbound_reset(self) -> None:
-        """The peer has ended its direction: so do we (RFC 8831, section 6.7)."""
-        # A second end after messages for the next channel of this id is that one's.
-        self._is_next_ended = bool(self._kept)
-        self._is_inbound_reset = True
+    def inbound_reset(self, *, is_next: bool = False) -> None:
+        """The peer has ended its direction: so do we (RFC 8831, section 6.7).
+
+        :param is_next: whether it is the end of the next channel of this id, for which messages came
+        """
+        self.is_next_ended = is_next
+        self.is_inbound_reset = True
         self.is_open = False
         self.close()
         self._finish()
@@ -141,18 +144,10 @@ class NativeChannel(EngineChannel):
         self._is_outbound_reset = True
         self._finish()
 
-    def keep(self, ppid: int, data: bytes) -> None:
-        """A message for the next channel of this id: the peer knows of the end of this one before us."""
-        if self._is_next_ended:
-            # Nothing can follow before we have ended that one too.
-            self._stack.consume(len(data))
-        else:
-            self._kept.append((ppid, data))
-
     def _finish(self) -> None:
-        if self._is_inbound_reset and self._is_outbound_reset:
+        if self.is_inbound_reset and self._is_outbound_reset:
             self.closed()
-            self._stack.replay(self._id, self._kept, is_ended=self._is_next_ended)
+            self._stack.replay(self._id, is_ended=self.is_next_ended)
 
     def closed(self) -> None:
         """The channel is closed, or its association is gone."""

@@ -22,7 +22,7 @@ from ..abc import (
     SignaledPeerEvents,
 )
 from ..config import TransportConfig
-from ..errors import ConnectionClosed, DtlsFailed, EngineError, SctpFailed
+from ..errors import ConnectionClosed, ConnectionLost, DtlsFailed, EngineError, SctpFailed
 from ..protocol.certificate import Certificate
 from ..protocol.sctp.association import Association
 from ..protocol.sctp.events import (
@@ -111,7 +111,9 @@ class NativeStack(Stack):
                 window=config.receive_buffer,
                 max_message_size=min(DEFAULT_MAX_MESSAGE_SIZE, config.receive_buffer // 2),
                 max_packet_size=packet_size_in(config.max_packet_size),
+                max_in_flight=config.max_in_flight,
                 congestion=CONGESTION_CONTROLS[config.congestion_control],
+                liveness_timeout=config.liveness_timeout,
             )
         )
         self._schedule = FlushSchedule(driver, self._association, self._flush)
@@ -126,8 +128,7 @@ class NativeStack(Stack):
             on_channel=events.on_channel,
             on_failed=self._end,
         )
-        self._is_established = False
-        self._is_closed = False
+        self._is_established = self._is_closed = False
         self._is_dispatching = False
         """Whether what is queued answers the peer."""
         self._timer: TimerHandle | None = None
@@ -238,6 +239,11 @@ class NativeStack(Stack):
     def _handshake_failed(self, error: DtlsError) -> None:
         self._end(DtlsFailed(f"the DTLS handshake failed: {error}"))
 
+    def _output(self, datagrams: Sequence[bytes], *, may_fragment: bool = False) -> bool:
+        self._packets_sent += len(datagrams)
+        self._bytes_sent += sum(map(len, datagrams))
+        return self._send_packets(datagrams, may_fragment=may_fragment)
+
     # --- SCTP -----------------------------------------------------------------------------------------------------
 
     def _message_queued(self) -> None:
@@ -273,15 +279,12 @@ class NativeStack(Stack):
                 self._arm_timer()
 
     def _transmit(self, now: float) -> None:
-        packets = self._association.transmit(now)
-        if packets:
-            encrypt = self._dtls.send
-            self._output([encrypt(packet) for packet in packets])
-
-    def _output(self, datagrams: Sequence[bytes]) -> None:
-        self._packets_sent += len(datagrams)
-        self._bytes_sent += sum(map(len, datagrams))
-        self._send_packets(datagrams)
+        association, encrypt = self._association, self._dtls.send
+        packets = association.transmit(now)
+        if packets and not self._output([encrypt(packet) for packet in packets]):
+            association.refused(max(map(len, packets)), now)
+        if oversized := association.take_oversized():
+            self._output([encrypt(packet) for packet in oversized], may_fragment=True)
 
     def _arm_timer(self) -> None:
         due = self._association.timer
@@ -302,10 +305,9 @@ class NativeStack(Stack):
             return
         try:
             self._association.handle_timer(now)
+            self._flush()
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is logged and ends this connection only
             self._broken(exc)
-        else:
-            self._flush()
 
     def _dispatch(self) -> None:
         events, self._association.events = self._association.events, []
@@ -332,8 +334,8 @@ class NativeStack(Stack):
                 self._end(SctpFailed(f"the SCTP association could not be set up: {reason}"))
             case Ended(is_orderly=True):
                 self._end(ConnectionClosed("the peer closed the connection"))
-            case Ended(reason=reason):
-                self._end(EngineError(reason))
+            case Ended(reason=reason, is_lost=is_lost):
+                self._end(ConnectionLost(reason) if is_lost else EngineError(reason))
 
     def _broken(self, error: Exception) -> None:
         """A fault of our own: it ends this connection, and neither its reader nor what else the loop runs."""

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from ..abc import ChannelEvents, EngineChannel, PeerSettings, PeerStatistics
 from ..protocol.sdp import SessionDescription
 
-SendPackets = Callable[[Sequence[bytes]], None]
-"""Sends packets to the peer, in this order."""
+
+class SendPackets(Protocol):
+    """Sends packets to the peer, in this order."""
+
+    def __call__(self, packets: Sequence[bytes], *, may_fragment: bool = False) -> bool:
+        """Send packets.
+
+        :param may_fragment: whether IP may fragment those that are too large for the path
+        :return: whether all was well with their size; ``False`` if the interface refused one for it
+        """
+        ...
 
 
 class StackEvents(ABC):

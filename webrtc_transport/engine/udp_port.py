@@ -2,6 +2,9 @@
 
 On Linux many datagrams share a system call: equal ones to one address are sent as segments of a large one (UDP GSO),
 and those that came together are received so (UDP GRO). Where the kernel or the path has neither, each travels alone.
+
+Datagrams are not to be fragmented on their way, unless they are sent so, and what ICMP says of the path's MTU is not
+listened to: anybody can say it, and the association finds out by itself (RFC 8899).
 """
 
 from __future__ import annotations
@@ -44,6 +47,16 @@ _UDP_SEGMENT: Final = 103
 _UDP_GRO: Final = 104
 """From linux/udp.h; the socket module doesn't name them."""
 
+_IP_MTU_DISCOVER: Final = 10
+_IPV6_MTU_DISCOVER: Final = 23
+_IPV6_MTU: Final = 24
+_PMTUDISC_DONT: Final = 0
+_PMTUDISC_PROBE: Final = 3
+"""From linux/in.h and linux/in6.h (ip(7), ipv6(7)): fragment; and never do, whatever is known of the path."""
+
+_IPV6_SURE_MTU: Final = 1280
+"""Bytes of fragments of IPv6, which only the sender makes: what every path carries (RFC 8200, section 5)."""
+
 _UNSUPPORTED: Final = frozenset(
     {errno.EIO, errno.EINVAL, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EMSGSIZE}
 )
@@ -82,22 +95,46 @@ class UdpPort:
         """Whether :meth:`close` was called."""
         return self._socket.fileno() < 0
 
-    def send(self, data: bytes, address: Address) -> None:
-        """Send one datagram, or drop it as a full network would: whoever needs it sends it again."""
+    def send(self, data: bytes, address: Address) -> bool:
+        """Send one datagram, or drop it as a full network would: whoever needs it sends it again.
+
+        Returns whether its size was no reason for that: ``False`` if the interface takes none so large.
+        """
         # Full buffer, no route, ICMP error of an earlier datagram, closed socket: to UDP all are loss.
         try:
             self._socket.sendto(data, address)
-        except OSError:
-            return
+        except OSError as exc:
+            return exc.errno != errno.EMSGSIZE
+        return True
 
-    def send_batch(self, datagrams: Sequence[bytes], address: Address) -> None:
-        """Send datagrams to one address, in order; each may be dropped as by :meth:`send`."""
-        if len(datagrams) > 1 and self._can_segment:
-            for run in _runs(datagrams):
-                self._send_run(run, address)
-        else:
-            for data in datagrams:
-                self.send(data, address)
+    def send_batch(self, datagrams: Sequence[bytes], address: Address, *, may_fragment: bool = False) -> bool:
+        """Send datagrams to one address, in order; each may be dropped as by :meth:`send`.
+
+        :param may_fragment: whether IP may fragment them
+        :return: whether the size of none was a reason to drop it
+        """
+        if may_fragment:
+            return self._send_fragmented(datagrams, address)
+        if len(datagrams) <= 1 or not self._can_segment:
+            return self._send_each(datagrams, address)
+        fits = True
+        for run in _runs(datagrams):
+            fits &= self._send_run(run, address)
+        return fits
+
+    def _send_each(self, datagrams: Sequence[bytes], address: Address) -> bool:
+        fits = True
+        for data in datagrams:
+            fits &= self.send(data, address)
+        return fits
+
+    def _send_fragmented(self, datagrams: Sequence[bytes], address: Address) -> bool:
+        if self.is_closed:
+            return True
+        _set_fragmentation(self._socket, is_allowed=True)
+        fits = self._send_each(datagrams, address)
+        _set_fragmentation(self._socket, is_allowed=False)
+        return fits
 
     def close(self) -> None:
         """Close the socket. Safe to call twice."""
@@ -105,7 +142,7 @@ class UdpPort:
             self._driver.remove_reader(self._socket)
             self._socket.close()
 
-    def _send_run(self, run: Sequence[bytes], address: Address) -> None:
+    def _send_run(self, run: Sequence[bytes], address: Address) -> bool:
         if len(run) > 1 and self._can_segment:
             size = _SEGMENT_SIZE.pack(len(run[0]))
             try:
@@ -113,14 +150,13 @@ class UdpPort:
             except OSError as exc:
                 if exc.errno not in _UNSUPPORTED:
                     # As in send().
-                    return
+                    return True
                 # Nothing has left. What is refused because it is larger than the interface takes, such as a probe of
                 # the path MTU, says nothing about the others.
                 self._can_segment = len(run[0]) > SURE_DATAGRAM
             else:
-                return
-        for data in run:
-            self.send(data, address)
+                return True
+        return self._send_each(run, address)
 
     def _drain(self) -> None:
         count, limit = 0, DRAIN_LIMIT
@@ -185,6 +221,19 @@ def _enable_gro(sock: socket.socket) -> bool:
     return True
 
 
+def _set_fragmentation(sock: socket.socket, *, is_allowed: bool) -> None:
+    """Let IP fragment what is sent from now on, or forbid it."""
+    if sys.platform != "linux":
+        # Elsewhere the system's default holds.
+        return
+    mode = _PMTUDISC_DONT if is_allowed else _PMTUDISC_PROBE
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU, _IPV6_SURE_MTU if is_allowed else 0)
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, mode)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, mode)
+
+
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET  # noqa: PLR2004
     sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -195,6 +244,7 @@ def _bind(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             # IPv4 has a socket of its own, which may have the same port.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        _set_fragmentation(sock, is_allowed=False)
         sock.bind((host, port))
     except BaseException:
         sock.close()

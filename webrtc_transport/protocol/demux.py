@@ -12,23 +12,36 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from .admission import Admission
-from .limits import MAX_DIRECT_PEERS, MAX_HALF_OPEN_PEERS, MAX_PEER_ADDRESSES, MIN_HALF_OPEN_SECONDS
+from .limits import (
+    MAX_DIRECT_PEERS,
+    MAX_HALF_OPEN_PEERS,
+    MAX_PEER_ADDRESSES,
+    MIN_HALF_OPEN_SECONDS,
+    PEER_MOVES_BURST,
+    PEER_MOVES_PER_SECOND,
+)
+from .rate_limit import Rate, TokenBucket
 from .stun_message import Address, MessageKind, StunError, StunMessage
 from .ufrag import DirectCredentials, UfragError, parse_username, peek_username
 
 PeerT = TypeVar("PeerT")
 
+_MOVES: Final = Rate(PEER_MOVES_PER_SECOND, PEER_MOVES_BURST)
+
 
 class DropReason(Enum):
     """Why a datagram went nowhere."""
 
+    # That of Enum is a function of Python's, and there may be fifty thousand to count in a second.
+    __hash__ = object.__hash__
+
     UNKNOWN_SOURCE = auto()
     """From an address that no peer has, and not a check of webrtc-direct."""
     NOT_ADMITTED = auto()
-    """There are too many newcomers."""
+    """There are too many newcomers, or the peer moves too often."""
     GATED = auto()
     """The application refuses this address."""
     MALFORMED = auto()
@@ -65,12 +78,13 @@ _Outcome = Check[PeerT] | Newcomer[PeerT] | DropReason
 class _Entry(Generic[PeerT]):
     """What is known of a peer."""
 
-    __slots__ = ("added_at", "addresses", "peer", "username")
+    __slots__ = ("added_at", "addresses", "moves", "peer", "username")
 
     def __init__(self, peer: PeerT, username: bytes, now: float) -> None:
         self.peer = peer
         self.username = username
         self.added_at = now
+        self.moves = TokenBucket(_MOVES, now)
         self.addresses: dict[Address, None] = {}
         """That of the latest check comes last."""
 
@@ -122,16 +136,19 @@ class Demultiplexer(Generic[PeerT]):
 
     def route_stun(self, data: bytes, address: Address, now: float) -> Check[PeerT] | Newcomer[PeerT] | None:
         """Find the peer of a datagram that begins like STUN. None: it is dropped, and counted in ``dropped``."""
-        outcome = self._route(data, address, now)
+        entry = self._by_address.get(address)
+        if entry is None:
+            outcome = self._route_unknown(data, peek_username(data), address, now)
+        else:
+            outcome = self._route_known(entry, data, address, now)
         if isinstance(outcome, DropReason):
             self.dropped[outcome] += 1
             return None
         return outcome
 
-    def _route(self, data: bytes, address: Address, now: float) -> _Outcome[PeerT]:
-        entry = self._by_address.get(address)
-        if entry is None:
-            return self._route_unknown(data, peek_username(data), address, now)
+    def _route_known(
+        self, entry: _Entry[PeerT], data: bytes, address: Address, now: float
+    ) -> _Outcome[PeerT]:
         try:
             message = StunMessage(data)
         except StunError:
@@ -148,8 +165,13 @@ class Demultiplexer(Generic[PeerT]):
         if not username:
             return DropReason.UNKNOWN_SOURCE
         entry = self._by_username.get(username)
-        # Nobody else knows a peer's USERNAME: a flood doesn't keep it from moving.
-        if entry is None and not self._admission.admit(username, address, now):
+        if entry is None or entry.peer in self._half_open:
+            # Who came just now may have come for this: one check more from each of many sources that it makes up.
+            is_admitted = self._admission.admit(username, address, now)
+        else:
+            # Nobody else knows the USERNAME of a peer that is proven: a flood doesn't keep it from moving.
+            is_admitted = entry.moves.take(now)
+        if not is_admitted:
             return DropReason.NOT_ADMITTED
         if self._gater is not None and not self._gater(address):
             return DropReason.GATED

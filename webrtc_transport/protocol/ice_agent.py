@@ -11,6 +11,7 @@ from typing import Final
 
 from .ice_events import IceEvent
 from .stun_message import Address, StunMessage
+from .ufrag import Flow
 
 CONSENT_INTERVAL: Final = 5.0
 """Seconds between consent checks, on average; each is from 0.8 to 1.2 times that (RFC 7675, section 5.1)."""
@@ -26,10 +27,12 @@ answer its round trip."""
 class IceAgent(ABC):
     """One end of one connection.
 
+    :param flow: how the dialer told the credentials
     :param consent_timeout: seconds of silence after which consent has expired
     """
 
-    def __init__(self, now: float, consent_timeout: float) -> None:
+    def __init__(self, flow: Flow, now: float, consent_timeout: float) -> None:
+        self.flow: Final = flow
         self.events: list[IceEvent] = []
         self.is_ended = False
         self.heard_at = now

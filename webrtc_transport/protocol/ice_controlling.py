@@ -86,7 +86,7 @@ class ControllingAgent(IceAgent):
     ) -> None:
         if not 1 <= len(remote) <= MAX_PEER_ADDRESSES:
             raise ValueError(f"1 to {MAX_PEER_ADDRESSES} addresses can be dialed at once, not {len(remote)}")
-        super().__init__(now, consent_timeout)
+        super().__init__(credentials.flow, now, consent_timeout)
         self.mapped_address: Address | None = None
         """Our own address, as the peer sees it."""
         self._username = credentials.username

@@ -62,7 +62,7 @@ class LiteAgent(IceAgent):
         consent_timeout: float = CONSENT_TIMEOUT,
         nomination_timeout: float = NOMINATION_TIMEOUT,
     ) -> None:
-        super().__init__(now, consent_timeout)
+        super().__init__(credentials.flow, now, consent_timeout)
         self._answers = CheckAnswers(credentials.username, credentials.server.password, now)
         self._started_at = now
         self._nomination_timeout = nomination_timeout

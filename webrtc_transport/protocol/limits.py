@@ -18,6 +18,10 @@ FRAME_OVERHEAD: Final = 2 + 2 + 1 + 2
 MAX_FRAME_PAYLOAD: Final = MAX_FRAME_LENGTH - FRAME_OVERHEAD
 """Bytes of payload in one frame: what the two above leave."""
 
+MAX_DIRECT_FRAME: Final = 4096
+"""Bytes of a frame that we send over webrtc-direct, which is one SCTP message. go-libp2p 0.51 can read no larger one,
+and rust-libp2p none of more than 8192 bytes, and either resets the stream; whoever is dialed may be one of them."""
+
 MIN_MESSAGE_SIZE: Final = 1024
 """A peer that takes less than this per message is refused: it could make us send a frame per byte."""
 
@@ -97,23 +101,33 @@ MIN_HALF_OPEN_SECONDS: Final = 1.0
 MAX_PEER_ADDRESSES: Final = 8
 """Addresses from which one peer is heard: an IPv4 and an IPv6 one on each of a few networks, and where it moves to."""
 
+MAX_REMEMBERED_V2_PEERS: Final = 4096
+"""Peers that are known to speak version 2: as many as one port has at once. Who is forgotten is dialed by version 1."""
+
+PEER_MOVES_PER_SECOND: Final = 1.0
+"""Checks of a proven peer from an address that it hasn't now: each is verified and answered, so whoever is let in once
+could make us do so for as many sources as it makes up."""
+
+PEER_MOVES_BURST: Final = 16.0
+"""The same, at once: twice the addresses that one peer is heard from."""
+
 AMPLIFICATION_LIMIT: Final = 3
 """Times the bytes that came from an address that it gets before it is proven to receive them (RFC 9000, section 8)."""
 
-NEW_PEERS_PER_SECOND: Final = 500.0
-"""Newcomers for whom a check is verified and answered: some 2 % of one core."""
+NEW_PEERS_PER_SECOND: Final = 200.0
+"""Newcomers for whom a check is verified and answered: as many as one core can do the handshakes of."""
 
 NEW_PEERS_BURST: Final = 1000.0
-"""Newcomers at once: those that come back after a restart. Two seconds of the rate."""
+"""Newcomers at once: those that come back after a restart. Five seconds of the rate."""
 
 NEW_PEERS_PER_PREFIX: Final = 100.0
-"""Newcomers per second from one IPv4 address or IPv6 /64: a fifth of all, so that four others still have a share."""
+"""Newcomers per second from one IPv4 address or IPv6 /64: half of all, so that others still have a share."""
 
 NEW_PEERS_PER_PREFIX_BURST: Final = 200.0
 """Newcomers at once from one source: an office, or a carrier's NAT. Two seconds of its rate."""
 
 MAX_RATE_PREFIXES: Final = 4096
-"""Sources whose rate is remembered. All newcomers together need 6 s to push one out, and after 2 s without any its
+"""Sources whose rate is remembered. All newcomers together need 15 s to push one out, and after 2 s without any its
 bucket is full again: what is forgotten says nothing."""
 
 REMEMBERED_CHECKS: Final = 65536
@@ -126,8 +140,9 @@ tags of Noise (96), and as much again for extensions."""
 
 # --- data channels ---------------------------------------------------------------------------------------------------
 
-MAX_EARLY_MESSAGES: Final = 256
-"""Messages of a channel that nobody has bound yet."""
+MAX_EARLY_BYTES: Final = 64 * 1024
+"""Bytes, with what the interpreter takes for each message, on a stream that nobody has opened. Both ends open the
+channel of the handshake, and what one sends before the other has is one message of at most ``MAX_NOISE_MESSAGE``."""
 
 MAX_HELD_PACKETS_BYTES: Final = 2 * 1024 * 1024
 """SCTP packets kept while the application doesn't read. Twice the window that is announced: a whole flight fits."""

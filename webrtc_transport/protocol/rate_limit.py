@@ -7,6 +7,7 @@ other is touched, and what is forgotten when the memory is full is the bucket th
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,6 +50,13 @@ class TokenBucket:
         self._tokens -= 1
         return True
 
+    @property
+    def next_at(self) -> float:
+        """When there is a token again, or was."""
+        if not self._rate.per_second:
+            return math.inf
+        return self._updated_at + (1 - self._tokens) / self._rate.per_second
+
 
 class RateLimiter:
     """A bucket per IP prefix, /32 of IPv4 and /64 of IPv6, and one for all.
@@ -60,6 +68,8 @@ class RateLimiter:
         self._per_prefix = per_prefix
         self._max_prefixes = max_prefixes
         self._total = TokenBucket(total, now)
+        self._shut_until = now
+        """Before that nobody may: in a flood this is asked most often."""
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
         """By prefix, the least recently used first."""
 
@@ -72,8 +82,11 @@ class RateLimiter:
 
         :param host: an IP address in its usual text
         """
+        if now < self._shut_until:
+            return False
         # A prefix that is refused takes nothing from the others.
         if not self._total.has_token(now):
+            self._shut_until = self._total.next_at
             return False
         prefix = prefix_of(host)
         bucket = self._buckets.get(prefix)

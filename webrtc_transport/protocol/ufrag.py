@@ -98,7 +98,7 @@ def peek_username(data: bytes) -> bytes:
     if start < 0:
         return b""
     # The length of an attribute stands before its value.
-    return data[start : start + int.from_bytes(data[start - 2 : start])]
+    return data[start : start + (data[start - 2] << 8) + data[start - 1]]
 
 
 def parse_username(username: bytes) -> DirectCredentials:

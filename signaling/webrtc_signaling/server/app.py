@@ -12,11 +12,12 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from ..codec import Codec
-from ..limits import MAX_MESSAGE_SIZE
+from ..limits import MAX_BATCH_SIZE, MAX_MESSAGE_SIZE
 from .admission import Admission
-from .connection import ClientConnection
+from .connection import ClientConnection, check_room
 from .hub import Hub
 from .listening import listen_error
+from .long_poll import LongPoll
 from .settings import ServerSettings
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
@@ -52,6 +53,7 @@ class RendezvousService:
         self._admission = Admission(
             max_total=settings.max_clients, max_per_address=settings.max_clients_per_address
         )
+        self.long_poll = LongPoll(self.hub, settings, self._admission)
 
     async def index(self, request: web.Request) -> web.StreamResponse:
         """``/``: the demo page for people, the service for WebSockets."""
@@ -63,10 +65,7 @@ class RendezvousService:
         """``/ws``: one client."""
         self._check_subprotocols(request)
         address = request.remote or "unknown"
-        if self._admission.is_full:
-            raise web.HTTPServiceUnavailable(text="too many clients\n")
-        if self._admission.is_full_for(address):
-            raise web.HTTPTooManyRequests(text="too many clients from your address\n")
+        check_room(self._admission, address)
         socket = web.WebSocketResponse(
             protocols=tuple(Codec),
             heartbeat=self._settings.heartbeat,
@@ -124,15 +123,19 @@ def create_app(settings: ServerSettings) -> web.Application:
     if settings.insecure:
         _logger.warning("--insecure: peer ids are accepted WITHOUT PROOF. Anybody can take anybody's place")
     service = RendezvousService(settings)
-    app = web.Application()
+    app = web.Application(client_max_size=MAX_BATCH_SIZE)
     app[SERVICE] = service
     app.router.add_get("/", service.index)
     app.router.add_get("/ws", service.websocket)
+    app.router.add_post("/poll", service.long_poll.post)
+    app.router.add_get("/poll", service.long_poll.get)
+    app.router.add_delete("/poll", service.long_poll.delete)
     app.router.add_get("/healthz", service.health)
     app.router.add_static("/static", _STATIC)
     app.on_response_prepare.append(_add_headers)
     app.cleanup_ctx.append(service.expire)
     app.on_shutdown.append(service.shut_down)
+    app.on_cleanup.append(service.long_poll.end_all)
     return app
 
 
@@ -149,22 +152,37 @@ async def running_server(settings: ServerSettings) -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def running_app(app: web.Application, settings: ServerSettings) -> AsyncIterator[str]:
     """The same for an application that was made before."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.close_timeout + 1)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=settings.close_timeout + 1,
+        # It bounds the time for the header of a request, too.
+        keepalive_timeout=settings.register_timeout,
+    )
     await runner.setup()
-    site = web.TCPSite(runner, settings.host, settings.port)
+    assert runner.server is not None
+    loop = asyncio.get_running_loop()
     try:
         try:
-            await site.start()
+            listener = await loop.create_server(
+                runner.server, settings.host, settings.port, reuse_port=settings.reuse_port or None
+            )
         except OSError as exc:
             raise listen_error(exc, settings.host, settings.port) from None
-        host, port = runner.addresses[0][:2]
-        yield f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
-        await site.stop()
-        for _ in range(_ACCEPT_TURNS):
-            await asyncio.sleep(0)
+        try:
+            host, port = listener.sockets[0].getsockname()[:2]
+            yield f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
+            # asyncio leaves connections open that it has accepted when the listener is closed, but not yet handed over.
+            for sock in listener.sockets:
+                loop.remove_reader(sock)
+            for _ in range(_ACCEPT_TURNS):
+                await asyncio.sleep(0)
+        finally:
+            listener.close()
     finally:
         await runner.cleanup()
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_PAGE_HEADERS)
+    for name, value in _PAGE_HEADERS.items():
+        response.headers.setdefault(name, value)

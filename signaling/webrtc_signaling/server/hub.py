@@ -2,14 +2,13 @@
 
 A :class:`Registration` outlives its connections by the grace time. It ends when that has passed, when its client says
 goodbye, when another instance of the client takes its place, or when it lets its queue run full; whoever has a session
-with it is then told.
+with it is then told, and whether signals were lost with it.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
 from webrtc_transport.errors import InvalidSignal
 from webrtc_transport.protocol.signals import Bye, Error
@@ -27,69 +26,15 @@ from ..messages import (
 )
 from .admission import TokenBucket
 from .auth import Refused
+from .registration import Link, Registration, Session, SessionKey
 from .settings import ServerSettings
 
 _FAILURE_SIZE: Final = 1024
 """Bytes that an error takes at most, for the bound on a queue."""
 
+_NOT_BACK: Final = "has not come back"
+
 _INSECURE_NOTICE: Final = "this server runs --insecure: it accepts peer ids without proof"
-
-
-class Link(Protocol):
-    """The connection of a client. Its methods don't block, and may be called after its end."""
-
-    def wake(self) -> None:
-        """The registration's channel has something to transmit."""
-
-    def close(self, farewell: Failure) -> None:
-        """Transmit what the channel still has, and then ``farewell``, and close."""
-
-    def drop(self) -> None:
-        """Close at once, and leave the channel alone: another connection has it."""
-
-
-@dataclass(slots=True, eq=False)
-class Registration:
-    """A peer, as the hub knows it."""
-
-    peer: str
-    channel: ReliableChannel[Envelope | SessionFailure]
-    bucket: TokenBucket
-    """For the messages that it sends, over all its connections."""
-    instance: str | None
-    """``None`` for a peer that isn't back yet after a restart of the server."""
-    proven: bool = False
-    link: Link | None = None
-    expires_at: float = math.inf
-    """When it ends; never while there is a link."""
-    returned_at: float = -math.inf
-    """When it came, if it was registered with a server before that has forgotten it."""
-    sessions: dict[SessionKey, Session] = field(default_factory=dict)
-    started: int = 0
-    """How many of the sessions it has started."""
-    awaited: int = 0
-    """Peers that aren't back yet for which it has been made to wait."""
-
-    def wake(self) -> None:
-        """Let the link transmit, if there is one."""
-        if self.link is not None:
-            self.link.wake()
-
-
-@dataclass(slots=True, eq=False)
-class Session:
-    """One session, known at both ends."""
-
-    starter: Registration
-    used_at: float
-
-
-class SessionKey(NamedTuple):
-    """A session, as one of its ends knows it."""
-
-    peer: str
-    """The other end."""
-    session: str
 
 
 class Hub:
@@ -156,7 +101,7 @@ class Hub:
             return
         registration.link = None
         if leaving:
-            self._end(registration)
+            self._end(registration, "has left")
             self._end_overrun()
         else:
             self._set_away(registration, now)
@@ -164,7 +109,7 @@ class Hub:
     def expire(self, now: float) -> None:
         """End the registrations whose grace time has passed."""
         while self._away and (oldest := next(iter(self._away.values()))).expires_at <= now:
-            self._end(oldest)
+            self._end(oldest, _NOT_BACK)
         self._end_overrun()
 
     def shut_down(self) -> None:
@@ -178,7 +123,8 @@ class Hub:
     def _enter(self, present: Registration | None, register: Register, now: float) -> Registration:
         """Make a registration, in place of the one that is there."""
         if present is not None and present.instance is not None:
-            self._end(present, _failure("replaced", "another client registered with this peer id"))
+            farewell = _failure("replaced", "another client registered with this peer id")
+            self._end(present, "was replaced by another client with its peer id", farewell)
             present = None
         registration = present or self._add(register.peer)
         registration.instance = register.instance
@@ -189,7 +135,7 @@ class Hub:
     def _add(self, peer: str) -> Registration:
         settings = self._settings
         while len(self._registrations) >= settings.max_clients and self._away:
-            self._end(next(iter(self._away.values())))
+            self._end(next(iter(self._away.values())), _NOT_BACK)
         registration = self._registrations[peer] = Registration(
             peer=peer,
             channel=ReliableChannel(
@@ -206,7 +152,7 @@ class Hub:
         registration.expires_at = now + self._settings.grace
         self._away[registration.peer] = registration
 
-    def _end(self, registration: Registration, farewell: Failure | None = None) -> None:
+    def _end(self, registration: Registration, reason: str, farewell: Failure | None = None) -> None:
         """Forget a registration, and tell those who have a session with it."""
         del self._registrations[registration.peer]
         self._away.pop(registration.peer, None)
@@ -214,17 +160,22 @@ class Hub:
         if registration.link is not None and farewell is not None:
             registration.link.close(farewell)
         registration.link = None
-        was_here = registration.instance is not None
-        code = "peer-gone" if was_here else "peer-not-found"
-        message = f"{registration.peer} {'has left' if was_here else 'has not come back'}"
+        undelivered = registration.undelivered()
+        gone = "peer-not-found" if registration.instance is None else "peer-gone"
         for key in list(registration.sessions):
             other = self._forget_session(registration, key)
-            self._tell(other, SessionKey(registration.peer, key.session), code, message)
+            ended, message = SessionKey(registration.peer, key.session), f"{registration.peer} {reason}"
+            if lost := undelivered[key]:
+                message += f", and may have missed {lost} signal{'s' if lost > 1 else ''}"
+                self._tell(other, ended, "undeliverable", message)
+            else:
+                self._tell(other, ended, gone, message)
 
     def _end_overrun(self) -> None:
         while (registration := self._next_overrun()) is not None:
             if self._registrations.get(registration.peer) is registration:
-                self._end(registration, _failure("slow-consumer", "you take nothing of what is sent to you"))
+                farewell = _failure("slow-consumer", "you take nothing of what is sent to you")
+                self._end(registration, "took nothing of what was sent to it", farewell)
 
     def _next_overrun(self) -> Registration | None:
         if self._overrun:

@@ -57,6 +57,10 @@ class ServerSettings(Settings, BaseSettings):
     close_timeout: float = Field(default=2.0, gt=0)
     """How long a closing connection gets to take what is left for it."""
 
+    reuse_port: bool = False
+    """Let another server listen on the same port, so that it can take over without a gap: start it, and then end this
+    one. Both need the setting. Not on Windows."""
+
     max_clients: int = Field(default=20_000, ge=1)
     """Connections, and registrations, in total: each costs some 30 KiB and a file descriptor."""
 

@@ -5,7 +5,7 @@ import { yamux } from "@chainsafe/libp2p-yamux";
 import { circuitRelayTransport } from "@libp2p/circuit-relay-v2";
 import { identify } from "@libp2p/identify";
 import { ping } from "@libp2p/ping";
-import { webRTC } from "@libp2p/webrtc";
+import { webRTC, webRTCDirect } from "@libp2p/webrtc";
 import { webSockets } from "@libp2p/websockets";
 import { multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p } from "libp2p";
@@ -46,11 +46,13 @@ function randomBytes(size) {
   return data;
 }
 
-/** Starts a peer: with the address of a relay, it listens through that. */
-export async function start({ relay = null, transports = [], rtcConfiguration = { iceServers: [] } }) {
+/** Starts a peer: with the address of a relay, it listens through that; `direct` is one of webrtc-direct. */
+export async function start({ relay = null, direct = null, transports = [], rtcConfiguration = { iceServers: [] } }) {
   const node = await createLibp2p({
-    addresses: { listen: relay === null ? [] : ["/webrtc", `${relay}/p2p-circuit`] },
-    transports: [webSockets(), circuitRelayTransport(), webRTC({ rtcConfiguration }), ...transports],
+    addresses: {
+      listen: [...(relay === null ? [] : ["/webrtc", `${relay}/p2p-circuit`]), ...(direct === null ? [] : [direct])],
+    },
+    transports: [webSockets(), circuitRelayTransport(), webRTC({ rtcConfiguration }), webRTCDirect(), ...transports],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     services: { identify: identify(), ping: ping() },
@@ -85,9 +87,10 @@ export async function start({ relay = null, transports = [], rtcConfiguration = 
 
   return {
     /** Where peers reach us over WebRTC; waits for the reservation. */
-    async addresses() {
+    async addresses({ direct = false } = {}) {
+      const wanted = direct ? /\/webrtc-direct\// : /\/p2p-circuit\/webrtc\/p2p\//;
       for (let i = 0; i < 200; i++) {
-        const found = node.getMultiaddrs().map(String).filter((address) => /\/p2p-circuit\/webrtc\/p2p\//.test(address));
+        const found = node.getMultiaddrs().map(String).filter((address) => wanted.test(address));
         if (found.length > 0) return found;
         await new Promise((resolve) => setTimeout(resolve, 50));
       }

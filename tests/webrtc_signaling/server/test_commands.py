@@ -1,11 +1,17 @@
+import contextlib
 import signal
 import socket
 from importlib.metadata import version
 
+import anyio
+import anyio.to_thread
 import pytest
 
+from tests.webrtc_signaling.backends import backend, exchanging
 from tests.webrtc_signaling.command import TIMEOUT, port_of, run, started
+from tests.webrtc_signaling.samples import ALICE, BOB
 from webrtc_signaling.server.settings import ServerSettings
+from webrtc_signaling.testing.meeting import session_pair
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -19,6 +25,39 @@ def test_it_says_where_it_listens_and_ends_when_told(signum):
         assert process.returncode == 0
         assert output == ""
         assert "Traceback" not in errors
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"debug": True})])
+@pytest.mark.parametrize("overlap", [False, True])
+async def test_a_server_that_is_told_to_end_hands_its_clients_over(overlap):
+    """To one that starts on its port when it is gone, or before."""
+    with anyio.fail_after(2 * TIMEOUT), contextlib.ExitStack() as stack:
+
+        def start(port):
+            flags = {"WEBRTC_SIGNALING_REUSE_PORT": str(overlap)}
+            process = stack.enter_context(started("--port", str(port), **flags))
+            return process, port_of(process.stdout.readline())
+
+        def end(process):
+            process.send_signal(signal.SIGTERM)
+            return process.communicate(timeout=TIMEOUT)
+
+        old, port = await anyio.to_thread.run_sync(start, 0)
+        url = f"ws://127.0.0.1:{port}"
+        async with backend(url, ALICE) as alice, backend(url, BOB) as bob:
+            async with session_pair(alice, bob, BOB.peer_id) as (ours, theirs):
+                async with exchanging(ours, theirs):
+                    if overlap:
+                        await anyio.to_thread.run_sync(start, port)
+                        _, log = await anyio.to_thread.run_sync(end, old)
+                    else:
+                        _, log = await anyio.to_thread.run_sync(end, old)
+                        await anyio.to_thread.run_sync(start, port)
+                async with exchanging(ours, theirs, count=20):
+                    pass
+        assert log.count("has to go: shutting-down") == 2
+        assert old.returncode == 0
 
 
 def test_flags_go_before_the_environment():

@@ -273,7 +273,7 @@ async def test_who_does_not_read_holds_nothing_up():
                 codes += await sent_errors(alice)
                 await asyncio.sleep(0.01)
             assert "peer-busy" in codes
-            while "peer-gone" not in codes:
+            while "undeliverable" not in codes:
                 codes.append((await alice.receive())["data"]["code"])
             assert await health(server) == {"status": "ok", "connections": 1, "registrations": 1}
             # It would wait for an answer to its goodbye.

@@ -188,7 +188,7 @@ def test_who_is_away_too_long_is_forgotten_and_its_peers_are_told(hub, alice, bo
     assert len(hub) == 2
     hub.expire(GRACE)
     assert len(hub) == 1
-    assert alice.got() == ["peer-gone"]
+    assert alice.got() == ["undeliverable"]
     assert not alice.registration.sessions
     assert not bob.register(GRACE + 1, received=0).resumed
     assert bob.got() == []
@@ -215,9 +215,38 @@ def test_registrations_expire_in_the_order_in_which_they_went(hub, alice, bob):
 
 def test_who_says_goodbye_is_forgotten_at_once(hub, alice, bob):
     alice.send(OFFER, BOB_ID)
+    bob.acknowledge_all()
     bob.disconnect(0.0, leaving=True)
     assert alice.got() == ["peer-gone"]
     assert len(hub) == 1
+
+
+@pytest.mark.parametrize(("acknowledged", "lost"), [(0, "3 signals"), (2, "1 signal")])
+def test_signals_that_were_taken_and_not_delivered_are_told_of_with_the_reason(
+    alice, bob, acknowledged, lost
+):
+    for number in range(3):
+        alice.send(candidate(number), BOB_ID, index=number)
+    alice.send(OFFER, BOB_ID, session="another-session-0")
+    bob.transmitted()
+    bob.registration.channel.acknowledge(acknowledged)
+    bob.disconnect(0.0, leaving=True)
+    first, second = alice.transmitted()
+    assert (first.peer, first.session, first.data.code) == (BOB_ID, SESSION, "undeliverable")
+    assert first.data.message == f"{BOB_ID} has left, and may have missed {lost}"
+    assert (second.session, second.data.code) == ("another-session-0", "undeliverable")
+
+
+def test_whose_signals_were_all_taken_only_hears_that_the_peer_is_gone(hub, alice, bob):
+    dave = Client(hub, DAVE_ID)
+    dave.register()
+    alice.send(OFFER, BOB_ID)
+    bob.acknowledge_all()
+    dave.send(OFFER, BOB_ID)
+    bob.disconnect(0.0)
+    hub.expire(GRACE)
+    assert alice.got() == ["peer-gone"]
+    assert dave.got() == ["undeliverable"]
 
 
 def test_a_new_connection_takes_the_channel_from_the_old_one(alice, bob, hub):
@@ -239,7 +268,7 @@ def test_another_instance_replaces_the_one_that_is_there(alice, bob, hub):
     assert not second.register().resumed
     assert bob.farewell == "replaced"
     assert second.got() == []
-    assert alice.got() == ["peer-gone"]
+    assert alice.got() == ["undeliverable"]
     bob.disconnect(0.0, leaving=True)
     alice.send(OFFER, BOB_ID, session="another-session-0")
     assert second.got() == [OFFER]
@@ -292,12 +321,12 @@ def test_after_a_restart_signals_wait_for_peers_that_are_not_back_yet(hub):
     assert alice.got() == [ANSWER]
 
 
-def test_peers_that_do_not_come_back_are_not_found(hub):
+def test_what_waits_for_peers_that_do_not_come_back_is_undeliverable(hub):
     alice = Client(hub, ALICE_ID)
     alice.register(0.0, received=7)
     alice.send(OFFER, BOB_ID, 1.0)
     hub.expire(1.0 + GRACE)
-    assert alice.got() == ["peer-not-found"]
+    assert alice.got() == ["undeliverable"]
     assert len(hub) == 1
 
 
@@ -337,7 +366,7 @@ def test_who_takes_nothing_of_what_it_is_told_has_to_go():
     for number in range(17):
         alice.send(OFFER, DAVE_ID, session=f"session-{number:016}")
     assert alice.farewell == "slow-consumer"
-    assert bob.got() == ["peer-gone"]
+    assert bob.got() == ["undeliverable"]
     assert len(hub) == 1
 
 
@@ -426,7 +455,7 @@ def test_what_waits_for_all_together_is_bounded_and_who_lets_most_wait_has_to_go
         # The last of them is over the bound by itself.
         assert hub._queued.size <= mib
     assert [client.farewell for client in clients] == [None, None, None, "slow-consumer"]
-    assert sender.got() == ["peer-gone"]
+    assert sender.got() == ["undeliverable"]
     assert others[0].got() == [OFFER]
 
 

@@ -113,19 +113,21 @@ class DirectWire:
         self.listener.peer = peer
         return self.listener
 
-    def _send_up(self, datagrams, address):
+    def _send_up(self, datagrams, address, **_options):
         assert address == SERVER
         self.up += datagrams
         source = self.client_address
         for data in datagrams:
             if not self.loses("up", data):
                 self._later(lambda data=data: self._arrive_up(data, source))
+        return True
 
-    def _send_down(self, datagrams, address):
+    def _send_down(self, datagrams, address, **_options):
         self.down += datagrams
         for data in datagrams:
             if not self.loses("down", data) and address == self.client_address:
                 self._later(lambda data=data: self.deliver(self.outbound, data, SERVER))
+        return True
 
     def _later(self, callback):
         self.driver.call_at(self.driver.now() + self._delay, callback)

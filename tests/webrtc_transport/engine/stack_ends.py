@@ -64,6 +64,10 @@ class StackWire:
         self.journal = Journal()
         self.loses = lambda _packet: False
         self.packets = []
+        self.interface_limit = 65536
+        """Larger packets leave in fragments of IP, if they may."""
+        self.path_limit = 65536
+        """Those vanish on the way."""
         self._call_soon = call_soon
         offer = describe(settings(offerer=True))
         reply = answer(describe(settings(offerer=False)), offer)
@@ -71,7 +75,7 @@ class StackWire:
         self.server = StackEnd(
             self.journal,
             make_stack,
-            lambda packets: self._carry(packets, self.client),
+            lambda packets, **options: self._carry(packets, self.client, **options),
             offer,
             reply,
             offerer=True,
@@ -79,7 +83,7 @@ class StackWire:
         self.client = StackEnd(
             self.journal,
             make_stack,
-            lambda packets: self._carry(packets, self.server),
+            lambda packets, **options: self._carry(packets, self.server, **options),
             reply,
             told,
             offerer=False,
@@ -97,11 +101,16 @@ class StackWire:
     def is_established(self):
         return all(end.told == ["secured", "established"] for end in self.ends)
 
-    def _carry(self, packets, end):
+    def _carry(self, packets, end, *, may_fragment=False):
+        fits = True
         for packet in packets:
+            if len(packet) > self.interface_limit and not may_fragment:
+                fits = False
+                continue
             self.packets.append(packet)
-            if not self.loses(packet):
+            if not self.loses(packet) and (may_fragment or len(packet) <= self.path_limit):
                 self._call_soon(end.stack.packet_received, packet)
+        return fits
 
 
 def native_factory(driver):

@@ -12,7 +12,7 @@ from tests.compliance.engine_ends import ChannelRecord, Journal, nothing_left, s
 from webrtc_transport.engine.aiortc_stack import SENTINEL_ID, AiortcEngine, AiortcStack
 from webrtc_transport.engine.description import answer, describe
 from webrtc_transport.errors import ConnectionClosed, DtlsFailed, EngineError, SctpFailed, TooManyStreams
-from webrtc_transport.protocol.limits import MAX_EARLY_MESSAGES
+from webrtc_transport.protocol.limits import MAX_EARLY_BYTES
 from webrtc_transport.protocol.sdp import Fingerprint
 from webrtc_transport.protocol.stun import PacketKind, classify
 
@@ -56,10 +56,10 @@ class Wire:
         self.server = End(self.journal, self._to_client, offer, reply, offerer=True, **changes)
         self.client = End(self.journal, self._to_server, reply, offer, offerer=False, **changes)
 
-    def _to_client(self, packets):
+    def _to_client(self, packets, **_options):
         self._carry(packets, self.client)
 
-    def _to_server(self, packets):
+    def _to_server(self, packets, **_options):
         self._carry(packets, self.server)
 
     def _carry(self, packets, end):
@@ -248,15 +248,15 @@ async def test_the_sentinel_is_no_ones_id(wire):
     assert [wire.client.open().channel.id for _ in range(2)] == [SENTINEL_ID - 2, 0]
 
 
-async def test_early_messages_are_bounded(wire):
+async def test_more_early_messages_than_there_is_room_for_end_the_connection(wire):
     await wire.connect()
     there = wire.client.open(negotiated_id=0)
-    for number in range(MAX_EARLY_MESSAGES + 5):
-        there.channel.send(b"%d" % number)
-    await wire.journal.until(lambda: there.sent > 5 and not wire.client.stack._sctp._sent_queue)
-    back = wire.server.open(negotiated_id=0)
-    await wire.journal.until(lambda: len(back.messages) == MAX_EARLY_MESSAGES)
-    assert wire.server.stack.statistics().unread == 0
+    for _ in range(MAX_EARLY_BYTES // 1000):
+        there.channel.send(bytes(1000))
+    ended = wire.server.stack.ended
+    ended.add_done_callback(lambda _: wire.journal.notify())
+    await wire.journal.until(ended.done)
+    assert "more than 65536 bytes on channels that nobody has opened" in str(ended.result())
 
 
 async def test_early_messages_come_before_the_close(wire):

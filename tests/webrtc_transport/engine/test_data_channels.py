@@ -5,8 +5,9 @@ import pytest
 from tests.webrtc_transport.engine.virtual_driver import VirtualDriver
 from webrtc_transport.abc import ChannelEvents
 from webrtc_transport.engine.data_channels import INBOUND_MARGIN, MAX_REFUSED_STREAMS, DataChannels
+from webrtc_transport.engine.early_messages import MESSAGE_COST
 from webrtc_transport.errors import EngineError, TooManyStreams
-from webrtc_transport.protocol.limits import MAX_EARLY_MESSAGES
+from webrtc_transport.protocol.limits import MAX_EARLY_BYTES
 from webrtc_transport.protocol.sctp.data_channel import ACK, Open, PayloadProtocol
 
 BINARY = PayloadProtocol.BINARY
@@ -14,6 +15,8 @@ MAX_INBOUND = 10
 
 
 class Association:
+    window = 1024 * 1024
+
     def __init__(self):
         self.sent, self.consumed, self.resets, self.aborts = [], [], [], []
 
@@ -128,15 +131,46 @@ def test_a_malformed_open_ends_the_connection(owner):
     assert len(owner.association.aborts) == 1
 
 
-def test_what_comes_before_a_negotiated_channel_is_told_later_and_is_bounded(owner):
-    for number in range(MAX_EARLY_MESSAGES + 1):
-        owner.channels.message_received(5, BINARY, b"%d" % number)
+def test_what_comes_before_a_negotiated_channel_is_told_later(owner):
+    expected = [b"%d" % number for number in range(400)]
+    for message in expected:
+        owner.channels.message_received(5, BINARY, message)
     _, events = owner.open(negotiated_id=5)
     assert owner.association.sent == []
     assert events.told == []
     owner.driver.run(lambda: events.told)
-    assert events.told == [b"%d" % number for number in range(MAX_EARLY_MESSAGES)]
-    assert owner.association.consumed == [len(b"%d" % MAX_EARLY_MESSAGES)]
+    assert events.told == expected
+    assert owner.association.consumed == []
+
+
+@pytest.mark.parametrize("size", [1, 1000, MAX_EARLY_BYTES])
+def test_a_stream_that_nobody_opens_is_reset_when_more_came_on_it_than_there_is_room_for(owner, size):
+    count = 0
+    while not owner.association.resets:
+        owner.channels.message_received(5, BINARY, bytes(size))
+        count += 1
+    assert (count - 1) * (size + MESSAGE_COST) <= MAX_EARLY_BYTES < count * (size + MESSAGE_COST)
+    assert owner.association.resets == [5]
+    # Nobody will read it, so the peer has the window again; and others go on.
+    assert sum(owner.association.consumed) == count * size
+    assert not owner.failures
+    owner.channels.message_received(7, BINARY, b"other")
+    _, events = owner.open(negotiated_id=7)
+    owner.driver.run(lambda: events.told)
+    assert events.told == [b"other"]
+
+
+@pytest.mark.parametrize("size", [1, 16384])
+def test_what_comes_for_the_next_life_of_streams_is_bounded_by_bytes(owner, size):
+    for stream_id in (1, 3):
+        announce(owner, stream_id)
+        owner.channels.inbound_reset([stream_id])
+    count = 0
+    while not owner.failures:
+        owner.channels.message_received(1 + 2 * (count % 2), BINARY, bytes(size))
+        count += 1
+    assert (count - 1) * (size + MESSAGE_COST) <= 2 * Association.window < count * (size + MESSAGE_COST)
+    assert "on channels that were not open" in str(owner.failures[0])
 
 
 def test_what_comes_in_the_turn_of_the_opening_does_not_overtake(owner):
@@ -185,10 +219,10 @@ def test_what_comes_before_the_opening_of_the_peer_is_told(owner):
 
 
 def test_early_messages_of_a_stream_that_ended_make_room_and_are_not_its_next_lifes(owner):
-    for number in range(MAX_EARLY_MESSAGES):
+    for number in range(100):
         owner.channels.message_received(5 + 2 * (number % 2), BINARY, b"%3d" % number)
     owner.channels.inbound_reset([5])
-    assert sum(owner.association.consumed) == 3 * MAX_EARLY_MESSAGES // 2
+    assert sum(owner.association.consumed) == 3 * 50
     owner.channels.message_received(5, BINARY, b"new")
     _, events = owner.open(negotiated_id=5)
     owner.driver.run(lambda: events.told)

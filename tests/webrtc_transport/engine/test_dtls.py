@@ -1,9 +1,11 @@
 """DTLS by memory BIOs: two ends, and what goes wrong between them. OpenSSL keeps its own clock in the handshake."""
 
+import contextlib
 from datetime import UTC, datetime
 from itertools import permutations
 
 import pytest
+from OpenSSL import SSL
 
 from webrtc_transport.engine.dtls import (
     FLIGHT_MTU,
@@ -18,6 +20,9 @@ from webrtc_transport.engine.dtls import (
 )
 from webrtc_transport.protocol.certificate import Certificate
 from webrtc_transport.protocol.sdp import Fingerprint
+
+ALERT = 21
+"""A type of record (RFC 6347, section 4.1)."""
 
 CERTIFICATES = [Certificate.generate(now=datetime.now(UTC)) for _ in range(2)]
 CONTEXTS = [make_context(certificate) for certificate in CERTIFICATES]
@@ -268,3 +273,27 @@ def test_a_record_too_large_is_dropped_and_moves_nothing(connected):
     client, server = connected
     assert server.receive(client.send(bytes(9000))) == b""
     assert server.receive(client.send(b"next")) == b"next"
+
+
+@pytest.mark.parametrize("is_server", [True, False])
+def test_a_peer_that_wants_to_renegotiate_is_refused_and_the_connection_goes_on(monkeypatch, is_server):
+    with monkeypatch.context() as patch:
+        patch.setattr(SSL, "OP_NO_RENEGOTIATION", SSL.OP_NO_TICKET)
+        theirs = DtlsConnection(make_context(CERTIFICATES[1]), is_server=is_server, fingerprints=None)
+    ours = DtlsConnection(CONTEXTS[0], is_server=not is_server, fingerprints=[fingerprint(CERTIFICATES[1])])
+    shake_hands(*((ours, theirs) if is_server else (theirs, ours)))
+    assert theirs._ssl.renegotiate()
+    # A server's request doesn't wait for an answer; a client's hello does.
+    with contextlib.suppress(SSL.WantReadError):
+        theirs._ssl.do_handshake()
+    (request,) = theirs.last_words()
+    assert ours.receive(request) == b""
+    # Refused by an alert (RFC 5246, section 7.2.2: no_renegotiation), and nothing else: no new handshake is begun.
+    assert [datagram[0] for datagram in ours.last_words()] == [ALERT]
+    assert ours.is_connected
+    assert theirs._read() == b""
+    assert len(ours.send(b"goes on")) == 7 + RECORD_OVERHEAD
+    for number in range(100):
+        ours.receive(bytes(request[:11]) + number.to_bytes(2) + request[13:])
+        ours.last_words()
+    assert len(ours.send(b"goes on")) == 7 + RECORD_OVERHEAD

@@ -28,8 +28,8 @@ class Owner(ChannelOwner):
     def remove(self, channel):
         self.calls.append("remove")
 
-    def replay(self, stream_id, messages, *, is_ended):
-        self.calls.append(messages)
+    def replay(self, stream_id, *, is_ended):
+        self.calls.append(("replay", is_ended))
 
     def consume(self, size):
         self.calls.append(size)
@@ -93,17 +93,21 @@ async def test_it_is_closed_when_both_directions_are():
     channel.outbound_reset()
     assert channel.is_open
     channel.inbound_reset()
-    assert owner.calls == ["reset", "remove", []]
+    assert owner.calls == ["reset", "remove", ("replay", False)]
     assert events.told == ["closed"]
 
 
-async def test_the_peers_close_closes_ours_and_keeps_what_comes_for_the_next():
+@pytest.mark.parametrize("is_next_ended", [False, True])
+async def test_the_peers_close_closes_ours_and_what_comes_then_is_for_the_next(is_next_ended):
     owner, events, channel = await opened()
     channel.inbound_reset()
     assert not channel.is_open
-    channel.keep(PayloadProtocol.DCEP, b"open")
+    assert channel.is_inbound_reset
+    if is_next_ended:
+        channel.inbound_reset(is_next=True)
+    assert channel.is_next_ended == is_next_ended
     channel.outbound_reset()
-    assert owner.calls == ["reset", "remove", [(PayloadProtocol.DCEP, b"open")]]
+    assert owner.calls == ["reset", "remove", ("replay", is_next_ended)]
     assert events.told == ["closed"]
 
 
@@ -114,7 +118,7 @@ async def test_a_close_with_a_delay_waits_for_the_peers():
     assert owner.calls == []
     channel.inbound_reset()
     channel.outbound_reset()
-    assert owner.calls == ["reset", "remove", []]
+    assert owner.calls == ["reset", "remove", ("replay", False)]
 
 
 async def test_the_shortest_of_the_delays_counts():

@@ -158,7 +158,7 @@ def test_whichever_packet_of_the_set_up_is_lost_it_goes_on(wire, driver, lost):
 def test_a_packet_that_comes_twice_is_answered_no_more_than_once(wire, driver, doubled):
     carry = wire._carry
 
-    def carry_twice(packets, end):
+    def carry_twice(packets, end, **_options):
         for packet in packets:
             assert len(wire.packets) < 100, "the ends answer each other without end"
             carry([packet] * (2 if len(wire.packets) == doubled else 1), end)
@@ -168,6 +168,25 @@ def test_a_packet_that_comes_twice_is_answered_no_more_than_once(wire, driver, d
     driver.run(lambda: driver.time > 1001)
     # Without a copy it is 12, an acknowledgement and heartbeats of the idle association among them.
     assert len(wire.packets) <= 16
+
+
+@pytest.mark.parametrize("limit", ["interface_limit", "path_limit"])
+def test_what_was_cut_for_a_wider_path_arrives_on_a_narrower_one(wire, driver, limit):
+    """A route through a tunnel takes the place of Ethernet's, which the interface tells, or nobody."""
+    established(wire, driver)
+    record = wire.client.open()
+    sent = [bytes([number]) * 16 * KIB for number in range(120)]
+    for message in sent[:60]:
+        record.channel.send(message)
+    path_mtu = wire.client.stack._association._transmitter.path_mtu
+    driver.run(lambda: path_mtu.size == 1432)
+    setattr(wire, limit, 1250)
+    for message in sent[60:]:
+        record.channel.send(message)
+    took = driver.run(lambda: wire.server.inbound and len(wire.server.inbound[0].messages) == 120)
+    assert wire.server.inbound[0].messages == sent
+    assert took < 3.0
+    assert path_mtu.size == 1160
 
 
 def test_data_that_overtake_the_last_flight_are_not_late(wire, driver):

@@ -1,11 +1,13 @@
 import asyncio
 import errno
 import socket
+import subprocess
 import sys
 from itertools import pairwise
 
 import pytest
 
+from tests.namespaces import network_namespace
 from webrtc_transport.engine.driver import AsyncioDriver
 from webrtc_transport.engine.udp_port import DRAIN_LIMIT, LONE_READS, UdpPort
 from webrtc_transport.protocol.limits import MAX_DATAGRAM
@@ -315,3 +317,39 @@ async def test_the_kernels_buffers_are_raised(port, remote):
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         ours = port._socket.getsockopt(socket.SOL_SOCKET, option)
         assert ours >= remote.getsockopt(socket.SOL_SOCKET, option)
+
+
+NARROW = """
+import asyncio
+from webrtc_transport.engine.driver import AsyncioDriver
+from webrtc_transport.engine.udp_port import UdpPort
+
+async def main(host):
+    arrived = asyncio.Queue()
+    a, b = (UdpPort(AsyncioDriver(), host, lambda data, _: arrived.put_nowait(len(data))) for _ in range(2))
+    too_large, fitting = bytes(1400), bytes(1200)
+    assert a.send(fitting, b.address)
+    assert not a.send(too_large, b.address)
+    # One of them says nothing of the others.
+    assert not a.send_batch([fitting, too_large, too_large, fitting], b.address)
+    assert a.send_batch([too_large], b.address, may_fragment=True)
+    assert not a.send_batch([too_large, too_large], b.address)
+    async with asyncio.timeout(5):
+        assert [await arrived.get() for _ in range(4)] == [1200, 1200, 1200, 1400]
+    assert arrived.empty()
+    a.close()
+    assert a.send_batch([too_large], b.address, may_fragment=True)
+    b.close()
+
+for host in ("127.0.0.1", "::1"):
+    asyncio.run(main(host))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
+def test_what_is_too_large_for_the_interface_is_refused_unless_ip_may_fragment_it():
+    with network_namespace() as namespace:
+        namespace.ip("link", "set", "lo", "mtu", "1300")
+        command = namespace.command(sys.executable, "-c", NARROW)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from tests.webrtc_transport.protocol.ice_checks import CLIENT, OTHER, check
 from webrtc_transport.protocol.admission import Admission
 from webrtc_transport.protocol.demux import Check, Demultiplexer, DropReason, Newcomer
-from webrtc_transport.protocol.limits import MAX_PEER_ADDRESSES, MIN_HALF_OPEN_SECONDS
+from webrtc_transport.protocol.limits import (
+    MAX_PEER_ADDRESSES,
+    MIN_HALF_OPEN_SECONDS,
+    PEER_MOVES_BURST,
+    PEER_MOVES_PER_SECOND,
+)
 from webrtc_transport.protocol.rate_limit import Rate
 from webrtc_transport.protocol.stun import Attribute
 from webrtc_transport.protocol.stun_message import binding_success, encode_message
@@ -185,8 +190,26 @@ class TestMoving:
         once = Rate(0, 1)
         demux = demultiplexer(admission=Admission(0, per_prefix=once, total=once))
         join(demux, "alice", credentials=CREDENTIALS)
+        demux.established("alice")
         assert drop_reason(demux, check(new_credentials(Flow.V2)), OTHER) is DropReason.NOT_ADMITTED
         assert isinstance(demux.route_stun(check(CREDENTIALS), OTHER, 0), Check)
+
+    def test_who_is_not_proven_moves_as_newcomers_come(self):
+        once = Rate(0, 1)
+        demux = demultiplexer(admission=Admission(0, per_prefix=once, total=once))
+        join(demux, "alice", credentials=CREDENTIALS)
+        assert drop_reason(demux, check(CREDENTIALS), OTHER) is DropReason.NOT_ADMITTED
+        assert isinstance(demux.route_stun(check(CREDENTIALS), CLIENT, 0), Check)
+        # As any newcomer, it is let in when it comes again.
+        assert isinstance(demux.route_stun(check(CREDENTIALS), OTHER, 0), Check)
+
+    def test_who_is_proven_moves_now_and_then(self, demux):
+        demux.established("alice")
+        addresses = [("203.0.113.1", port) for port in range(1000)]
+        moved = sum(demux.route_stun(check(CREDENTIALS), address, 0) is not None for address in addresses)
+        assert moved == PEER_MOVES_BURST
+        assert demux.dropped[DropReason.NOT_ADMITTED] == len(addresses) - moved
+        assert isinstance(demux.route_stun(check(CREDENTIALS), OTHER, 1 / PEER_MOVES_PER_SECOND), Check)
 
     def test_addresses_are_bounded_and_the_least_recently_checked_goes(self, demux):
         addresses = [("203.0.113.1", port) for port in range(1, MAX_PEER_ADDRESSES)]

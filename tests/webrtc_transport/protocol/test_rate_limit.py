@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,3 +101,20 @@ def test_prefix(host, prefix):
 def test_one_prefix_is_64_bits(one, other):
     if one.ipv4_mapped is None and other.ipv4_mapped is None:
         assert (prefix_of(str(one)) == prefix_of(str(other))) is (int(one) >> 64 == int(other) >> 64)
+
+
+def test_when_there_is_a_token_again():
+    bucket = TokenBucket(Rate(4, 1), 10.0)
+    assert bucket.take(10.0)
+    assert not bucket.take(10.2)
+    assert bucket.next_at == pytest.approx(10.25)
+    assert bucket.take(10.25)
+    never = TokenBucket(Rate(0, 0), 10.0)
+    assert never.next_at == math.inf
+
+
+def test_who_is_refused_for_all_is_let_in_as_soon_as_there_is_a_token():
+    limiter = RateLimiter(per_prefix=Rate(100, 100), total=Rate(4, 1), max_prefixes=8, now=0.0)
+    assert limiter.allow("192.0.2.1", 0.0)
+    assert not any(limiter.allow("192.0.2.1", now / 100) for now in range(1, 25))
+    assert limiter.allow("192.0.2.1", 0.25)

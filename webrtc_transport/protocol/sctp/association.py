@@ -37,8 +37,9 @@ class Association:
         self.events: list[Event] = []
         """What has happened. The owner takes it away."""
         self._has_reported_end = False
+        self._settings = settings
         tsn = int.from_bytes(random(4))
-        self._sender = Sender(tsn, settings.congestion(settings.packet_size))
+        self._sender = Sender(tsn, settings.congestion(settings.packet_size), settings.max_in_flight)
         self._transmitter = Transmitter(settings, self._sender, random)
         self._lifecycle = Lifecycle(self._transmitter)
         self._inbound = Inbound(settings, random, self._lifecycle, self._sender, self._transmitter)
@@ -103,6 +104,11 @@ class Association:
         return self._inbound.receiver.unread if self._inbound.receiver is not None else 0
 
     @property
+    def window(self) -> int:
+        """Bytes of messages that may wait to be read."""
+        return self._settings.window
+
+    @property
     def queued(self) -> int:
         """Bytes of messages that were never sent."""
         return self._sender.queue.size
@@ -119,6 +125,15 @@ class Association:
         """
         transmitter = self._transmitter
         return transmitter.send_at is not None or transmitter.path_mtu.timer is not None
+
+    def take_oversized(self) -> list[bytes]:
+        """Packets that :meth:`transmit` would have given, but that IP has to fragment on this path."""
+        oversized, self._transmitter.oversized = self._transmitter.oversized, []
+        return oversized
+
+    def refused(self, size: int, now: float) -> None:
+        """The interface takes no packets of ``size`` bytes, the largest of those that :meth:`transmit` gave last."""
+        self._transmitter.refused(size, now)
 
     def has_output(self, now: float) -> bool:
         """Whether :meth:`transmit` may have something to send after :meth:`receive`, if all its events are messages.
@@ -186,15 +201,15 @@ class Association:
     def _give_up(self) -> None:
         """End if something was tried for long enough."""
         resetter, liveness = self._inbound.resetter, self._inbound.liveness
-        failure = None
+        failure, is_lost = None, True
         if self._sender.timeouts > MAX_TIMEOUTS:
             failure = "the peer does not acknowledge any more"
         elif liveness is not None and liveness.is_lost:
-            failure = "the peer does not answer heartbeats"
+            failure = f"the peer has not answered for {liveness.timeout:g} s"
         elif resetter is not None:
-            failure = resetter.failure
+            failure, is_lost = resetter.failure, False
         if failure is not None and not self.is_ended:
-            self._lifecycle.fail(CauseCode.USER_INITIATED_ABORT, failure)
+            self._lifecycle.fail(CauseCode.USER_INITIATED_ABORT, failure, is_lost=is_lost)
 
     def transmit(self, now: float) -> list[bytes]:
         """The packets to be sent now."""
@@ -206,6 +221,9 @@ class Association:
         is_sending = lifecycle.state in SENDING
         if is_sending and (queue.ended or resetter.is_busy):
             self._request_resets(resetter, now)
+            if self.is_ended:
+                self._report()
+                return transmitter.take_packets()
         return transmitter.transmit(receiver, now, is_sending=is_sending)
 
     def take_sent(self) -> dict[int, int]:
@@ -220,6 +238,7 @@ class Association:
             resetter.request(queue.ended)
             queue.ended = []
         self._transmitter.bundle(resetter.output(self._sender.last_tsn, now))
+        self._give_up()
 
     # --- events ---------------------------------------------------------------------------------------------------
 

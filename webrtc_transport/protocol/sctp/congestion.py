@@ -10,7 +10,10 @@ from abc import ABC, abstractmethod
 from typing import Final
 
 INITIAL_PACKETS: Final = 10
-"""The first window (RFC 6928)."""
+"""The first window (RFC 6928), and the one after a long pause."""
+
+MAXIMUM_HALVINGS: Final = 32
+"""More than any window has."""
 
 MINIMUM_PACKETS: Final = 4
 """The smallest window after a loss: enough for the third acknowledgement that finds the next one."""
@@ -57,19 +60,40 @@ class CongestionControl(ABC):
     def timed_out(self, now: float) -> None:
         """Nothing was acknowledged for a whole timeout."""
 
+    @abstractmethod
+    def idled(self, timeouts: int) -> None:
+        """Nothing was under way for so many retransmission timeouts, and something is to be sent now.
+
+        What was known of the path has grown old (RFC 9260, section 7.2.1).
+        """
+
     def pacing_rate(self, smoothed_rtt: float | None) -> float:
         """Bytes per second at which packets may leave: twice the window per round trip, lest bursts overrun queues."""
         return 2 * self.window / max(smoothed_rtt or 0.0, 1e-6)
 
 
-class NewReno(CongestionControl):
+class LossBased(CongestionControl):
+    """What those have in common whose window falls when packets are lost."""
+
+    def __init__(self, packet_size: int) -> None:
+        super().__init__(packet_size)
+        self._threshold = float("inf")
+        """Up to here the window grows as in slow start."""
+
+    def idled(self, timeouts: int) -> None:
+        """The window is halved for each, down to the first one, and grows from there as in slow start."""
+        self._threshold = max(self._threshold, self.window)
+        halved = self.window >> min(timeouts, MAXIMUM_HALVINGS)
+        self.window = min(self.window, max(halved, INITIAL_PACKETS * self.packet_size))
+
+
+class NewReno(LossBased):
     """Slow start and additive increase, halving on loss (RFC 9260, section 7.2, counting bytes as RFC 3465 does)."""
 
     _BETA: Final = 0.5
 
     def __init__(self, packet_size: int) -> None:
         super().__init__(packet_size)
-        self._threshold = float("inf")
         self._credit = 0
 
     def acknowledged(
@@ -104,7 +128,7 @@ class NewReno(CongestionControl):
         self.window = self.packet_size
 
 
-class Cubic(CongestionControl):
+class Cubic(LossBased):
     """CUBIC (RFC 9438): the window grows with the time since the last loss, not with the round trips."""
 
     _BETA: Final = 0.7
@@ -113,7 +137,6 @@ class Cubic(CongestionControl):
 
     def __init__(self, packet_size: int) -> None:
         super().__init__(packet_size)
-        self._threshold = float("inf")
         self._maximum = 0.0
         self._before_loss = 0
         self._epoch: float | None = None

@@ -167,6 +167,9 @@ class Model(CongestionControl):
     def lost(self, in_flight: int, now: float) -> None:
         """Says nothing of the path's rate."""
 
+    def idled(self, timeouts: int) -> None:
+        """The estimates have lifetimes of their own, and packets leave at their rate, not a window at once."""
+
     def timed_out(self, now: float) -> None:  # noqa: ARG002
         # The path may be another one now: go gently until something arrives, which brings the window back.
         self.window = MINIMUM_PACKETS * self.packet_size

@@ -43,6 +43,8 @@ class Ended:
     reason: str
     is_orderly: bool
     """Whether the peer or this end closed it, rather than that something failed."""
+    is_lost: bool = False
+    """Whether it failed because the peer doesn't answer any more."""
 
 
 Event = Established | MessageReceived | InboundStreamsReset | OutboundStreamsReset | Ended

@@ -64,6 +64,8 @@ class Flight:
         """Everything up to this TSN has arrived."""
         self.size = 0
         """Payload bytes under way."""
+        self.kept = 0
+        """Payload bytes that aren't acknowledged for good: a peer may take back what is only in gap blocks."""
         self.lost: deque[SentPacket] = deque()
         """To be sent again; what has arrived meanwhile is still among them."""
         self.order = 0
@@ -94,6 +96,7 @@ class Flight:
         self._by_order.append((order, sent))
         self.next_tsn = tsn + count
         self.size += size
+        self.kept += size
         self.order = order + 1
 
     def next_lost(self) -> SentPacket | None:
@@ -126,6 +129,7 @@ class Flight:
         packets, tsn = self._packets, self._first
         while tsn <= cumulative and (sent := packets[tsn]).last_tsn <= cumulative:
             del packets[tsn]
+            self.kept -= sent.size
             tsn = sent.last_tsn + 1
             if not sent.is_acked:
                 arrived.append(sent)

@@ -215,11 +215,12 @@ class Inbound:
                 self._sender.rto,
                 self.receiver.has_all_until,
                 self._sender.is_acknowledged_until,
+                is_supported=ChunkType.RE_CONFIG in peer.extensions,
             )
             self._sender.peer_window = peer.window
         if self.liveness is None and self._lifecycle.state is State.ESTABLISHED:
             assert self.receiver is not None
-            self.liveness = Liveness(self._random, now)
+            self.liveness = Liveness(self._random, now, settings.liveness_timeout)
             self.shutdown = Shutdown(self._lifecycle, self._transmitter, self._sender, self.receiver)
             self.established = Established(min(peer.inbound_streams, settings.streams))
 

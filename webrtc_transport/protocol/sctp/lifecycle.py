@@ -61,18 +61,18 @@ class Lifecycle:
 
     # --- how it ends ----------------------------------------------------------------------------------------------
 
-    def end(self, reason: str, *, is_orderly: bool) -> None:
+    def end(self, reason: str, *, is_orderly: bool, is_lost: bool = False) -> None:
         """End without another word."""
         self.move(State.ENDED)
         self._repeater.stop()
-        self.ended = Ended(reason, is_orderly)
+        self.ended = Ended(reason, is_orderly, is_lost)
 
     def abort(self, reason: str) -> None:
         """End because this end wants to."""
         self._transmitter.abort(CauseCode.USER_INITIATED_ABORT, reason)
         self.end(reason or "aborted by this end", is_orderly=True)
 
-    def fail(self, cause: CauseCode, reason: str) -> None:
+    def fail(self, cause: CauseCode, reason: str, *, is_lost: bool = False) -> None:
         """End because of what the peer did, or didn't do."""
         self._transmitter.abort(cause, reason)
-        self.end(reason, is_orderly=False)
+        self.end(reason, is_orderly=False, is_lost=is_lost)

@@ -7,24 +7,24 @@ from typing import Final
 
 from .packet import ChunkType, ParameterType, encode_chunk, encode_parameter
 
-HEARTBEAT_INTERVAL: Final = 30.0
-"""Seconds of silence after which the peer is asked (RFC 9260, section 16)."""
-
-HEARTBEAT_RETRY: Final = 3.0
-"""Seconds until it is asked again, more urgently."""
-
 MAX_HEARTBEATS: Final = 10
-"""Questions without an answer until the peer counts as gone: a minute after it was last heard."""
+"""Questions without an answer until the peer counts as gone (RFC 9260, section 16: Association.Max.Retrans)."""
 
 
 class Liveness:
-    """Asks, and counts what isn't answered.
+    """Asks, and counts what isn't answered. It asks after half of the timeout, and then more urgently.
+
+    That ICE's checks are answered says less: whoever starts again at the same port answers those of its predecessor.
 
     :param random: gives random bytes
+    :param timeout: seconds of silence after which the peer counts as gone
     """
 
-    def __init__(self, random: Callable[[int], bytes], now: float) -> None:
-        self.timer = now + HEARTBEAT_INTERVAL
+    def __init__(self, random: Callable[[int], bytes], now: float, timeout: float) -> None:
+        self.timeout = timeout
+        self._interval = timeout / 2
+        self._retry = self._interval / MAX_HEARTBEATS
+        self.timer = now + self._interval
         """When the next heartbeat is due."""
         self.is_lost = False
         """The peer doesn't answer."""
@@ -35,7 +35,7 @@ class Liveness:
 
     def heard(self, now: float) -> None:
         """A packet of the peer has arrived."""
-        self.timer = now + HEARTBEAT_INTERVAL
+        self.timer = now + self._interval
         self._unanswered = 0
 
     def handle_timer(self, now: float) -> list[bytes]:
@@ -46,7 +46,7 @@ class Liveness:
             self.is_lost = True
             return []
         self._unanswered += 1
-        self.timer = now + HEARTBEAT_RETRY
+        self.timer = now + self._retry
         self._nonce, self._asked_at = self._random(8), now
         return [
             encode_chunk(ChunkType.HEARTBEAT, encode_parameter(ParameterType.HEARTBEAT_INFO, self._nonce))

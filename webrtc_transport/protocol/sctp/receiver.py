@@ -181,7 +181,7 @@ class Receiver:
         if self._refused < PATIENCE:
             room -= OVERRUN - FREE_OVERRUN
         if self._cost > COST_LIMIT * self._window and self.unread > self._free_unread:
-            room = 0
+            room = min(room, 0)
         if distance == 1 and not self._ranges.starts and size <= room and not flags & _IMMEDIATE:
             # The path on which nothing is lost.
             self._cumulative = absolute
@@ -189,8 +189,9 @@ class Receiver:
             # Something is missing, or came twice: the sender is waiting to hear of it (section 6.7).
             self._is_urgent = True
             if distance == 1 and self._ranges.starts:
-                # What the others wait for is taken even when they, with their cost, have used up the window.
-                room += self._window
+                # What the others wait for is taken even when they, with their cost, have used up the window: until a
+                # message is whole, or so much is read that owners tell of it.
+                room += self._max_message_size + self._window // UPDATES
             if size > room:
                 self._refused += distance == 1
                 return

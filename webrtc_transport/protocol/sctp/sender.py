@@ -8,7 +8,7 @@ from typing import Final
 from .congestion import CongestionControl
 from .flight import Flight
 from .outbound import OutboundQueue
-from .packet import DATA_HEADER, TSN_HALF, TSN_MASK, split_chunks
+from .packet import COMMON_HEADER, DATA_HEADER, TSN_HALF, TSN_MASK, split_chunks
 from .rto import RtoEstimator
 
 MAX_TIMEOUTS: Final = 10
@@ -27,9 +27,10 @@ class Sender:
     """Fills packets with data, and acts on SACKs.
 
     :param initial_tsn: our first TSN
+    :param max_in_flight: payload bytes that may be sent and not acknowledged for good, whatever the peer says
     """
 
-    def __init__(self, initial_tsn: int, congestion: CongestionControl) -> None:
+    def __init__(self, initial_tsn: int, congestion: CongestionControl, max_in_flight: int) -> None:
         self.initial_tsn = initial_tsn
         self.congestion = congestion
         self.rto = RtoEstimator()
@@ -38,7 +39,12 @@ class Sender:
         """When something in flight counts as lost, or is probed, or a shut window is."""
         self.timeouts = 0
         """In a row."""
+        self.large_losses = 0
+        """Times in a row that packets were lost that not every path carries, and none of that size arrived."""
         self.peer_window = 0
+        self._max_in_flight = max_in_flight
+        self._sure_size = congestion.packet_size - COMMON_HEADER.size
+        """Bytes of chunks that every path carries."""
         self._flight = Flight(initial_tsn)
         self._rest = b""
         """Chunks of a packet that was sent when the path was wider: they follow in a packet of their own."""
@@ -50,6 +56,8 @@ class Sender:
         self._may_repeat = False
         """One packet may be sent again whatever the window says (RFC 9260, section 7.2.4)."""
         self._may_probe_window = False
+        self._idle_since: float | None = None
+        """When the last of what was sent was acknowledged."""
 
     @property
     def last_tsn(self) -> int:
@@ -94,6 +102,8 @@ class Sender:
     def _repeat(self, room: int, now: float, *, is_alone: bool) -> bytes:
         """Send the chunks of a lost packet again."""
         if self._rest:
+            if len(self._rest) > room and not is_alone:
+                return b""
             chunks, self._rest = self._rest, b""
         else:
             sent = self._flight.next_lost()
@@ -109,10 +119,12 @@ class Sender:
 
     def _fill_new(self, room: int, now: float) -> bytes:
         flight, queue = self._flight, self.queue
+        if not flight.size and flight.is_empty:
+            self._resume(now)
         self._is_limited = flight.size >= self.congestion.window
         if self._is_limited:
             return b""
-        allowance = self.peer_window - flight.size
+        allowance = min(self.peer_window - flight.size, self._max_in_flight - flight.kept)
         if self._may_probe_window:
             self._may_probe_window = False
             allowance = max(allowance, room)
@@ -127,6 +139,14 @@ class Sender:
             # 6.1, rule A).
             self.timer = now + self.rto.timeout
         return chunks
+
+    def _resume(self, now: float) -> None:
+        """There is something to send, after a time in which nothing was under way."""
+        if self._idle_since is not None:
+            timeouts = int((now - self._idle_since) / self.rto.timeout)
+            if timeouts:
+                self.congestion.idled(timeouts)
+            self._idle_since = None
 
     # --- what has arrived -----------------------------------------------------------------------------------------
 
@@ -159,9 +179,10 @@ class Sender:
             self.rto.measure(rtt)
         else:
             self.rto.progress()
-        last_lost = flight.find_lost(newest.order)
-        if last_lost is not None and last_lost > self._recovery_order:
-            self._losses_found(now)
+        is_large = len(newest.chunks) > self._sure_size
+        if is_large:
+            self.large_losses = 0
+        self._find_losses(newest.order, now, may_be_size=not is_large)
         self.congestion.acknowledged(
             size,
             rtt,
@@ -207,17 +228,24 @@ class Sender:
             blocks.append((acked + first, previous))
         return blocks
 
-    def _losses_found(self, now: float) -> None:
-        # One reduction per flight: what was sent before it is known doesn't count again.
-        self._recovery_order = self._flight.order - 1
-        self._may_repeat = True
-        self.congestion.lost(self._flight.size, now)
+    def _find_losses(self, newest: int, now: float, *, may_be_size: bool) -> None:
+        last = self._flight.find_lost(newest)
+        if last is not None and last > self._recovery_order:
+            # One reduction per flight: what was sent before it is known doesn't count again.
+            self._recovery_order = self._flight.order - 1
+            self._may_repeat = True
+            self.congestion.lost(self._flight.size, now)
+            if may_be_size:
+                self._count_large_losses()
+
+    def _count_large_losses(self) -> None:
+        self.large_losses += any(len(sent.chunks) > self._sure_size for sent in self._flight.lost)
 
     # --- the timer ------------------------------------------------------------------------------------------------
 
     def _start_timer(self, now: float) -> None:
         if self._flight.is_empty:
-            self.timer = None
+            self.timer, self._idle_since = None, now
             return
         timeout = self.rto.timeout
         smoothed = self.rto.smoothed
@@ -242,4 +270,5 @@ class Sender:
             self._recovery_order = self._flight.order - 1
             if not self._is_shut:
                 self.congestion.timed_out(now)
+        self._count_large_losses()
         self._start_timer(now)

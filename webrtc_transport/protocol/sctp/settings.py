@@ -56,9 +56,14 @@ class AssociationSettings:
     """The largest packet, with the common header, before more is known of the path."""
     max_packet_size: int = MAX_PACKET_SIZE
     """The largest packet that is tried on the path; ``packet_size`` if nothing is to be tried."""
+    max_in_flight: int = 4 * 1024 * 1024
+    """Payload that may be sent and not acknowledged for good: it is kept until then. A peer may announce a window of
+    4 GiB, and acknowledge everything but the first packet."""
     streams: int = 65535
     """Streams of each direction (RFC 8831, section 6.2)."""
     congestion: Callable[[int], CongestionControl] = Cubic
+    liveness_timeout: float = 60.0
+    """Seconds of silence after which the peer is given up."""
 
     def __post_init__(self) -> None:
         if self.packet_size < BASE_PACKET_SIZE or self.packet_size % 4 or self.max_packet_size % 4:
@@ -69,5 +74,7 @@ class AssociationSettings:
             # One message may wait to be read and the next one arrive: else the first shuts the window for the fragments
             # of the second, which then come one for each probe of the window.
             raise ValueError("the window must have room for two of the largest messages")
+        if self.max_in_flight < self.max_packet_size:
+            raise ValueError("a packet must be able to be in flight")
         if not 0 < self.streams <= 65535:  # noqa: PLR2004 - stream ids have 16 bits, and 65535 is reserved
             raise ValueError("an association has between 1 and 65535 streams")

@@ -25,6 +25,12 @@ MAX_POSTPONEMENT: Final = 60.0
 doesn't answer at all is asked. What it waits for before is data, and whether that arrives is the sender's business: a
 peer whose application doesn't read may well refuse the last of it for hours."""
 
+UNSUPPORTED: Final = (
+    "a channel was closed, and the peer does not know how (its SCTP has no RE-CONFIG, RFC 6525)"
+)
+"""Why an association ends at the first end of a stream. RFC 8831 (section 6.7) asks for RE-CONFIG; without it neither
+end could ever use the stream's id again."""
+
 _REQUEST: Final = struct.Struct("!III")
 _RESPONSE: Final = struct.Struct("!II")
 _NUMBER: Final = struct.Struct("!I")
@@ -60,6 +66,8 @@ class StreamResetter:
     :param peer_tsn: the peer's
     :param has_all_until: whether everything of the peer up to a TSN has arrived
     :param peer_has_all_until: whether the peer has acknowledged everything of ours up to a TSN
+    :param is_supported: whether the peer said that it knows RE-CONFIG chunks; else streams can't be ended, and nothing
+        is asked of it (RFC 6525, section 5.1)
     """
 
     def __init__(
@@ -69,6 +77,8 @@ class StreamResetter:
         rto: RtoEstimator,
         has_all_until: Callable[[int], bool],
         peer_has_all_until: Callable[[int], bool],
+        *,
+        is_supported: bool = True,
     ) -> None:
         self.timer: float | None = None
         """When our request is sent again."""
@@ -91,6 +101,7 @@ class StreamResetter:
         self._rto = rto
         self._has_all_until = has_all_until
         self._peer_has_all_until = peer_has_all_until
+        self._is_supported = is_supported
         self._next_peer_number = peer_tsn
         self._last_result = Result.NOTHING_TO_DO
         self.deferred: dict[int, None] = {}
@@ -116,6 +127,9 @@ class StreamResetter:
         """
         if not self._under_way:
             if not self._waiting:
+                return []
+            if not self._is_supported:
+                self.failure = UNSUPPORTED
                 return []
             self._begin(last_tsn)
         if not self._is_due:

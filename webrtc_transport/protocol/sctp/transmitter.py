@@ -7,7 +7,7 @@ from typing import Final
 
 from .pacing import Pacer
 from .packet import COMMON_HEADER, CauseCode, ChunkType, PacketWriter, encode_cause, encode_chunk
-from .path_mtu import BLACK_HOLE_TIMEOUTS, PathMtu
+from .path_mtu import BLACK_HOLE_LOSSES, PathMtu
 from .receiver import Receiver
 from .sender import Sender
 from .settings import AssociationSettings
@@ -36,6 +36,9 @@ class Transmitter:
         self.send_at: float | None = None
         """When more may be sent than the last :meth:`transmit` gave."""
         self.path_mtu = PathMtu(settings.packet_size, settings.max_packet_size, random)
+        self.oversized: list[bytes] = []
+        """Packets of the last :meth:`transmit` with a chunk that was cut for a wider path: IP has to fragment them. The
+        owner takes them away."""
         self._settings = settings
         self._sender = sender
         self._pacer = Pacer(settings.packet_size)
@@ -98,13 +101,24 @@ class Transmitter:
     # --- the path -------------------------------------------------------------------------------------------------
 
     def probe_path(self, now: float) -> None:
-        """Send a probe of the path's MTU if one is due; fall back if large packets seem to be lost."""
-        path, sender = self.path_mtu, self._sender
-        if sender.timeouts >= BLACK_HOLE_TIMEOUTS and path.suspect(now):
-            sender.congestion.packet_size = path.size
-        probe = path.handle_timer(now)
+        """Send a probe of the path's MTU if one is due."""
+        sender = self._sender
+        probe = self.path_mtu.handle_timer(now, sender.rto.timeout, is_stalled=sender.timeouts > 0)
         if probe:
             self.send(*probe)
+
+    def refused(self, size: int, now: float) -> None:
+        """The interface takes no packets of ``size`` bytes, the largest of those that were sent last."""
+        if size > self.path_mtu.size:
+            self.path_mtu.refused(now)
+        else:
+            self._narrow(now)
+
+    def _narrow(self, now: float) -> None:
+        """Packets as large as now don't get through."""
+        self._sender.large_losses = 0
+        if self.path_mtu.narrowed(now):
+            self._sender.congestion.packet_size = self.path_mtu.size
 
     def probe_answered(self, information: bytes, now: float) -> None:
         """A HEARTBEAT ACK came that may be a probe's."""
@@ -129,6 +143,8 @@ class Transmitter:
         :param is_sending: whether data may be sent
         """
         packets, self._packets = self._packets, []
+        if self._sender.large_losses >= BLACK_HOLE_LOSSES:
+            self._narrow(now)
         room = self.path_mtu.size - _HEADER
         if self._chunks or receiver.timer is not None:
             self._transmit_control(packets, receiver, room, now, is_sending=is_sending)
@@ -168,13 +184,13 @@ class Transmitter:
         sender, pacer, build = self._sender, self._pacer, self._writer.build
         rate = sender.congestion.pacing_rate(sender.rto.smoothed)
         pacer.refill(rate, now)
-        while pacer.tokens > 0 and len(packets) < BURST:
+        while pacer.tokens > 0 and len(packets) + len(self.oversized) < BURST:
             data = sender.fill(room, now, is_alone=True)
             if not data:
                 return
             packet = build((data,))
             pacer.tokens -= len(packet)
-            packets.append(packet)
+            (packets if len(data) <= room else self.oversized).append(packet)
         if sender.has_more:
             self.path_mtu.begin(now)
             self.send_at = now + pacer.delay(rate)

@@ -184,6 +184,7 @@ export function toPageError(error) {
 const SIGNALING_CODES = {
   "peer-not-found": "peer-unknown",
   "peer-gone": "peer-gone",
+  undeliverable: "peer-gone",
   "not-listening": "peer-not-listening",
   busy: "peer-busy",
   "peer-busy": "peer-busy",

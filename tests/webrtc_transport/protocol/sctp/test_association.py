@@ -371,3 +371,36 @@ class TestEnd:
         for path in (pair.a.path, pair.b.path):
             path.blackouts.append((pair.now, pair.now + 30.0))
         pair.send(pair.a, 1, blobs(3, 16384), limit=45.0)
+
+
+class TestPauses:
+    @pytest.mark.parametrize("pause", [0.3, 1.3, 60.0])
+    def test_the_window_shrinks_with_each_timeout_in_which_nothing_is_sent(self, pause):
+        pair = Pair(Path(delay=0.05), Path(delay=0.05)).connect()
+        pair.send(pair.a, 1, [bytes(16384)] * 100)
+        sender = pair.a.association._sender
+        pair.run(lambda: sender.is_idle)
+        before, timeout, first = (
+            sender.congestion.window,
+            sender.rto.timeout,
+            10 * sender.congestion.packet_size,
+        )
+        assert before > 8 * first
+        pair.run_for(pause)
+        pair.a.association.send(1, 53, bytes(16384))
+        pair.flush()
+        expected = max(before >> int(pause / timeout), first)
+        assert sender.congestion.window == expected
+        # Only once, however many packets follow.
+        pair.run(lambda: sender.is_idle)
+        assert sender.congestion.window >= expected
+
+    def test_a_stream_of_messages_is_no_pause(self):
+        pair = Pair(Path(delay=0.05), Path(delay=0.05)).connect()
+        pair.send(pair.a, 1, [bytes(16384)] * 100)
+        sender = pair.a.association._sender
+        before = sender.congestion.window
+        for _ in range(50):
+            pair.send(pair.a, 1, [bytes(1000)])
+            pair.run_for(0.2)
+        assert sender.congestion.window >= before

@@ -56,6 +56,26 @@ class TestWindows:
             acknowledge(control, control.window, now)
         assert control.window > 12 * SIZE
 
+    def test_a_pause_halves_it_for_each_timeout_and_it_grows_fast_from_there(self, make):
+        control = make(SIZE)
+        acknowledge(control, 150 * SIZE)
+        control.lost(0, 0.0)
+        before = control.window
+        control.idled(1)
+        assert control.window == before // 2
+        control.idled(10**9)
+        assert control.window == INITIAL_PACKETS * SIZE
+        acknowledge(control, control.window)
+        assert control.window == 2 * INITIAL_PACKETS * SIZE
+        acknowledge(control, 2 * before)
+        assert control.window > before
+
+    def test_a_pause_does_not_raise_it(self, make):
+        control = make(SIZE)
+        control.timed_out(0.0)
+        control.idled(5)
+        assert control.window == SIZE
+
     def test_pace_is_twice_the_window_per_round_trip(self, make):
         control = make(SIZE)
         assert control.pacing_rate(0.1) == pytest.approx(2 * control.window / 0.1)

@@ -62,3 +62,10 @@ class TestModel:
             1000, 0.05, 0, 0.1, sent_at=0.05, is_limited=True, is_recovering=False, has_more=True
         )
         assert model.window >= MINIMUM_PACKETS * 1000
+
+
+def test_a_pause_leaves_the_estimates_as_they_are():
+    model = Model(1000)
+    model.window = 100_000
+    model.idled(5)
+    assert model.window == 100_000

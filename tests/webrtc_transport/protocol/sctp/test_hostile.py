@@ -18,6 +18,10 @@ from webrtc_transport.protocol.sctp.settings import AssociationSettings
 from webrtc_transport.protocol.sctp.states import State
 from webrtc_transport.protocol.sctp.transmitter import MAX_CONTROL_CHUNKS
 
+HOSTILE_LIMIT = 1024 * 1024 + 256 * 1024 + 128 * 1024 + OVERRUN + 1100 + FRAGMENT_COST
+"""Bytes that a peer can have us hold: the window, one of the largest messages, what owners may not have told, and what
+may come against the window."""
+
 
 def attack(count, seed, *, may_end):
     """Send so many packets to associations, a new one whenever one has ended."""
@@ -150,6 +154,32 @@ class TestBounds:
             victim.arrive(chunk)
             victim.flush()
         assert victim.b.unread <= 1024 * 1024 + OVERRUN
+
+    @pytest.mark.parametrize("size", [8, 32, 1100])
+    @pytest.mark.parametrize("flags", [0, 2, 3])
+    def test_what_fills_a_gap_is_bounded_too(self, victim, size, flags):
+        """The gap is never closed: one chunk far ahead makes all that follow the ones that it waits for."""
+        victim.b.reads = False
+        tsn, ssn, most = victim.tsn, 0, 0
+        # Whole messages, up to where they cost as much as they may.
+        for _ in range(32_500 if size < 100 else 0):
+            victim.arrive(data_chunk(tsn & 0xFFFFFFFF, bytes(size), ssn=ssn & 0xFFFF))
+            tsn, ssn = tsn + 1, ssn + 1
+            victim.b.dispatch(victim.now)
+        victim.arrive(data_chunk((tsn + 30_000) & 0xFFFFFFFF, b"x", stream_id=2, flags=2))
+        receiver = victim.b.association._inbound.receiver
+        for number in range(20_000):
+            stream_id = 3 + number if flags == 2 else 1
+            chunk = data_chunk(
+                tsn & 0xFFFFFFFF, bytes(1100), ssn=ssn & 0xFFFF, stream_id=stream_id, flags=flags
+            )
+            victim.arrive(chunk)
+            victim.b.dispatch(victim.now)
+            if victim.b.ended is not None:
+                break
+            tsn, ssn = tsn + 1, ssn + (flags == 3)
+            most = max(most, receiver._held + receiver.unread)
+        assert most <= HOSTILE_LIMIT
 
     def test_many_streams_with_a_fragment_each(self, victim):
         for number in range(30_000):

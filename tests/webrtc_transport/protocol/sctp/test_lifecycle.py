@@ -13,7 +13,7 @@ CHUNK = encode_chunk(10, b"cookie")
 
 @pytest.fixture
 def transmitter():
-    return Transmitter(AssociationSettings(), Sender(1, NewReno(1160)), bytes)
+    return Transmitter(AssociationSettings(), Sender(1, NewReno(1160), 10**6), bytes)
 
 
 @pytest.fixture

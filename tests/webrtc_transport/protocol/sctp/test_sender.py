@@ -12,7 +12,7 @@ ROOM = 1148
 
 @pytest.fixture
 def sender():
-    sender = Sender(100, NewReno(1160))
+    sender = Sender(100, NewReno(1160), 200_000)
     sender.peer_window = 1_000_000
     sender.congestion.window = 100_000
     return sender
@@ -60,6 +60,33 @@ class TestFlight:
         assert sender.flight_size == 0
         assert sender.is_idle
         assert sender.timer is None
+
+    def test_what_is_kept_is_bounded_whatever_the_peer_says(self, sender):
+        """It announces 4 GiB, and has everything in gap blocks but the first packet, for ever."""
+        sender.congestion.window = 10**9
+        put(sender, 1000)
+        sack(sender, 99, window=2**32 - 1)
+        sent = sum(map(len, fill(sender)))
+        assert sent == 200_000 // 1132
+        for _ in range(10):
+            sack(sender, 99, (2, sent), window=2**32 - 1)
+            assert fill(sender) == [] or sender.queue.size == (1000 - sent) * 1132
+        assert sender._flight.kept == sent * 1132
+        sack(sender, 99 + sent, window=2**32 - 1)
+        assert sender._flight.kept == 0
+        assert sum(map(len, fill(sender))) == sent
+
+    def test_the_rest_of_a_bundle_goes_into_no_packet_in_which_it_has_no_room(self, sender):
+        put(sender, 3, 1000)
+        assert tsns(sender.fill(4000, 0.0, is_alone=True)) == [100, 101, 102]
+        sender.handle_timer(1.0)
+        assert tsns(sender.fill(ROOM, 1.0, is_alone=True)) == [100]
+        # An acknowledgement is before it.
+        assert sender.fill(500, 1.0, is_alone=False) == b""
+        assert tsns(sender.fill(ROOM, 1.0, is_alone=False)) == []
+        assert tsns(sender.fill(ROOM, 1.0, is_alone=True)) == [101]
+        assert tsns(sender.fill(ROOM, 1.0, is_alone=False)) == [102]
+        assert not sender.has_more
 
     def test_what_counted_as_lost_and_arrives_late(self, sender):
         put(sender, 6)

@@ -2,7 +2,8 @@ import struct
 
 import pytest
 
-from webrtc_transport.protocol.sctp.packet import PacketError
+from tests.links import Pair, chunk_types
+from webrtc_transport.protocol.sctp.packet import ChunkType, PacketError
 from webrtc_transport.protocol.sctp.rto import RtoEstimator
 from webrtc_transport.protocol.sctp.stream_reset import (
     MAX_POSTPONEMENT,
@@ -44,6 +45,36 @@ def parse(chunk):
     number, _, last_tsn = struct.unpack_from("!III", chunk, 8)
     length = struct.unpack_from("!H", chunk, 6)[0]
     return number, last_tsn, [stream_id for (stream_id,) in struct.iter_unpack("!H", chunk[20 : 4 + length])]
+
+
+class TestUnsupported:
+    """The peer's INIT does not list RE-CONFIG among what it knows."""
+
+    @pytest.fixture
+    def pair(self, monkeypatch):
+        monkeypatch.setattr("webrtc_transport.protocol.sctp.handshake._EXTENSIONS", frozenset({192}))
+        return Pair().connect()
+
+    def test_closing_a_channel_ends_the_association_at_once_and_by_name(self, pair):
+        sent = []
+        pair.observe = lambda end, packet: sent.extend(chunk_types(packet))
+        pair.send(pair.a, 1, [b"data"])
+        begin = pair.now
+        pair.a.association.reset_stream(1)
+        pair.flush()
+        assert pair.a.ended is not None
+        pair.run(lambda: pair.b.ended is not None)
+        assert pair.now - begin < 0.1
+        assert "does not know how (its SCTP has no RE-CONFIG, RFC 6525)" in pair.a.ended.reason
+        assert not pair.a.ended.is_orderly
+        assert pair.a.ended.reason in pair.b.ended.reason
+        assert ChunkType.RE_CONFIG not in sent
+
+    def test_what_needs_no_reset_goes_on(self, pair):
+        pair.send(pair.a, 1, [b"data"] * 10)
+        pair.send(pair.b, 1, [b"data"] * 10)
+        pair.run_for(60.0)
+        assert pair.a.ended is None
 
 
 class TestOurs:

@@ -18,7 +18,7 @@ def receiver():
 
 @pytest.fixture
 def transmitter():
-    transmitter = Transmitter(AssociationSettings(), Sender(1, NewReno(1160)), bytes)
+    transmitter = Transmitter(AssociationSettings(), Sender(1, NewReno(1160), 10**6), bytes)
     transmitter.address(7)
     return transmitter
 
@@ -39,7 +39,7 @@ def test_only_so_many_questions_are_answered(transmitter, receiver):
 
 
 def test_who_is_not_known_gets_no_answers(receiver):
-    transmitter = Transmitter(AssociationSettings(), Sender(1, NewReno(1160)), bytes)
+    transmitter = Transmitter(AssociationSettings(), Sender(1, NewReno(1160), 10**6), bytes)
     transmitter.answer(ANSWER)
     assert transmitter.transmit(receiver, 0.0, is_sending=True) == []
 

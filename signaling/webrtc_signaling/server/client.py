@@ -1,0 +1,96 @@
+"""A client at the hub, whatever connects it: who it is, and what it sends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from webrtc_transport.errors import InvalidSignal
+
+from ..messages import (
+    Ack,
+    ClientMessage,
+    Failure,
+    Numbered,
+    Register,
+    Registered,
+    UnsupportedVersion,
+    error_data,
+)
+from .auth import Refused, check_proof, new_challenge
+from .hub import Hub
+from .registration import Link, Registration
+from .settings import ServerSettings
+
+_logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
+
+
+class Client:
+    """One connection of a client: it registers once, and then sends.
+
+    :param name: for the log
+    """
+
+    def __init__(self, link: Link, name: str, hub: Hub, settings: ServerSettings) -> None:
+        self.name = name
+        self.challenge = new_challenge()
+        self.registration: Registration | None = None
+        self._link = link
+        self._hub = hub
+        self._settings = settings
+
+    def register(self, message: ClientMessage) -> tuple[Registration, Registered]:
+        """Check who it is; returns its registration, and the answer.
+
+        :raises Refused: if its proof is wrong
+        :raises InvalidSignal: if it says something else
+        """
+        if not isinstance(message, Register):
+            raise InvalidSignal("type: register first")
+        proven = check_proof(message, self.challenge, insecure=self._settings.insecure)
+        self.registration, reply = self._hub.register(message, self._link, _now(), proven=proven)
+        self.name = f"{self.name} ({message.peer})"
+        _logger.info("%s registered%s", self.name, "" if proven else " WITHOUT PROOF")
+        return self.registration, reply
+
+    def receive(self, registration: Registration, message: ClientMessage, size: int) -> None:
+        """Handle a message of ``size`` bytes.
+
+        :raises InvalidSignal: if it breaks the protocol
+        """
+        if not self.may_go_on(registration):
+            return
+        match message:
+            case Ack(ack=ack):
+                registration.channel.acknowledge(ack)
+            case Numbered():
+                self._hub.receive(registration, message, size, _now())
+            case Register():
+                raise InvalidSignal("type: you are registered already")
+
+    def may_go_on(self, registration: Registration) -> bool:
+        """Whether it keeps to its rate; if not, the link is told to close."""
+        if registration.bucket.take(_now()):
+            return True
+        self._link.close(Failure(data=error_data("rate-limited", "you send too many messages")))
+        return False
+
+    def disconnected(self, *, leaving: bool) -> None:
+        """The connection is over; ``leaving`` if the client said goodbye."""
+        if self.registration is not None:
+            self._hub.disconnected(self.registration, self._link, _now(), leaving=leaving)
+
+
+def failure_of(error: Refused | InvalidSignal) -> Failure:
+    """What a client is told that can't go on."""
+    match error:
+        case Refused():
+            return Failure(data=error_data(error.code, str(error)))
+        case UnsupportedVersion():
+            return Failure(data=error_data("unsupported-version", str(error)))
+        case _:
+            return Failure(data=error_data("invalid-message", str(error)))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,287 @@
+"""Clients that can't have a WebSocket: they send by POST, and wait for what is sent to them in a GET."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from webrtc_transport.errors import InvalidSignal
+
+from ..batch import CONNECTION_HEADER, CONTENT_TYPE, pack, unpack
+from ..channel import ReliableChannel
+from ..codec import Codec, decode
+from ..limits import MAX_BATCH_SIZE, MIN_COMPRESSED_SIZE
+from ..messages import (
+    MAX_NUMBER,
+    Challenge,
+    Envelope,
+    Failure,
+    Message,
+    SessionFailure,
+    parse_client_message,
+)
+from .admission import Admission
+from .auth import Refused
+from .client import Client, failure_of
+from .connection import check_room
+from .hub import Hub
+from .settings import ServerSettings
+
+_logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
+
+_MAX_REQUESTS: Final = 4
+"""Requests of one connection at a time: a poll, a message, and each once more when it seemed lost. Each can hold a body
+of ``MAX_BATCH_SIZE`` in memory. Before it is registered a connection has one."""
+
+_ABSENCE: Final = 1.5
+"""How long a client may make no request, in heartbeats: so soon a WebSocket would be dropped, too."""
+
+
+class PollConnection:
+    """The hub's :class:`~webrtc_signaling.server.registration.Link` to a client that polls."""
+
+    def __init__(self, address: str, hub: Hub, settings: ServerSettings, on_end: Callable[[], None]) -> None:
+        self.requests = 0
+        """That are under way."""
+        self._client = Client(self, address, hub, settings)
+        self._settings = settings
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._polls = 0
+        """Only the last one is answered with messages."""
+        self._farewell: Failure | None = None
+        self._is_over = False
+        self._expiry = self._loop.call_later(settings.register_timeout, self.end)
+
+    @property
+    def challenge(self) -> Challenge:
+        """What the client has to sign."""
+        return self._client.challenge
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it may make no further request now."""
+        return self.requests >= (1 if self._client.registration is None else _MAX_REQUESTS)
+
+    def wake(self) -> None:
+        self._changed.set()
+
+    def close(self, farewell: Failure) -> None:
+        _logger.info("%s has to go: %s", self._client.name, farewell.data.code)
+        self._farewell = farewell
+        self._changed.set()
+        # Until then the client can ask again, should the answer be lost.
+        self._expiry.cancel()
+        self._expiry = self._loop.call_later(self._settings.close_timeout, self.end)
+
+    def drop(self) -> None:
+        self._is_over = True
+        self._expiry.cancel()
+        self._changed.set()
+        self._on_end()
+
+    def end(self, *, leaving: bool = False) -> None:
+        """The connection is over; ``leaving`` if the client said goodbye."""
+        if not self._is_over:
+            self.drop()
+            self._client.disconnected(leaving=leaving)
+
+    def receive(self, frames: list[str]) -> list[Message]:
+        """Handle messages of the client; returns the answer."""
+        answers: list[Message] = []
+        try:
+            for frame in frames:
+                message = parse_client_message(decode(frame, Codec.JSON))
+                registration = self._client.registration
+                if registration is None:
+                    answers.append(self._client.register(message)[1])
+                elif self._farewell is None:
+                    # What comes after the end was decided isn't acknowledged, so it comes again.
+                    self._client.receive(registration, message, len(frame))
+        except (Refused, InvalidSignal) as exc:
+            failure = failure_of(exc)
+            _logger.info("%s refused: %s (%s)", self._client.name, failure.data.message, failure.data.code)
+            self.end()
+            return [failure]
+        if self._client.registration is not None:
+            answers.append(self._client.registration.channel.announce())
+            self._stay(0)
+        return answers
+
+    async def poll(self, received: int, wait: float) -> list[Message]:
+        """Wait for messages beyond number ``received``, for ``wait`` seconds at most.
+
+        :raises InvalidSignal: if that number was never sent, or the client has not registered
+        """
+        registration = self._client.registration
+        if registration is None:
+            raise InvalidSignal("register first")
+        channel = registration.channel
+        channel.rewind(received)
+        self._polls += 1
+        this_poll = self._polls
+        self._stay(wait)
+        if not self._client.may_go_on(registration):
+            wait = 0
+        # The poll before this one ends: its client has given it up.
+        self._changed.set()
+        deadline = self._loop.time() + wait
+        while not self._is_over and this_poll == self._polls:
+            self._changed.clear()
+            if messages := self._outgoing(channel):
+                return messages
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._changed.wait()
+            except TimeoutError:
+                break
+        return []
+
+    def take(self, received: int) -> None:
+        """The client leaves, and has everything up to number ``received``.
+
+        :raises InvalidSignal: if that number was never sent
+        """
+        if self._client.registration is not None:
+            self._client.registration.channel.acknowledge(received)
+        self.end(leaving=True)
+
+    def _outgoing(self, channel: ReliableChannel[Envelope | SessionFailure]) -> list[Message]:
+        # Acknowledgements are the answers to messages, so none is due here.
+        messages: list[Message] = [*channel.transmit(-math.inf, MAX_BATCH_SIZE)]
+        if self._farewell is not None and not messages:
+            messages.append(self._farewell)
+        return messages
+
+    def _stay(self, wait: float) -> None:
+        """The client is there, and need not come again before ``wait`` seconds and its time of absence are over."""
+        until = self._loop.time() + wait + _ABSENCE * self._settings.heartbeat
+        if self._farewell is None and (self._expiry.when() < until or self._expiry.cancelled()):
+            self._expiry.cancel()
+            self._expiry = self._loop.call_at(until, self.end)
+
+
+class LongPoll:
+    """The handlers of requests to ``/poll``."""
+
+    def __init__(self, hub: Hub, settings: ServerSettings, admission: Admission) -> None:
+        self._hub = hub
+        self._settings = settings
+        self._admission = admission
+        self._connections: dict[str, PollConnection] = {}
+        """By their names, which are secret."""
+
+    async def post(self, request: web.Request) -> web.Response:
+        """Open a connection, or send over one."""
+        if CONNECTION_HEADER not in request.headers:
+            return _response(request, [self._open(request.remote or "unknown")], status=201)
+        with self._request_of(request):
+            try:
+                frames = unpack(await self._read(request))
+            except InvalidSignal as exc:
+                raise web.HTTPBadRequest(text=f"{exc}\n") from None
+            # Meanwhile another connection may have taken over.
+            return _response(request, self._find(request).receive(frames))
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Wait for messages; ``received`` is the number of the last one that the client has."""
+        with self._request_of(request) as connection:
+            received = _number(request, "received")
+            wait = min(_number(request, "wait"), self._settings.heartbeat)
+            try:
+                response = _response(request, await connection.poll(received, wait))
+            except InvalidSignal as exc:
+                raise web.HTTPBadRequest(text=f"{exc}\n") from None
+            await self._send(request, response)
+        return response
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Say goodbye."""
+        try:
+            self._find(request).take(_number(request, "received"))
+        except InvalidSignal as exc:
+            raise web.HTTPBadRequest(text=f"{exc}\n") from None
+        return web.Response(status=204)
+
+    async def end_all(self, _app: web.Application) -> None:
+        """The server ends."""
+        for connection in list(self._connections.values()):
+            connection.end()
+
+    def _open(self, address: str) -> Challenge:
+        check_room(self._admission, address)
+        name = secrets.token_urlsafe(32)
+
+        def forget() -> None:
+            self._admission.leave(address)
+            del self._connections[name]
+
+        self._admission.enter(address)
+        connection = self._connections[name] = PollConnection(address, self._hub, self._settings, forget)
+        return connection.challenge.model_copy(update={"connection": name})
+
+    def _find(self, request: web.Request) -> PollConnection:
+        connection = self._connections.get(request.headers.get(CONNECTION_HEADER, ""))
+        if connection is None:
+            raise web.HTTPNotFound(text="there is no such connection (any more); open another\n")
+        return connection
+
+    @contextlib.contextmanager
+    def _request_of(self, request: web.Request) -> Iterator[PollConnection]:
+        """Around the handling of a request: the connection that it belongs to."""
+        connection = self._find(request)
+        if connection.is_busy:
+            raise web.HTTPTooManyRequests(text="too many requests at once\n")
+        connection.requests += 1
+        try:
+            yield connection
+        finally:
+            connection.requests -= 1
+
+    async def _send(self, request: web.Request, response: web.Response) -> None:
+        """Send a response of any size. Who doesn't read it loses the request, and can make it again."""
+        try:
+            async with asyncio.timeout(self._settings.register_timeout):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+
+    async def _read(self, request: web.Request) -> bytes:
+        if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("identity", "gzip"):
+            raise web.HTTPUnsupportedMediaType(text="Content-Encoding: use gzip, or none\n")
+        try:
+            # A client that sends its body by the byte holds a file descriptor for no longer than one that is silent.
+            async with asyncio.timeout(self._settings.register_timeout):
+                return await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text="the body took too long\n") from None
+        except web.RequestPayloadError as exc:
+            raise web.HTTPBadRequest(text=f"{exc}\n") from None
+
+
+def _number(request: web.Request, name: str) -> int:
+    text = request.query.get(name, "")
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_NUMBER))):
+        raise web.HTTPBadRequest(text=f"{name}: a number is needed\n")
+    return int(text)
+
+
+def _response(request: web.Request, messages: list[Message], *, status: int = 200) -> web.Response:
+    # What is left over is still unacknowledged, so the next poll asks for it.
+    body = next(pack(messages), b"")
+    response = web.Response(
+        status=status, body=body, content_type=CONTENT_TYPE, headers={hdrs.CACHE_CONTROL: "no-store"}
+    )
+    if len(body) >= MIN_COMPRESSED_SIZE and "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
+        response.enable_compression(web.ContentCoding.gzip)
+    return response

@@ -1,0 +1,77 @@
+"""A peer as the hub knows it: a mailbox that outlives the connections by which its client empties it. Sans-IO."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from ..channel import ReliableChannel
+from ..messages import Envelope, Failure, SessionFailure
+from .admission import TokenBucket
+
+
+class Link(Protocol):
+    """The connection of a client, a WebSocket or polls. Its methods don't block, and may be called after its end."""
+
+    def wake(self) -> None:
+        """The registration's channel has something to transmit."""
+
+    def close(self, farewell: Failure) -> None:
+        """Transmit what the channel still has, and then ``farewell``, and close."""
+
+    def drop(self) -> None:
+        """Close at once, and leave the channel alone: another connection has it."""
+
+
+@dataclass(slots=True, eq=False)
+class Registration:
+    """A peer, as the hub knows it."""
+
+    peer: str
+    channel: ReliableChannel[Envelope | SessionFailure]
+    bucket: TokenBucket
+    """For the messages that it sends, over all its connections."""
+    instance: str | None
+    """``None`` for a peer that isn't back yet after a restart of the server."""
+    proven: bool = False
+    link: Link | None = None
+    expires_at: float = math.inf
+    """When it ends; never while there is a link."""
+    returned_at: float = -math.inf
+    """When it came, if it was registered with a server before that has forgotten it."""
+    sessions: dict[SessionKey, Session] = field(default_factory=dict)
+    started: int = 0
+    """How many of the sessions it has started."""
+    awaited: int = 0
+    """Peers that aren't back yet for which it has been made to wait."""
+
+    def wake(self) -> None:
+        """Let the link transmit, if there is one."""
+        if self.link is not None:
+            self.link.wake()
+
+    def undelivered(self) -> Counter[SessionKey]:
+        """How many signals of each session the client has not acknowledged."""
+        return Counter(
+            SessionKey(message.sender, message.session)
+            for message in self.channel.unacknowledged
+            if isinstance(message, Envelope)
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One session, known at both ends."""
+
+    starter: Registration
+    used_at: float
+
+
+class SessionKey(NamedTuple):
+    """A session, as one of its ends knows it."""
+
+    peer: str
+    """The other end."""
+    session: str

@@ -1,0 +1,38 @@
+import pytest
+
+from tests.webrtc_signaling.servers import scripted_server
+from webrtc_transport.cli.doctor.findings import Outcome, bounded
+from webrtc_transport.cli.doctor.signaling import check_signaling
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_server_that_works(signaling_url):
+    (found,) = await check_signaling(signaling_url)
+    assert found.outcome is Outcome.OK, found
+    assert found.details["registration_ms"] > 0
+    assert found.details["trip_ms"] > 0
+
+
+async def test_nobody_there(unused_port):
+    (found,) = await check_signaling(f"ws://127.0.0.1:{unused_port}")
+    assert found.outcome is Outcome.FAILED
+    assert "connection refused" in found.found
+    assert found.cure
+
+
+@pytest.mark.parametrize("url", ["nothing", "gopher://here", "ws://"])
+async def test_no_url(url):
+    (found,) = await bounded("signaling", 5, "", lambda: check_signaling(url))
+    assert found.outcome is Outcome.FAILED
+    assert url in found.found
+
+
+async def test_a_server_of_something_else():
+    async def script(socket):
+        await socket.send_str("hello")
+
+    async with scripted_server(script) as server:
+        (found,) = await check_signaling(server.url)
+    assert found.outcome is Outcome.FAILED
+    assert "rendezvous protocol" in found.found

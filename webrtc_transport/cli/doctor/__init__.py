@@ -1,0 +1,1 @@
+"""``webrtc-transport doctor``: what works here, what doesn't, and what helps."""

@@ -1,0 +1,111 @@
+"""The flags that say how peers reach each other, the same for all commands."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Final
+
+import typer
+from typer.models import OptionInfo
+
+from ..config import IceServer, TransportConfig
+from ..errors import ConfigurationError
+from ..protocol.ice_url import parse_ice_url
+
+PREFIX: Final = "WEBRTC_TRANSPORT_"
+"""Of environment variables that stand for flags."""
+
+LIVENESS_TIMEOUT: Final = 10.0
+"""Seconds: a third of the default, because whoever is lost here is looked for again."""
+
+
+def option(
+    flag: str, explanation: str, *, metavar: str | None = None, minimum: float | None = None
+) -> OptionInfo:
+    """A flag with the variable of its name."""
+    variable = PREFIX + flag.removeprefix("--").replace("-", "_").upper()
+    info: OptionInfo = typer.Option(flag, help=explanation, envvar=variable, metavar=metavar, min=minimum)
+    return info
+
+
+SIGNALING: Final = option("--signaling", "The signaling server, as wss://host:port.", metavar="URL")
+STUN: Final = option("--stun", "A STUN server, as stun:host; may be repeated.", metavar="URL")
+TURN: Final = option("--turn", "A TURN server, as turn:host or turns:host; may be repeated.", metavar="URL")
+TURN_USER: Final = option("--turn-user", "The user name for all TURN servers.", metavar="NAME")
+TURN_PASSWORD: Final = option(
+    "--turn-password",
+    "The password that belongs to it. Others can see flags: the variable is the better place.",
+    metavar="TEXT",
+)
+BIND: Final = option("--bind", "Use this local IP address alone.", metavar="ADDRESS")
+RELAY: Final = option("--relay", "Use TURN servers alone, and show the peer no address of yours.")
+
+
+def stun_server(urls: Sequence[str]) -> IceServer | None:
+    """The STUN servers.
+
+    :raises typer.BadParameter: if a URL is malformed
+    """
+    for url in urls:
+        if not url.lower().startswith("stun:"):
+            raise typer.BadParameter(f"{url!r} is no STUN server; expected stun:host", param_hint="--stun")
+        _check(url, "--stun")
+    return IceServer(urls=list(urls)) if urls else None
+
+
+def turn_servers(urls: Sequence[str], user: str | None, password: str | None) -> list[IceServer]:
+    """The TURN servers, one for each URL.
+
+    :raises typer.BadParameter: if a URL is malformed, or the credentials are missing
+    """
+    for url in urls:
+        if not url.lower().startswith(("turn:", "turns:")):
+            raise typer.BadParameter(f"{url!r} is no TURN server; expected turn:host", param_hint="--turn")
+        _check(url, "--turn")
+    if urls and (user is None or password is None):
+        missing = "--turn-user" if user is None else "--turn-password"
+        raise typer.BadParameter(f"a TURN server needs {missing}, too", param_hint="--turn")
+    return [IceServer(urls=url, username=user, credential=password) for url in urls]
+
+
+def transport_config(
+    *,
+    stun: Sequence[str],
+    turn: Sequence[str],
+    user: str | None,
+    password: str | None,
+    bind: str | None,
+    relay: bool,
+) -> TransportConfig:
+    """The settings that the flags stand for.
+
+    :raises typer.BadParameter: if one of them can't be
+    """
+    if relay and not turn:
+        raise typer.BadParameter(
+            "without a TURN server there is no relay; name one with --turn", param_hint="--relay"
+        )
+    stun_found = stun_server(stun)
+    servers = turn_servers(turn, user, password)
+    return TransportConfig(
+        ice_servers=[*([stun_found] if stun_found else []), *servers],
+        ice_transport_policy="relay" if relay else "all",
+        bind_addresses=None if bind is None else [_ip_address(bind)],
+        liveness_timeout=LIVENESS_TIMEOUT,
+    )
+
+
+def _ip_address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        example = "expected one of this machine, like 192.0.2.1"
+        raise typer.BadParameter(f"{text!r} is no IP address; {example}", param_hint="--bind") from None
+
+
+def _check(url: str, flag: str) -> None:
+    try:
+        parse_ice_url(url)
+    except ConfigurationError as exc:
+        raise typer.BadParameter(str(exc), param_hint=flag) from None

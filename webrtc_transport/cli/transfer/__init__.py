@@ -1,0 +1,1 @@
+"""A file between two machines: ``webrtc-transport send`` and ``webrtc-transport receive``."""
