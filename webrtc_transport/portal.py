@@ -40,7 +40,6 @@ _logger = logging.getLogger("libp2p.transport.webrtc.portal")
 _SHUTDOWN_TIMEOUT = 5.0
 """Seconds that leftover engine tasks get to end after they were cancelled. They need milliseconds."""
 
-
 _CLOSED = "the transport is closed, or its engine's thread has died"
 
 _HANDED_OVER = "error in a function handed across the portal"
@@ -208,7 +207,8 @@ class _TrioPortal(Portal):
         self._thread = threading.Thread(target=self._main, name="webrtc-engine", daemon=True)
         self._pid = os.getpid()
         self._stopped = anyio.Event()
-        self._closed = self._has_failed = self._is_serving = False
+        self._closed = self._has_failed = False
+        self._is_serving = True
         self._waiting: set[anyio.Event] = set()
         """Of the calls that wait for the engine's loop."""
         self._to_engine = _Mailbox(self._loop.call_soon_threadsafe)
@@ -338,7 +338,6 @@ class _TrioPortal(Portal):
             self.deliver(self._has_stopped)
 
     def _serve(self) -> None:
-        self._is_serving = True
         try:
             self._loop.run_forever()
         finally:
