@@ -33,16 +33,25 @@ def check_signaling(signaling: object) -> None:
 
 
 def sendable(item: bytes | str) -> memoryview:
-    """The bytes of ``item``.
+    """The bytes of ``item``, one by one, whatever the items of its buffer are.
 
-    :raises TypeError: if it has none, as text doesn't
+    :raises TypeError: if it has none, as text doesn't, or if they don't lie in one piece
     """
     if isinstance(item, str):
         raise TypeError("send() takes bytes, not str; encode it first: send(text.encode())")
     try:
-        return memoryview(item)
+        view = memoryview(item)
     except TypeError:
         raise TypeError(f"send() takes bytes, not {type(item).__name__}") from None
+    if not view.nbytes:
+        # Nothing can't be cast.
+        return memoryview(b"")
+    try:
+        return view.cast("B")
+    except TypeError:
+        raise TypeError(
+            f"send() takes bytes that lie in one piece; pass bytes(item) of this {type(item).__name__}"
+        ) from None
 
 
 def check_max_bytes(max_bytes: int) -> None:

@@ -1,8 +1,9 @@
 from array import array
 
+import anyio
 import pytest
 
-from tests.pairs import connected
+from tests.pairs import connected, read_all
 from webrtc_transport import Certificate, Identity, PeerId, PublicKey, WebRTCTransport
 from webrtc_transport.arguments import check_max_bytes, check_signaling, check_type, sendable
 from webrtc_transport.certificates import save_certificate
@@ -73,6 +74,10 @@ def test_bytes_can_be_sent(item):
         ),
         (lambda: sendable("x"), "send() takes bytes, not str; encode it first: send(text.encode())"),
         (lambda: sendable(3), "send() takes bytes, not int"),
+        (
+            lambda: sendable(memoryview(b"abcd")[::2]),
+            "send() takes bytes that lie in one piece; pass bytes(item) of this memoryview",
+        ),
         (lambda: check_max_bytes("x"), "max_bytes has to be a number of bytes (int), not str"),
     ],
 )
@@ -91,6 +96,42 @@ def test_one_url_is_no_list():
 def test_at_least_a_byte_is_received(max_bytes):
     with pytest.raises(ValueError, match=f"^max_bytes has to be 1 or more, not {max_bytes}$"):
         check_max_bytes(max_bytes)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        b"",
+        b"ab",
+        bytearray(b"ab"),
+        array("H"),
+        array("H", [1, 2, 3]),
+        array("d", [0.5]),
+        memoryview(b"abcdef").cast("B", (2, 3)),
+        memoryview(bytes(24)).cast("Q", (1, 3)),
+    ],
+)
+def test_the_bytes_of_a_buffer_are_sent_whatever_its_items_are(item):
+    view = sendable(item)
+    assert bytes(view) == memoryview(item).tobytes()
+    assert len(view) == view.nbytes == memoryview(item).nbytes
+
+
+@pytest.mark.anyio
+async def test_a_buffer_of_wide_items_arrives_whole():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        sent = [array("H", range(40)), array("H", [7]) * 40_000, array("H"), array("d", [0.5, 2.0])]
+
+        async def send():
+            for item in sent:
+                await stream.send(item)
+            await stream.send_eof()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send)
+            received = await read_all(await pair.listener.accept_stream())
+        assert received == b"".join(item.tobytes() for item in sent)
 
 
 @pytest.mark.anyio
