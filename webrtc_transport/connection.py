@@ -16,7 +16,7 @@ from multiaddr import Multiaddr
 
 from .abc import Attributes, CandidatePair, PeerStatistics
 from .addresses import candidate_address
-from .errors import ConnectionAborted, ConnectionClosed, ConnectionEnded
+from .errors import ConnectionAborted, ConnectionClosed, ConnectionEnded, HandlerError
 from .identity import PeerId
 from .link import PeerLink, ended
 from .protocol.sdp import Fingerprint
@@ -221,13 +221,26 @@ class Connection(AsyncResource, TypedAttributeProvider):
         :raises HandlerError: if the handler isn't async
         """
         check_handler(handler)
+        failure: HandlerError | None = None
+
+        async def run(stream: Stream) -> None:
+            nonlocal failure
+            try:
+                await run_handler(handler, stream, on_error or self._log_failure)
+            except HandlerError as exc:
+                # Kept, for the streams that are there already bring about one each.
+                failure = failure or exc
+                task_group.cancel_scope.cancel()
+
         async with bare_task_group() as task_group:
             while True:
                 try:
                     stream = await self.accept_stream()
                 except ConnectionEnded:
                     break
-                task_group.start_soon(run_handler, handler, stream, on_error or self._log_failure)
+                task_group.start_soon(run, stream)
+        if failure is not None:
+            raise failure
 
     def _log_failure(self, stream: Stream, error: Exception) -> None:
         log_failure(f"stream {stream.id} of {self._remote_peer}", error)

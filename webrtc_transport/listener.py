@@ -40,6 +40,7 @@ class Listener(anyio.abc.Listener[Connection]):
         self._accept_guard = anyio.ResourceGuard("accepting connections from")
         self._changed = Wakeup()
         self._failure: WebRTCError | None = None
+        self._handler_failure: HandlerError | None = None
         self._is_closed = False
         self._scopes: list[anyio.CancelScope] = []
         """Of the tasks that listen."""
@@ -117,7 +118,8 @@ class Listener(anyio.abc.Listener[Connection]):
                             self._handle, handler, connection, on_error or _log_failure
                         )
             except anyio.ClosedResourceError:
-                pass
+                # Maybe by a handler that isn't async.
+                failure = self._handler_failure
             except WebRTCError as exc:
                 # Kept, lest it cancels the handlers.
                 failure = exc
@@ -132,10 +134,10 @@ class Listener(anyio.abc.Listener[Connection]):
     ) -> None:
         try:
             await run_handler(handler, connection, on_error)
-        except HandlerError:
-            # Nobody would take care of who comes next.
+        except HandlerError as exc:
+            # Nobody would take care of who comes next. Kept, for those who are there already bring about one each.
+            self._handler_failure = self._handler_failure or exc
             await self.aclose()
-            raise
 
     async def aclose(self) -> None:
         """Stop listening. Connections that nobody has accepted are closed."""

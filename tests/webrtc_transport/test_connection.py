@@ -168,6 +168,16 @@ async def test_a_handler_of_streams_is_async():
             await pair.listener.serve(lambda stream: None)
 
 
+async def test_that_a_handler_is_not_async_is_told_once_however_many_streams_are_there():
+    async with connected() as pair:
+        for _ in range(3):
+            await pair.dialer.open_stream()
+        while len(pair.listener._link._inbound) < 3:
+            await anyio.sleep(0.001)
+        with anyio.fail_after(10), pytest.raises(HandlerError, match="it returned None"):
+            await pair.listener.serve(lambda stream: None)
+
+
 # --- the engine's loop ends, which only a transport on trio can outlive -----------------------------------------------
 
 

@@ -145,6 +145,21 @@ ENDPOINTS = [
 
 @pytest.mark.parametrize("has_group", [False, True])
 @pytest.mark.parametrize(("make", "address"), ENDPOINTS)
+async def test_that_a_handler_is_not_async_is_told_once_however_many_are_there(make, address, has_group):
+    async with make() as server, make() as client:
+        listener = await server.listen(address)
+        for _ in range(3):
+            await client.dial(listener.addresses[0])
+        with anyio.fail_after(10):
+            while len(listener._accepted) < 3:
+                await anyio.sleep(0.001)
+            with pytest.raises(HandlerError, match="the handler nothing has to be an async"):
+                async with bare_task_group() as group:
+                    await listener.serve(nothing, group if has_group else None)
+
+
+@pytest.mark.parametrize("has_group", [False, True])
+@pytest.mark.parametrize(("make", "address"), ENDPOINTS)
 async def test_a_handler_of_connections_is_async_or_nobody_else_is_let_in(make, address, has_group):
     async with make() as server, make() as client:
         listener = await server.listen(address)
