@@ -162,7 +162,7 @@ class Connection(AsyncResource, TypedAttributeProvider):
         return None if self._link.end_reason is None else ended(self._link.end_reason)
 
     @property
-    def is_spent(self) -> bool:
+    def _is_spent(self) -> bool:
         """Whether the connection is over, and no stream that came before waits to be accepted."""
         return self._link.end_reason is not None and not self._link.has_inbound
 

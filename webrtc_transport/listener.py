@@ -78,7 +78,7 @@ class Listener(anyio.abc.Listener[Connection]):
 
     def _drop_spent(self) -> None:
         """Forget the connections that nobody has accepted in time."""
-        spent = [connection for connection in self._accepted if connection.is_spent]
+        spent = [connection for connection in self._accepted if connection._is_spent]  # noqa: SLF001
         for connection in spent:
             self._accepted.remove(connection)
             _logger.info("%s left before it was accepted: %s", connection.remote_peer, connection.end_reason)

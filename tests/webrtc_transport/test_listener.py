@@ -234,9 +234,9 @@ async def test_who_has_left_streams_to_be_read_is_accepted_all_the_same():
         with anyio.fail_after(5):
             accepted = await listener.accept()
         assert accepted.end_reason is not None
-        assert not accepted.is_spent
+        assert not accepted._is_spent
         assert await read_all(await accepted.accept_stream()) == b"acknowledged"
-        assert accepted.is_spent
+        assert accepted._is_spent
 
 
 class Interrupted(Wakeup):
