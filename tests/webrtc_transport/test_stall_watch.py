@@ -6,7 +6,7 @@ import pytest
 from tests.pairs import config, connected, read_all
 from webrtc_transport.errors import StreamReset, StreamStalled
 from webrtc_transport.link import GRANTS_PER_BUFFER
-from webrtc_transport.protocol.framing import encode_frame
+from webrtc_transport.protocol.framing import Flag, encode_frame
 from webrtc_transport.protocol.limits import MAX_FRAME_PAYLOAD
 from webrtc_transport.stall_watch import LOOKS_PER_TIMEOUT, StallWatch
 
@@ -238,13 +238,21 @@ async def test_frames_that_are_never_completed_give_way(engine):
             await anyio.sleep(0.001)
 
 
-async def test_what_comes_of_a_frame_after_the_end_of_its_stream_is_not_held():
+@pytest.mark.parametrize("is_reset", [False, True])
+async def test_what_comes_of_a_frame_after_the_end_of_its_stream_is_not_held(is_reset):
     async with connected() as pair:
         stream = await pair.dialer.open_stream()
         await stream.send(b"data")
         inbound = await pair.listener.accept_stream()
-        inbound.reset()
-        await send_raw(stream, ALMOST)
+        if is_reset:
+            inbound.reset()
+            await send_raw(stream, ALMOST)
+        else:
+            # Both halves end by a FIN that is acknowledged.
+            await inbound.send_eof()
+            with pytest.raises(anyio.EndOfStream):
+                await stream.receive()
+            await send_raw(stream, encode_frame(flag=Flag.FIN) + ALMOST)
         await (await pair.dialer.open_stream()).send(b"behind it")
         await pair.listener.accept_stream()
         assert inbound.incomplete[0] == 0

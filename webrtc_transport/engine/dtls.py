@@ -5,7 +5,7 @@ OpenSSL's BIO is a stream. So one datagram is fed at a time, and what comes out 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes
@@ -127,18 +127,16 @@ class DtlsConnection:
         """Seconds until OpenSSL's own timer, when :meth:`repeat_flight` has new records; None if it isn't set."""
         return self._ssl.DTLSv1_get_timeout()
 
-    def early_contents(self) -> list[bytes]:
+    def early_contents(self) -> Iterator[bytes]:
         """What a peer that was connected before us has sent meanwhile. To be taken at once, before :meth:`receive`.
 
-        :raises DtlsClosed: if the peer closed the connection again
+        :raises DtlsClosed: if the peer closed the connection again, after what it has sent
         """
-        contents: list[bytes] = []
         try:
             while True:
-                contents.append(self._ssl.recv(MAX_RECORD))
+                yield self._ssl.recv(MAX_RECORD)
         except SSL.Error as exc:
             _check_open(exc)
-        return contents
 
     def receive(self, datagram: bytes) -> bytes:
         """Take a datagram of an established connection; returns its content, empty if there is none.

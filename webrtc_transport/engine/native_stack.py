@@ -231,8 +231,9 @@ class NativeStack(Stack):
         self._events.on_secured()
         try:
             for content in self._dtls.early_contents():
-                if not self._is_closed:
-                    self._content_received(content)
+                if self._is_closed:
+                    break
+                self._content_received(content)
         except DtlsClosed:
             self._end(ConnectionClosed("the peer closed the connection"))
 
