@@ -106,9 +106,11 @@ class PeerLink(PeerEvents, StreamOwner):
         self._stalls = (
             None
             if config.stalled_stream_timeout is None
-            # All of the peer's streams together may keep half of the window.
+            # Frames that aren't whole may keep half of the window, and what lies unread the other half.
             else StallWatch(
-                config.stalled_stream_timeout, config.receive_buffer // (2 * config.max_inbound_streams)
+                config.stalled_stream_timeout,
+                spare=config.receive_buffer // (2 * config.max_inbound_streams),
+                share=config.receive_buffer // 2,
             )
         )
 

@@ -24,10 +24,13 @@ class StallWatch:
     :param timeout: how long it may lie, in seconds
     :param spare: bytes of an incomplete frame that keep nobody waiting. js and go send the length of a frame ahead:
         that its body doesn't come may be because others hold the window.
+    :param share: bytes of all streams together that lie unread without being to blame for a frame that doesn't come.
+        While there are more, this end keeps the peer from sending, and the time for a frame doesn't begin.
     """
 
-    def __init__(self, timeout: float, spare: int) -> None:
+    def __init__(self, timeout: float, spare: int, share: int) -> None:
         self._timeout = timeout
+        self._share = share
         self._allowed: dict[Cause, int] = {"unread": 0, "incomplete": spare}
         self._waiting: dict[tuple[Stream, Cause], tuple[int, float]] = {}
         """Where bytes lie: how many reads, or whole frames, there had been, and since when that is so."""
@@ -42,8 +45,12 @@ class StallWatch:
     def look(self, streams: Iterable[Stream], now: float) -> None:
         """Reset what has stalled. ``streams`` are those whose channel is open."""
         waiting: dict[tuple[Stream, Cause], tuple[int, float]] = {}
-        for stream in [*streams, *self._closed]:
-            held: dict[Cause, tuple[int, int]] = {"unread": stream.unread, "incomplete": stream.incomplete}
+        looked_at = [*streams, *self._closed]
+        may_come = sum(stream.unread[0] for stream in looked_at) <= self._share
+        for stream in looked_at:
+            held: dict[Cause, tuple[int, int]] = {"unread": stream.unread}
+            if may_come:
+                held["incomplete"] = stream.incomplete
             for cause, (size, progress) in held.items():
                 if size > self._allowed[cause]:
                     before, since = self._waiting.get((stream, cause), (progress, now))

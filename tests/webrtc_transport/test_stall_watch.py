@@ -44,7 +44,7 @@ class FakeStream:
 
 
 def test_what_lies_unread_for_the_whole_time_is_given_up():
-    watch, lying, empty = StallWatch(10, 3), FakeStream(5), FakeStream()
+    watch, lying, empty = StallWatch(10, 3, 1000), FakeStream(5), FakeStream()
     for now in (0, 5, 9.9):
         watch.look([lying, empty], now)
         lying.arrive(1)
@@ -55,7 +55,7 @@ def test_what_lies_unread_for_the_whole_time_is_given_up():
 
 
 def test_each_read_gives_a_stream_the_whole_time_again():
-    watch, slow = StallWatch(10, 3), FakeStream(100)
+    watch, slow = StallWatch(10, 3, 1000), FakeStream(100)
     for now in range(0, 100, 9):
         watch.look([slow], now)
         slow.read(1)
@@ -66,7 +66,7 @@ def test_each_read_gives_a_stream_the_whole_time_again():
 
 
 def test_the_time_begins_when_there_is_something_to_read():
-    watch, stream = StallWatch(10, 3), FakeStream()
+    watch, stream = StallWatch(10, 3, 1000), FakeStream()
     watch.look([stream], 0)
     stream.arrive(5)
     watch.look([stream], 100)
@@ -79,7 +79,7 @@ def test_the_time_begins_when_there_is_something_to_read():
 
 
 def test_streams_whose_channel_is_closed_are_watched_until_they_are_read():
-    watch, unread, read = StallWatch(10, 3), FakeStream(5), FakeStream(5)
+    watch, unread, read = StallWatch(10, 3, 1000), FakeStream(5), FakeStream(5)
     for stream in (unread, read, FakeStream()):
         watch.closed(stream)
     assert watch._closed == [unread, read]
@@ -92,7 +92,7 @@ def test_streams_whose_channel_is_closed_are_watched_until_they_are_read():
 
 
 def test_a_frame_has_the_whole_time_once():
-    watch, dripping, busy = StallWatch(10, 3), FakeStream(incomplete=1000), FakeStream(incomplete=1000)
+    watch, dripping, busy = StallWatch(10, 3, 1000), FakeStream(incomplete=1000), FakeStream(incomplete=1000)
     for now in range(0, 10, 2):
         watch.look([dripping, busy], now)
         assert not dripping.was_stalled
@@ -105,7 +105,7 @@ def test_a_frame_has_the_whole_time_once():
 
 
 def test_the_length_of_a_frame_that_cant_come_yet_keeps_nobody_waiting():
-    watch, innocent = StallWatch(10, 3), FakeStream(incomplete=3)
+    watch, innocent = StallWatch(10, 3, 1000), FakeStream(incomplete=3)
     for now in (0, 10, 20):
         watch.look([innocent], now)
     assert not innocent.was_stalled
@@ -113,6 +113,22 @@ def test_the_length_of_a_frame_that_cant_come_yet_keeps_nobody_waiting():
     watch.look([innocent], 30)
     watch.look([innocent], 40)
     assert innocent.was_stalled
+
+
+def test_a_frame_that_cant_come_because_others_are_read_slowly_has_its_time_after_that():
+    watch, innocent, slow = StallWatch(10, 3, 1000), FakeStream(incomplete=500), FakeStream(unread=2000)
+    for now in range(0, 50, 2):
+        watch.look([innocent, slow], now)
+        slow.read(1)
+    assert not innocent.was_stalled
+    slow.read(1000)
+    for now in (50, 59):
+        slow.read(1)
+        watch.look([innocent, slow], now)
+        assert not innocent.was_stalled
+    watch.look([innocent, slow], 60)
+    assert innocent.was_stalled
+    assert not slow.was_stalled
 
 
 async def fill(stream):
