@@ -128,6 +128,7 @@ class WebRTCTransport:
         :raises AddressError: if the address is none that can be listened on, or its port is taken
         :raises ConfigurationError: if the configured certificate has expired
         :raises SignalingError: if no signaling backend can be reached, or all refuse us
+        :raises EngineError: if the engine's event loop has ended
         :raises AlreadyListening: if this transport listens on ``/webrtc`` already
         :raises TypeError: if the address is neither text nor a ``Multiaddr``
         """

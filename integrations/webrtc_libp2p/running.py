@@ -76,11 +76,12 @@ class RunningTransport:
 
     def relayed_addresses(self) -> Sequence[Multiaddr]:
         """Where peers reach us through relays, now."""
-        return () if self._circuit is None else self._circuit.addresses()
+        return () if self._circuit is None or self._accepting is None else self._circuit.addresses()
 
     def addresses(self) -> Sequence[Multiaddr]:
         """Where peers reach us, now: ``/webrtc`` stands for the rendezvous servers."""
-        return [*([webrtc_address()] if self._rendezvous.is_reachable else []), *self.relayed_addresses()]
+        has_server = self._accepting is not None and self._rendezvous.is_reachable
+        return [*([webrtc_address()] if has_server else []), *self.relayed_addresses()]
 
     async def start_listening(self, listener: WebRTCListener, relay: Multiaddr | None) -> None:
         """Hand what comes in to ``listener``. Returns once peers can reach us, through ``relay`` too if it is given.
@@ -95,12 +96,12 @@ class RunningTransport:
                     raise ConfigurationError("relays need a host; this swarm belongs to none")
                 await self._circuit.listen_through(info_from_p2p_addr(relay))
             if self._accepting is None:
-                accepting = await self._transport.listen("/webrtc")
+                self._accepting = accepting = await self._transport.listen("/webrtc")
                 # Relays that the host may meet some day don't make up for servers that it was given.
                 if self._rendezvous.failure is not None and not self.relayed_addresses():
+                    self._accepting = None
                     await accepting.aclose()
                     raise self._rendezvous.failure
-                self._accepting = accepting
                 self._nursery.start_soon(self._accept, accepting, self._first_listener)
             self._listeners.append(listener)
 
@@ -143,7 +144,14 @@ class RunningTransport:
                 return
             except (EngineError, SignalingError) as exc:
                 _logger.warning("peers can't reach this host over WebRTC any more: %s", exc)
+                await self._has_ended(accepting)
                 return
+
+    async def _has_ended(self, accepting: core.Listener) -> None:
+        """Make room for another attempt to listen, which says whether that is possible."""
+        if accepting is self._accepting:
+            self._accepting = None
+        await accepting.aclose()
 
     async def _hand_over(
         self, connection: core.Connection, listener_now: Callable[[], WebRTCListener | None]

@@ -44,6 +44,10 @@ async def test_an_engine_that_has_ended_takes_no_host_with_it(server, caplog):
                 lambda: "can't reach this host over WebRTC any more: the engine's event loop" in caplog.text
             )
             await until(lambda: not listener.get_network().get_connections(dialer.get_id()))
+            # Nobody is told an address at which nobody listens, and another attempt to listen there fails.
+            assert not [address for address in listener.get_addrs() if "webrtc" in str(address)]
+            with pytest.raises(OpenConnectionError, match="the engine's event loop has ended"):
+                await transport.create_listener(None).listen(Multiaddr("/webrtc"))
 
 
 async def test_a_server_that_is_gone_for_good_ends_listening_and_nothing_else(server, monkeypatch, caplog):
@@ -59,6 +63,11 @@ async def test_a_server_that_is_gone_for_good_ends_listening_and_nothing_else(se
             accepting._changed.notify()
             await until(lambda: "can't reach this host over WebRTC any more: replaced" in caplog.text)
             assert await round_trip(dialer, listener.get_id(), b"x") == b"x"
+            assert not [address for address in listener.get_addrs() if "webrtc" in str(address)]
+            # The server may take us again.
+            again = transport.create_listener(None)
+            await again.listen(Multiaddr("/webrtc"))
+            assert again.get_addrs() == (Multiaddr("/webrtc"),)
 
 
 async def test_a_dial_during_the_end_fails_by_name(server):
