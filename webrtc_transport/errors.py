@@ -184,8 +184,8 @@ class ConnectionLost(ConnectionEnded):
 
 
 class EngineError(ConnectionEnded):
-    """The protocol stack below the connection failed: by a fault of its own, on what the peer sent, or because its event
-    loop has ended. Listeners raise it in the last case too."""
+    """The protocol stack below the connection failed: by a fault of its own, on what the peer sent, or because its
+    event loop has ended. Listeners raise it in the last case too."""
 
 
 LOOP_ENDED: Final = "the engine's event loop has ended, and with it every connection; make a new transport"
