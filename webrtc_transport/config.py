@@ -144,7 +144,8 @@ def _certificate(value: object) -> object:
     if value is None or isinstance(value, Certificate):
         return value
     raise ConfigurationError(
-        f"has to be a Certificate, not {shown(value)}; webrtc_transport.certificates.load_certificate(path) reads one"
+        # Not shown: it may be the private key itself.
+        f"has to be a Certificate, not {type(value).__name__}; webrtc_transport.certificates.load_certificate(path) reads one"
     )
 
 
