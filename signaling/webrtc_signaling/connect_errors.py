@@ -53,6 +53,9 @@ def connect_reason(error: Exception, url: str) -> str:
         return _system_reason(error.os_error, scheme)
     if isinstance(error, aiohttp.ClientResponseError):
         return _answer_reason(error)
+    if isinstance(error, aiohttp.InvalidURL):
+        # Its text is the URL, with what is secret in it.
+        return "its URL, or the one that it redirects to, is malformed"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return f"it hangs up without an answer; check the port{_other_scheme(scheme)}"
     return _system_reason(error, scheme) if isinstance(error, OSError) else describe(error)

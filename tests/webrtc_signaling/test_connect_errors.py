@@ -205,6 +205,7 @@ def test_no_host():
         (OSError(), "OSError"),
         (aiohttp.ClientPayloadError("out of wine"), "out of wine"),
         (aiohttp.ClientPayloadError(), "ClientPayloadError"),
+        (aiohttp.InvalidURL("wss://x?SECRET"), "its URL, or the one that it redirects to, is malformed"),
     ],
 )
 def test_other_errors_say_it_themselves(error, text):
