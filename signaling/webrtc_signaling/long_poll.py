@@ -42,7 +42,8 @@ async def open_polls(url: str, options: ClientOptions) -> AsyncIterator[PollWire
     """
     connector = aiohttp.TCPConnector(resolver=DaemonResolver(), keepalive_timeout=_KEEP_ALIVE)
     async with aiohttp.ClientSession(connector=connector) as http:
-        wire = PollWire(http, URL(url) / "poll", options)
+        server = URL(url)
+        wire = PollWire(http, (server / "poll").with_query(server.query), options)
         await wire.open()
         yield wire
 
