@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from webrtc_transport.protocol.sctp.association import Association
 from webrtc_transport.protocol.sctp.events import (
-    BytesSent,
     Ended,
     Established,
     InboundStreamsReset,
@@ -110,6 +109,8 @@ class End:
         return self.association.unread
 
     def dispatch(self, now: float) -> None:
+        for stream_id, size in self.association.take_sent().items():
+            self.sent[stream_id] = self.sent.get(stream_id, 0) + size
         events, self.association.events = self.association.events, []
         for event in events:
             assert self.ended is None, f"{event} after the end"
@@ -123,8 +124,6 @@ class End:
                     self.received.setdefault(stream_id, []).append(data)
                     if self.reads:
                         self.association.consume(len(data), now)
-                case BytesSent(stream_id, size):
-                    self.sent[stream_id] = self.sent.get(stream_id, 0) + size
                 case InboundStreamsReset(stream_ids):
                     for stream_id in stream_ids:
                         self.finished.setdefault(stream_id, []).append(self.received.pop(stream_id, []))

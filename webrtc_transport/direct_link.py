@@ -18,7 +18,7 @@ from .engine.direct_peer import DirectPeer
 from .errors import ConnectionEnded, FramingError, NoiseFailed
 from .identity import Identity, PeerId, PublicKey
 from .link import PeerLink, set_up_failed
-from .portal import SameLoopPortal
+from .portal import same_loop_portal
 from .protocol.direct_address import DirectAddress
 from .protocol.framing import Flag, FrameDecoder, encode_frame
 from .protocol.limits import FRAME_OVERHEAD, MAX_DIRECT_FRAME
@@ -56,7 +56,7 @@ class DirectLink(PeerLink):
         on_end: Callable[[PeerLink], object],
     ) -> None:
         super().__init__(
-            SameLoopPortal(), config, f"{remote[0]}:{remote[1]}", first_phase="ice", on_end=on_end
+            same_loop_portal(), config, f"{remote[0]}:{remote[1]}", first_phase="ice", on_end=on_end
         )
         self.payload_limit = MAX_DIRECT_FRAME - FRAME_OVERHEAD
         self._identity = identity

@@ -81,10 +81,12 @@ class PeerLink(PeerEvents, StreamOwner):
         self.phase_times: dict[str, float] = {first_phase: time.monotonic()}
         self.candidate_pair: CandidatePair | None = None
         self.end_reason: Exception | None = None
-        self.changed = Wakeup()
+        self.changed = Wakeup(portal.make_event)
         """Notified after each change of ``phase`` and ``end_reason``, and with inbound streams."""
-        self._stream_changed = Wakeup()
-        """Of streams that come and go: others needn't wake up for them."""
+        self._stream_came = Wakeup(portal.make_event)
+        """Notified with inbound streams, and at the end: who waits for one needn't wake up for others."""
+        self._drained = Wakeup(portal.make_event)
+        """Notified when no stream waits for the peer any more, and at the end."""
         self.attributes: Attributes = {}
         self._peer: EnginePeer | None = None
         self._on_end = on_end
@@ -96,6 +98,7 @@ class PeerLink(PeerEvents, StreamOwner):
         """Whether a stream was refused because of a limit."""
         self._draining: set[Stream] = set()
         self._consumed = 0
+        self._grant_size = config.receive_buffer // GRANTS_PER_BUFFER
         # After it, the engine can tell no end.
         portal.at_fault.add(self._loop_ended)
         self._stalls = (
@@ -182,7 +185,7 @@ class PeerLink(PeerEvents, StreamOwner):
         """
         while not self._inbound:
             self.check_alive()
-            await self._stream_changed.wait()
+            await self._stream_came.wait()
         return self._inbound.popleft()
 
     @property
@@ -214,7 +217,7 @@ class PeerLink(PeerEvents, StreamOwner):
     async def drain(self) -> None:
         """Wait until the peer has acknowledged every stream that was ended here."""
         while self.end_reason is None and self._draining:
-            await self._stream_changed.wait()
+            await self._drained.wait()
 
     async def close(self, reason: Exception) -> None:
         """End the peer connection. Returns when nothing of it is left; not cancellable, but bounded."""
@@ -265,7 +268,7 @@ class PeerLink(PeerEvents, StreamOwner):
             self._refuse(stream, f"{config.accept_backlog} wait to be accepted (accept_backlog)")
         else:
             self._inbound.append(stream)
-            self._stream_changed.notify()
+            self._stream_came.notify()
 
     def _refuse(self, stream: Stream, why: str) -> None:
         # The first is said aloud; a peer that goes on fills no log.
@@ -283,7 +286,8 @@ class PeerLink(PeerEvents, StreamOwner):
             port.connection_ended(ended(reason))
         self.streams.clear()
         self.changed.notify()
-        self._stream_changed.notify()
+        self._stream_came.notify()
+        self._drained.notify()
         self._on_end(self)
 
     def _loop_ended(self) -> None:
@@ -293,7 +297,7 @@ class PeerLink(PeerEvents, StreamOwner):
 
     def stream_consumed(self, size: int) -> None:
         self._consumed += size
-        if self._consumed >= self._config.receive_buffer // GRANTS_PER_BUFFER:
+        if self._consumed >= self._grant_size:
             self.portal.post(self.peer.grant, self._consumed)
             self._consumed = 0
 
@@ -303,7 +307,7 @@ class PeerLink(PeerEvents, StreamOwner):
     def stream_drained(self, stream: Stream) -> None:
         self._draining.discard(stream)
         if not self._draining:
-            self._stream_changed.notify()
+            self._drained.notify()
 
     def stream_closed(self, stream: Stream) -> None:
         if self.streams.pop(stream, None) is not None:
@@ -312,7 +316,7 @@ class PeerLink(PeerEvents, StreamOwner):
                 self._stalls.closed(stream)
         self._draining.discard(stream)
         if not self._draining:
-            self._stream_changed.notify()
+            self._drained.notify()
 
     def stream_attributes(self) -> Attributes:
         return self.attributes

@@ -28,7 +28,9 @@ from typing import TypeVar, TypeVarTuple
 import anyio
 import anyio.lowlevel
 
+from .asyncio_event import AsyncioEvent
 from .errors import LOOP_ENDED, EngineError
+from .wakeup import LoopEvent
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -103,6 +105,10 @@ class Portal(ABC):
         :raises anyio.ClosedResourceError: if the portal is closed meanwhile
         """
 
+    def make_event(self) -> LoopEvent:
+        """An event of the caller's loop, for a :class:`~webrtc_transport.wakeup.Wakeup`."""
+        return anyio.Event()
+
 
 @contextlib.asynccontextmanager
 async def open_portal() -> AsyncIterator[Portal]:
@@ -117,7 +123,7 @@ async def open_portal() -> AsyncIterator[Portal]:
             with anyio.CancelScope(shield=True):
                 await portal.stop()
     else:
-        yield SameLoopPortal()
+        yield AsyncioPortal()
 
 
 class SameLoopPortal(Portal):
@@ -140,6 +146,18 @@ class SameLoopPortal(Portal):
 
     async def run(self, func: Callable[[*_Ts], Coroutine[object, object, _T]], *args: *_Ts) -> _T:
         return await func(*args)
+
+
+class AsyncioPortal(SameLoopPortal):
+    """The caller's loop is the engine's loop, and it is asyncio."""
+
+    def make_event(self) -> LoopEvent:
+        return AsyncioEvent()
+
+
+def same_loop_portal() -> SameLoopPortal:
+    """For what needs no asyncio: the running loop is the engine's, whichever it is."""
+    return SameLoopPortal() if "trio" in sys.modules and _in_trio() else AsyncioPortal()
 
 
 class _Mailbox:

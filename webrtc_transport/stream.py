@@ -20,7 +20,7 @@ from .errors import (
     StreamStopped,
     StreamTimeout,
 )
-from .protocol.framing import Flag, Frame, FrameDecoder, encode_frame
+from .protocol.framing import SHORT_PREFIX, Flag, Frame, FrameDecoder, encode_frame
 from .protocol.stream_state import ReceiveHalf, SendHalf, StreamInput, StreamState
 from .receive_queue import ReceiveQueue
 from .stream_owner import StreamOwner
@@ -75,8 +75,8 @@ class Stream(ByteStream):
         """What may have cost sent bytes, until the user is told of it."""
         self._has_sent = False
         """Whether there is something that the peer should acknowledge."""
-        self._readable = Wakeup()
-        self._writable = Wakeup()
+        self._readable = Wakeup(self._portal.make_event)
+        self._writable = Wakeup(self._portal.make_event)
         self._since_turn = 0
         """Bytes sent and received since other tasks had their turn."""
         self._send_guard = anyio.ResourceGuard("sending to")
@@ -111,17 +111,20 @@ class Stream(ByteStream):
             if self._send_end is not None:
                 self._raise(self._send_end)
             limit = self._owner.payload_limit
-            view = sendable(item)
-            for start in range(0, len(view), limit):
+            whole = item if type(item) is bytes else sendable(item)  # most often it needs no view
+            size = len(whole)
+            for start in range(0, size, limit):
                 while self._credit <= 0:
                     await self._writable.wait()
                     if self._send_end is not None:
                         self._raise(self._send_end)
+                payload = whole if size <= limit else memoryview(whole)[start : start + limit]
                 self._has_sent = True
-                payload = view[start : start + limit]
                 self._owner.payload_sent += len(payload)
                 self._send_frame(encode_frame(payload))
-            await self._let_others(len(item))
+            self._since_turn += size + TURN_PER_CALL
+            if self._since_turn >= BYTES_PER_TURN:
+                await self._let_others()
 
     async def send_eof(self) -> None:
         """Send FIN: the peer reads the end of the stream, and can still answer. Does nothing the second time."""
@@ -165,18 +168,19 @@ class Stream(ByteStream):
                 if self._receive_end is not None:
                     self._raise(self._receive_end)
                 await self._readable.wait()
+                self._since_turn = 0
             data = received.take(max_bytes)
             self._owner.payload_received += len(data)
             self._owner.stream_consumed(len(data))
-            await self._let_others(len(data))
+            self._since_turn += len(data) + TURN_PER_CALL
+            if self._since_turn >= BYTES_PER_TURN:
+                await self._let_others()
             return data
 
-    async def _let_others(self, size: int) -> None:
-        """Let other tasks have their turn, now and then."""
-        self._since_turn += size + TURN_PER_CALL
-        if self._since_turn >= BYTES_PER_TURN:
-            self._since_turn = 0  # and what is done can't be undone by a cancellation
-            await anyio.lowlevel.cancel_shielded_checkpoint()
+    async def _let_others(self) -> None:
+        """Let other tasks have their turn. What is done can't be undone by a cancellation."""
+        self._since_turn = 0
+        await anyio.lowlevel.cancel_shielded_checkpoint()
 
     @property
     def unread(self) -> tuple[int, int]:
@@ -311,6 +315,13 @@ class Stream(ByteStream):
     # --- what the channel tells, in the caller's loop ---------------------------------------------------------------
 
     def _message_arrived(self, data: bytes) -> None:
+        payload = self._decoder.short_payload(data)
+        if payload is not None and self._receive_end is None and self._state.receive is ReceiveHalf.OPEN:
+            self._frames += 1
+            self._received.append(payload)
+            self._readable.notify()
+            self._owner.stream_consumed(SHORT_PREFIX)
+            return
         kept = 0
         try:
             for frame in self._decoder.feed(data):

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import anyio
+
+
+class LoopEvent(Protocol):
+    """What of ``anyio.Event`` a :class:`Wakeup` needs. It is waited for before it is set, if at all."""
+
+    def set(self) -> None:
+        """Wake everyone who waits."""
+
+    async def wait(self) -> object:
+        """Wait for :meth:`set`."""
 
 
 class Wakeup:
@@ -12,13 +23,15 @@ class Wakeup:
 
     Unlike ``anyio.Event`` it can be made outside of an event loop, and used many times. ``notify`` is a plain
     function for the loop that the tasks run in.
+
+    :param make_event: called in the loop that the tasks run in
     """
 
     __slots__ = ("_event", "_make_event")
 
-    def __init__(self) -> None:
-        self._event: anyio.Event | None = None
-        self._make_event: Callable[[], anyio.Event] = anyio.Event
+    def __init__(self, make_event: Callable[[], LoopEvent] = anyio.Event) -> None:
+        self._event: LoopEvent | None = None
+        self._make_event = make_event
 
     def notify(self) -> None:
         """Wake everyone who waits."""

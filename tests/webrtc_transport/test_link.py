@@ -85,15 +85,9 @@ async def test_a_stream_of_a_connection_that_ends_meanwhile_fails_by_name():
     class EndsFirst(SameLoopPortal):
         """A portal across which the end of the connection comes before the answer."""
 
-        def post(self, func, *args):
-            pass
-
         async def call(self, func, *args):
             link.on_closed(ConnectionClosed("the peer closed the connection"))
             raise ConnectionClosed("the peer connection is over")
-
-        def deliver(self, func, *args):
-            func(*args)
 
     link = PeerLink(EndsFirst(), config(), PEER, first_phase="ice", on_end=lambda link: None)
     with pytest.raises(ConnectionClosed):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.engine_loop import ENDS, end_the_loop
 from webrtc_transport.errors import EngineError
-from webrtc_transport.portal import _Mailbox, open_portal
+from webrtc_transport.portal import _Mailbox, open_portal, same_loop_portal
 
 pytestmark = pytest.mark.anyio
 
@@ -59,6 +59,16 @@ async def test_what_a_handed_over_function_raises_stops_nothing(caplog):
     records = [record for record in caplog.records if record.name == "libp2p.transport.webrtc.portal"]
     assert len(records) == 2
     assert all(record.exc_info[0] is ZeroDivisionError for record in records)
+
+
+async def test_what_runs_in_the_callers_loop_has_no_thread():
+    portal = same_loop_portal()
+    assert await portal.call(threading.get_ident) == threading.get_ident()
+    event = portal.make_event()
+    async with anyio.create_task_group() as task_group:
+        task_group.start_soon(event.wait)
+        await anyio.wait_all_tasks_blocked()
+        event.set()
 
 
 async def test_results_and_exceptions_of_calls_come_back():

@@ -2,6 +2,7 @@
 
 import itertools
 
+import anyio
 import pytest
 
 from webrtc_transport.errors import ConnectionClosed
@@ -14,6 +15,7 @@ class Owner(StreamOwner):
     send_window = 65536
     payload_limit = 16384
     fin_ack_timeout = 1.0
+    make_event = anyio.Event
 
     def __init__(self):
         self.portal = self

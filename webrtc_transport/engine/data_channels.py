@@ -32,6 +32,11 @@ MAX_REFUSED_STREAMS: Final = 4096
 trip; a peer that opens on without confirming is after memory."""
 
 
+# Global names are found faster than the members of an Enum, and these are looked up for each message.
+_BINARY: Final = int(PayloadProtocol.BINARY)
+_DCEP: Final = int(PayloadProtocol.DCEP)
+
+
 class _Halves(Flag):
     """Directions of a stream."""
 
@@ -115,7 +120,7 @@ class DataChannels(ChannelOwner):
     def message_received(self, stream_id: int, ppid: int, data: bytes) -> None:
         """A message arrived."""
         channel = self._channels.get(stream_id)
-        if channel is not None and ppid == PayloadProtocol.BINARY and channel.is_open:
+        if channel is not None and ppid == _BINARY and channel.is_open:
             channel.message_received(data)
         else:
             self._other_message_received(channel, stream_id, ppid, data)
@@ -276,7 +281,7 @@ class DataChannels(ChannelOwner):
 
     def queue(self, stream_id: int, ppid: int, data: bytes) -> None:
         self._association.send(stream_id, ppid, data)
-        if ppid == PayloadProtocol.DCEP:
+        if ppid == _DCEP:
             self._defer()
         else:
             self._wake()

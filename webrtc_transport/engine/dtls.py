@@ -14,7 +14,7 @@ from OpenSSL import SSL
 from ..protocol.certificate import Certificate
 from ..protocol.limits import MAX_DATAGRAM
 from ..protocol.sdp import Fingerprint
-from .dtls_records import records_of
+from .dtls_records import MAX_RECORD, records_of
 
 RECORD_HEADER: Final = 13
 """Bytes before the content of a record (RFC 6347, section 4.1)."""
@@ -133,8 +133,11 @@ class DtlsConnection:
         :raises DtlsClosed: if the peer closed the connection again
         """
         contents: list[bytes] = []
-        while content := self._read():
-            contents.append(content)
+        try:
+            while True:
+                contents.append(self._ssl.recv(MAX_RECORD))
+        except SSL.Error as exc:
+            _check_open(exc)
         return contents
 
     def receive(self, datagram: bytes) -> bytes:
@@ -145,19 +148,10 @@ class DtlsConnection:
         if len(datagram) > MAX_DATAGRAM:
             # A TURN server may bring it over TCP. No peer has reason to send packets of such a size.
             return b""
-        self._records.write(datagram)
-        return self._read()
-
-    def _read(self) -> bytes:
         try:
-            return self._records.read()
-        except SSL.WantReadError:
-            # A handshake record, or one that is forged, repeated or cut.
-            return b""
-        except SSL.ZeroReturnError:
-            raise DtlsClosed from None
-        except SSL.Error:
-            # The queue of errors is empty then, and the connection as it was (RFC 6347, section 4.1.2.7).
+            return self._records.decrypt(datagram)
+        except SSL.Error as exc:
+            _check_open(exc)
             return b""
 
     def feed(self, datagram: bytes) -> None:
@@ -230,6 +224,18 @@ class DtlsConnection:
         except SSL.Error:
             return []
         return _group(data)
+
+
+def _check_open(error: SSL.Error) -> None:
+    """Tell a closed connection from one that has nothing to read.
+
+    That is after a handshake record, or one that is forged, repeated or cut. After other errors the queue of errors is
+    empty, and the connection as it was (RFC 6347, section 4.1.2.7).
+
+    :raises DtlsClosed: if the peer closed it
+    """
+    if isinstance(error, SSL.ZeroReturnError):
+        raise DtlsClosed from None
 
 
 def is_handshake(datagram: bytes) -> bool:

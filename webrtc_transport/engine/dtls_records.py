@@ -34,14 +34,10 @@ class Records(ABC):
         """The record of ``content``."""
 
     @abstractmethod
-    def write(self, datagram: bytes) -> None:
-        """Take a datagram that has arrived."""
+    def decrypt(self, record: bytes) -> bytes:
+        """Take a record that has arrived; returns its content.
 
-    @abstractmethod
-    def read(self) -> bytes:
-        """The content of the next record that has arrived.
-
-        :raises OpenSSL.SSL.WantReadError: if there is none, or only one that is dropped
+        :raises OpenSSL.SSL.WantReadError: if it has none, or is dropped
         """
 
 
@@ -55,10 +51,8 @@ class PublicRecords(Records):
         self._ssl.send(content)
         return self._ssl.bio_read(len(content) + MARGIN)
 
-    def write(self, datagram: bytes) -> None:
-        self._ssl.bio_write(datagram)
-
-    def read(self) -> bytes:
+    def decrypt(self, record: bytes) -> bytes:
+        self._ssl.bio_write(record)
         return self._ssl.recv(MAX_RECORD)
 
 
@@ -94,10 +88,8 @@ class DirectRecords(Records):
             raise SSL.Error
         return self._view[:size]  # type: ignore[no-any-return]
 
-    def write(self, datagram: bytes) -> None:
-        self._bio_write(self._into, datagram, len(datagram))
-
-    def read(self) -> bytes:
+    def decrypt(self, record: bytes) -> bytes:
+        self._bio_write(self._into, record, len(record))
         size = self._ssl_read(self._ssl, self._buffer, BUFFER)
         if size <= 0:
             self._raise_error(self._ssl, size)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Final
 
 from ..abc import ChannelEvents, EngineChannel
 from ..protocol.sctp.data_channel import PayloadProtocol, encode_message
 from .driver import Driver, TimerHandle
+
+_BINARY: Final = PayloadProtocol.BINARY
+"""Global names are found faster than the members of an Enum, and this one is looked up for each message."""
 
 
 class ChannelOwner(ABC):
@@ -73,12 +77,17 @@ class NativeChannel(EngineChannel):
     def send(self, data: bytes) -> None:
         if self._is_closing:
             return
-        limit = self._stack.max_message_size
-        if len(data) > limit:
-            raise ValueError(f"the peer takes messages of up to {limit} bytes, not {len(data)}")
-        ppid, message = encode_message(data)
-        self._control_unsent += len(message) - len(data)
-        self._stack.queue(self._id, ppid, message)
+        stack = self._stack
+        if len(data) > stack.max_message_size:
+            raise ValueError(
+                f"the peer takes messages of up to {stack.max_message_size} bytes, not {len(data)}"
+            )
+        if data:
+            stack.queue(self._id, _BINARY, data)
+        else:
+            ppid, message = encode_message(data)
+            self._control_unsent += len(message)
+            stack.queue(self._id, ppid, message)
 
     def send_control(self, data: bytes) -> None:
         """Send a DCEP message, which counts as nobody's data."""
@@ -112,10 +121,12 @@ class NativeChannel(EngineChannel):
             self._events.on_message(data)
 
     def bytes_sent(self, size: int) -> None:
-        control = min(size, self._control_unsent)
-        self._control_unsent -= control
-        if size > control and self._events is not None:
-            self._events.on_sent(size - control)
+        if self._control_unsent:
+            control = min(size, self._control_unsent)
+            self._control_unsent -= control
+            size -= control
+        if size and self._events is not None:
+            self._events.on_sent(size)
 
     def inbound_reset(self, *, is_next: bool = False) -> None:
         """The peer has ended its direction: so do we (RFC 8831, section 6.7).

@@ -1,16 +1,14 @@
 """DTLS by OpenSSL and SCTP of our own, driven without a task, queue or timer per packet.
 
 A packet goes from the socket through DTLS and SCTP to its channel in one call. What there is to send after a batch of
-packets is sent once, at the end of the event loop's turn. A message of the application leaves at once if nothing is
-under way; else it waits for the end of the turn, and a little longer while others follow it into the same packet. What
-answers the peer, and what opens or ends a channel, waits a few turns for such a message.
+packets is sent once, at the end of the event loop's turn; :mod:`.flush_schedule` tells what is sent when.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from OpenSSL import SSL
 
@@ -28,7 +26,6 @@ from ..errors import ConnectionClosed, ConnectionLost, DtlsFailed, EngineError, 
 from ..protocol.certificate import Certificate
 from ..protocol.sctp.association import Association
 from ..protocol.sctp.events import (
-    BytesSent,
     Ended,
     Established,
     InboundStreamsReset,
@@ -36,26 +33,19 @@ from ..protocol.sctp.events import (
     OutboundStreamsReset,
 )
 from ..protocol.sctp.receiver import SACK_DELAY
+from ..protocol.sctp.sender import PROBE_MARGIN
 from ..protocol.sctp.settings import CONGESTION_CONTROLS, AssociationSettings, packet_size_in
 from ..protocol.sdp import DEFAULT_MAX_MESSAGE_SIZE, SessionDescription
 from .data_channels import DataChannels
 from .driver import AsyncioDriver, Driver, TimerHandle
 from .dtls import DtlsClosed, DtlsConnection, DtlsError, is_finished, make_context, split_records
 from .dtls_handshake import DtlsHandshake
+from .flush_schedule import FlushSchedule
 from .peer import IcePeer
 from .stack import SendPackets, Stack, StackEvents
 from .stream_ids import MAX_STREAMS
 
 _logger = logging.getLogger("libp2p.transport.webrtc.engine")
-
-PACKET_WORTH: Final = 1024
-"""Bytes of messages that are worth a packet of their own: no more are waited for."""
-
-MAX_TURNS: Final = 16
-"""Turns of the loop, of some 10 µs each, that messages wait for others to share their packet."""
-
-ANSWER_TURNS: Final = 4
-"""Turns that an answer waits for a message of the application: as many as it takes to wake a task, and one of its."""
 
 
 class NativeEngine(Engine):
@@ -126,6 +116,7 @@ class NativeStack(Stack):
                 liveness_timeout=config.liveness_timeout,
             )
         )
+        self._schedule = FlushSchedule(driver, self._association, self._flush)
         self._channels = DataChannels(
             driver,
             self._association,
@@ -133,21 +124,13 @@ class NativeStack(Stack):
             max_message_size=max_message_size,
             max_inbound_streams=config.max_inbound_streams,
             wake=self._message_queued,
-            defer=self._defer,
+            defer=self._schedule.defer,
             on_channel=events.on_channel,
             on_failed=self._end,
         )
         self._is_established = self._is_closed = False
-        self._is_awake = False
-        """Whether the end of the turn is waited for."""
-        self._is_due = False
-        """Whether there is something to be sent then."""
         self._is_dispatching = False
         """Whether what is queued answers the peer."""
-        self._turns = self._patience = 0
-        """Turns that what is due has waited, and may wait, for the application to send something."""
-        self._has_new = False
-        """Whether a message was queued in this turn."""
         self._timer: TimerHandle | None = None
         self._timer_due = 0.0
         self._bytes_sent = self._bytes_received = self._packets_sent = self._packets_received = 0
@@ -191,10 +174,10 @@ class NativeStack(Stack):
                 self._dispatch()
             finally:
                 self._is_dispatching = False
-        if self._is_due:
+        if self._schedule.is_due:
             return
         if association.has_output(now):
-            self._wake()
+            self._schedule.wake()
         elif self._timer is None or self._timer_due > now + SACK_DELAY:
             # A packet that calls for nothing now brings nothing that is due before that.
             self._arm_timer()
@@ -205,8 +188,8 @@ class NativeStack(Stack):
     def grant(self, size: int) -> None:
         now = self._now()
         self._association.consume(size, now)
-        if not self._is_due and self._association.has_output(now):
-            self._wake()
+        if not self._schedule.is_due and self._association.has_output(now):
+            self._schedule.wake()
 
     def statistics(self) -> PeerStatistics:
         return PeerStatistics(
@@ -229,7 +212,7 @@ class NativeStack(Stack):
         self._handshake.stop()
         if self._dtls.is_connected:
             try:
-                if self._is_due:
+                if self._schedule.is_due:
                     self._transmit(self._now())  # it may be the message by which we prove who we are
                 self._association.abort()
                 self._transmit(self._now())
@@ -244,7 +227,7 @@ class NativeStack(Stack):
 
     def _secured(self) -> None:
         self._association.connect(self._now())
-        self._wake()
+        self._schedule.wake()
         self._events.on_secured()
         try:
             for content in self._dtls.early_contents():
@@ -265,64 +248,35 @@ class NativeStack(Stack):
 
     def _message_queued(self) -> None:
         if self._is_dispatching:
-            self._defer()
-        elif self._association.in_flight or not self._is_established:
-            self._has_new = True
-            self._wake()
+            self._schedule.defer()
+        elif self._is_established:
+            self._schedule.message_queued()
         else:
-            self._flush()
-
-    def _wake(self) -> None:
-        """Have everything sent at the end of this turn of the loop."""
-        self._patience = 0
-        self._schedule()
-
-    def _defer(self) -> None:
-        """Have everything sent in a few turns, or with what is sent before."""
-        if not self._is_due:
-            self._patience = ANSWER_TURNS
-            self._schedule()
-
-    def _schedule(self) -> None:
-        self._is_due = True
-        if not self._is_awake:
-            self._is_awake = True
-            self._driver.call_soon(self._end_turn)
-
-    def _end_turn(self) -> None:
-        self._is_awake = False
-        if not self._is_due:
-            return
-        patience = self._patience
-        if self._has_new and self._association.in_flight and self._association.queued < PACKET_WORTH:
-            # Whoever sends small messages has most likely not sent the last of them.
-            patience = MAX_TURNS
-        if self._turns < patience:
-            self._has_new = False
-            self._turns += 1
-            self._schedule()
-        else:
-            self._flush()
+            self._schedule.wake()
 
     def _flush(self) -> None:
-        self._is_due = self._has_new = False
-        self._turns = 0
+        self._schedule.begin_anew()
         if self._is_closed or not self._dtls.is_connected:
             return
-        now = self._now()
+        association, now = self._association, self._now()
         try:
             self._transmit(now)
-            if self._association.events:
+            sent = association.take_sent()
+            for stream_id, size in sent.items():
+                self._channels.bytes_sent(stream_id, size)
+            if association.events:
                 self._dispatch()
-                if self._association.has_output(now):
-                    # The pace allows for more before a timer of the loop could say so, or a stream came to its end.
-                    self._wake()
+            if sent and association.has_output(now):
+                # The pace allows for more before a timer of the loop could say so, or a stream came to its end.
+                self._schedule.wake()
         except DtlsError as exc:
             self._end(EngineError(f"DTLS can't send any more: {exc}"))
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is logged and ends this connection only
             self._broken(exc)
         else:
-            self._arm_timer()
+            # Most often what is armed is due before anything new.
+            if self._timer is None or self._timer_due > now + PROBE_MARGIN or association.is_hurried:
+                self._arm_timer()
 
     def _transmit(self, now: float) -> None:
         association, encrypt = self._association, self._dtls.send
@@ -360,12 +314,10 @@ class NativeStack(Stack):
         channels = self._channels
         for event in events:
             if isinstance(event, MessageReceived):
-                channels.message_received(*event)
-            elif isinstance(event, BytesSent):
-                channels.bytes_sent(*event)
+                channels.message_received(event.stream_id, event.ppid, event.data)
             else:
                 self._dispatch_rare(event)
-                self._defer()
+                self._schedule.defer()
 
     def _dispatch_rare(self, event: Established | InboundStreamsReset | OutboundStreamsReset | Ended) -> None:
         match event:

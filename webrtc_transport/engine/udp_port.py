@@ -27,6 +27,10 @@ DRAIN_LIMIT: Final = 64
 """Datagrams per wake-up, so that a flood on one socket lets the others have their turn. The last call of a wake-up may
 bring up to ``MAX_SEGMENTS`` at once."""
 
+LONE_READS: Final = 8
+"""Wake-ups that read one datagram each, after one that found no second. To look in vain costs as much as to read, and
+what isn't looked for wakes the loop again."""
+
 MAX_SEGMENTS: Final = 64
 """Datagrams that the kernel takes as one (UDP_MAX_SEGMENTS; 128 since Linux 6.9)."""
 
@@ -80,6 +84,8 @@ class UdpPort:
         self._on_datagram = on_datagram
         self._socket = _bind(host, port)
         self.address: Address = self._socket.getsockname()[:2]
+        self._lone_reads = 0
+        """Wake-ups to come that needn't look for a second datagram."""
         self._can_segment = sys.platform == "linux"
         self._receive = self._receive_many if _enable_gro(self._socket) else self._receive_one
         driver.add_reader(self._socket, self._drain)
@@ -153,17 +159,23 @@ class UdpPort:
         return self._send_each(run, address)
 
     def _drain(self) -> None:
-        count = 0
-        while count < DRAIN_LIMIT:
+        count, limit = 0, DRAIN_LIMIT
+        if self._lone_reads:
+            self._lone_reads -= 1
+            limit = 1
+        while count < limit:
             try:
                 data, address, size = self._receive()
             except OSError:
                 # BlockingIOError: drained. Anything else is an ICMP error of something sent, or a closed socket.
+                if count == 1:
+                    self._lone_reads = LONE_READS
                 return
             if not size:
                 count += 1
                 self._on_datagram(data[:MAX_DATAGRAM], address)
                 continue
+            self._lone_reads = 0
             for start in range(0, len(data), size):
                 count += 1
                 self._on_datagram(data[start : start + min(size, MAX_DATAGRAM)], address)

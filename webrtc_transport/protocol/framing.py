@@ -41,6 +41,12 @@ class Flag(IntEnum):
 MAX_SHORT_PAYLOAD: Final = 125
 """Bytes of payload up to which a frame without a flag has lengths of one byte, its own and the payload's."""
 
+_SHORT_PREFIXES: Final = tuple(bytes((size + 2, DATA_TAG, size)) for size in range(MAX_SHORT_PAYLOAD + 1))
+"""What is in front of such a payload, by its size."""
+
+SHORT_PREFIX: Final = 3
+"""Bytes of it."""
+
 _FLAGS: Final[Mapping[int | None, Flag]] = {flag.value: flag for flag in Flag}
 
 
@@ -51,6 +57,21 @@ class Frame(NamedTuple):
     payload: bytes
 
 
+_FLAG_FRAMES: Final = tuple(b"\x02" + encode_message(flag, None) for flag in Flag)
+"""Frames of nothing but a flag, by its value: two bytes and their length."""
+
+_COMMON_MESSAGES: Final[Mapping[bytes, tuple[Frame, ...]]] = {
+    **{_FLAG_FRAMES[flag]: (Frame(flag, b""),) for flag in Flag},
+    _FLAG_FRAMES[Flag.FIN] + _FLAG_FRAMES[Flag.STOP_SENDING]: (
+        Frame(Flag.FIN, b""),
+        Frame(Flag.STOP_SENDING, b""),
+    ),
+}
+"""Messages that end streams, of which each has several."""
+
+_LONGEST_COMMON: Final = max(map(len, _COMMON_MESSAGES))
+
+
 def encode_frame(payload: bytes | memoryview = b"", flag: Flag | None = None) -> bytes:
     """Encode a frame with its length prefix.
 
@@ -59,7 +80,9 @@ def encode_frame(payload: bytes | memoryview = b"", flag: Flag | None = None) ->
     """
     size = len(payload)
     if flag is None and 0 < size <= MAX_SHORT_PAYLOAD:
-        return bytes((size + 2, DATA_TAG, size)) + payload
+        return _SHORT_PREFIXES[size] + payload
+    if flag is not None and not size:
+        return _FLAG_FRAMES[flag]
     body = encode_message(flag, bytes(payload) if payload else None)
     frame = encode_varint(len(body)) + body
     if len(frame) > MAX_FRAME_LENGTH:
@@ -86,6 +109,16 @@ class FrameDecoder:
         """Bytes of a frame that has not arrived whole, fewer than ``MAX_FRAME_LENGTH``."""
         return len(self._partial)
 
+    def short_payload(self, data: bytes) -> bytes | None:
+        """The payload, if the next message of the channel is a single frame of nothing but a short payload.
+
+        Otherwise nothing has happened, and :meth:`feed` takes the message.
+        """
+        size = len(data) - SHORT_PREFIX
+        if not self._partial and 0 < size <= MAX_SHORT_PAYLOAD and data.startswith(_SHORT_PREFIXES[size]):
+            return data[SHORT_PREFIX:]
+        return None
+
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next message of the channel and return the frames that are complete with it.
 
@@ -97,8 +130,8 @@ class FrameDecoder:
             ``MAX_FRAME_LENGTH`` bytes, which is found before any of the frame is stored, or if a body isn't the
             protobuf message. Frames before the bad one are lost with it.
         """
-        if not self._partial and _is_short(data):
-            return [Frame(None, data[3:])]
+        if len(data) <= _LONGEST_COMMON and not self._partial and data in _COMMON_MESSAGES:
+            return list(_COMMON_MESSAGES[data])
         frames: list[Frame] = []
         view = memoryview(data)
         while view:
@@ -132,12 +165,6 @@ class FrameDecoder:
         """
         if self._partial:
             raise FramingError(f"the channel was closed {len(self._partial)} bytes into a frame")
-
-
-def _is_short(data: bytes) -> bool:
-    """Whether ``data`` is one frame of nothing but a short payload."""
-    size = len(data) - 3
-    return 0 < size <= MAX_SHORT_PAYLOAD and data.startswith(bytes((size + 2, DATA_TAG, size)))
 
 
 def _measure(data: bytearray | memoryview) -> tuple[int, int]:

@@ -9,7 +9,8 @@ from tests.pairs import config, connected, echo, read_all, serving, transport
 from tests.webrtc_transport.engine.stack_ends import StackWire, native_factory
 from tests.webrtc_transport.engine.virtual_driver import VirtualDriver
 from webrtc_transport import TransportConfig, WebRTCTransport
-from webrtc_transport.engine.native_stack import ANSWER_TURNS, NativeEngine
+from webrtc_transport.engine.flush_schedule import ANSWER_TURNS
+from webrtc_transport.engine.native_stack import NativeEngine
 from webrtc_transport.engine.trio_driver import TrioDriver
 from webrtc_transport.errors import ConnectionClosed, EngineError
 from webrtc_transport.identity import Identity

@@ -9,7 +9,7 @@ import pytest
 
 from tests.namespaces import network_namespace
 from webrtc_transport.engine.driver import AsyncioDriver
-from webrtc_transport.engine.udp_port import DRAIN_LIMIT, UdpPort
+from webrtc_transport.engine.udp_port import DRAIN_LIMIT, LONE_READS, UdpPort
 from webrtc_transport.protocol.limits import MAX_DATAGRAM
 
 pytestmark = pytest.mark.anyio
@@ -88,6 +88,27 @@ async def test_a_flood_lets_others_have_their_turn(port, receiver, remote):
     assert [int.from_bytes(data) for data, _ in received] == list(range(count))
     steps = [later - earlier for earlier, later in pairwise(turns)]
     assert all(step <= DRAIN_LIMIT for step in steps)
+
+
+async def test_a_second_datagram_is_looked_for_until_none_was_found_and_then_again(port, receiver, remote):
+    looks = []
+    receive = port._receive
+    port._receive = lambda: looks.append(receiver.datagrams.qsize()) or receive()
+    for _ in range(LONE_READS + 2):
+        remote.sendto(b"lone", port.address)
+        await receiver.next()
+    # The first and the last one looked in vain.
+    assert len(looks) == LONE_READS + 2 + 2
+    for _ in range(LONE_READS + 3):
+        remote.sendto(b"many", port.address)
+    for _ in range(LONE_READS + 3):
+        await receiver.next()
+    looks.clear()
+    for _ in range(3):
+        remote.sendto(b"many", port.address)
+    for _ in range(3):
+        await receiver.next()
+    assert looks == [0, 1, 2, 3]
 
 
 async def test_an_oversized_datagram_is_cut(port, receiver, remote):

@@ -77,6 +77,18 @@ class TestLimit:
         assert encode_frame(payload) == encode_frame(memoryview(payload)) == frame
         assert FrameDecoder().feed(frame) == [Frame(None, payload)]
         assert FrameDecoder().feed(frame + frame) == [Frame(None, payload)] * 2
+        short = payload if size <= MAX_SHORT_PAYLOAD else None
+        assert FrameDecoder().short_payload(frame) == short
+
+    def test_what_is_not_one_short_frame_waits_for_the_general_way(self):
+        decoder = FrameDecoder()
+        frame = encode_frame(b"payload")
+        for message in (b"", frame[:2], frame[:-1], frame + frame, encode_frame(b"payload", Flag.FIN)):
+            assert decoder.short_payload(message) is None
+        decoder.feed(frame[:3])
+        # In the middle of a frame the same bytes are something else.
+        assert decoder.short_payload(frame) is None
+        assert decoder.feed(frame[3:]) == [Frame(None, b"payload")]
 
     @pytest.mark.parametrize("prefix", ["ff7f", "808001", "ffffffffffffffff7f"])
     def test_longer_frames_are_refused_at_their_prefix(self, prefix):

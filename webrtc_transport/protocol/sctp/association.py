@@ -2,10 +2,10 @@
 
 In come packets, messages to send, and the time; out go packets, events, and when to come again. One rule for every
 driver: after calls that change something, send what :meth:`Association.transmit` returns, then act on
-:attr:`Association.events` and empty it, and call :meth:`Association.handle_timer` when :attr:`Association.timer`
-says so. A driver that drains a socket calls ``receive`` for each packet and ``transmit`` once: that makes one
-acknowledgement for all of them. What :meth:`Association.receive` brought is among the events at once; all else that
-happened is by the next ``transmit``.
+:attr:`Association.events` and empty it, and on :meth:`Association.take_sent`, and call
+:meth:`Association.handle_timer` when :attr:`Association.timer` says so. A driver that drains a socket calls ``receive``
+for each packet and ``transmit`` once: that makes one acknowledgement for all of them. What :meth:`Association.receive`
+brought is among the events at once; all else that happened is by the next ``transmit``.
 
 Both ends of a data-channel association send INIT, so the set-up knows no client and no server. The states, and what
 leads from one to the next, are in :mod:`.states`.
@@ -16,13 +16,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from .events import BytesSent, Event, InboundStreamsReset, OutboundStreamsReset
+from .events import Event, InboundStreamsReset, OutboundStreamsReset
 from .inbound import Inbound
 from .lifecycle import Lifecycle
 from .packet import CauseCode
 from .sender import MAX_TIMEOUTS, Sender
 from .settings import AssociationSettings
-from .states import SENDING, SETTING_UP, State
+from .states import SENDING, TAKING, State
 from .stream_reset import StreamResetter
 from .transmitter import Transmitter
 
@@ -56,8 +56,7 @@ class Association:
         After a shutdown has begun, by whichever end, nothing is taken any more: :class:`.Ended` follows.
         """
         assert data, "SCTP has no empty messages (RFC 9260, section 6.9); RFC 8831 puts a byte in their place"
-        state = self._lifecycle.state
-        if state is State.ESTABLISHED or state in SETTING_UP:
+        if self._lifecycle.state in TAKING:
             self._sender.queue.put(stream_id, ppid, data)
 
     def consume(self, size: int, now: float) -> None:
@@ -118,6 +117,14 @@ class Association:
     def in_flight(self) -> int:
         """Bytes of messages that were sent and not acknowledged."""
         return self._sender.flight_size
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether the pace has left something, or the path is probed. All else is due in :data:`.PROBE_MARGIN` at the
+        earliest, after a :meth:`transmit` that has left no acknowledgement.
+        """
+        transmitter = self._transmitter
+        return transmitter.send_at is not None or transmitter.path_mtu.timer is not None
 
     def take_oversized(self) -> list[bytes]:
         """Packets that :meth:`transmit` would have given, but that IP has to fragment on this path."""
@@ -206,23 +213,24 @@ class Association:
 
     def transmit(self, now: float) -> list[bytes]:
         """The packets to be sent now."""
-        receiver, transmitter = self._inbound.receiver, self._transmitter
-        self._report()
-        if receiver is None or self._lifecycle.ended:
+        inbound, transmitter, lifecycle = self._inbound, self._transmitter, self._lifecycle
+        receiver, resetter, queue = inbound.receiver, inbound.resetter, self._sender.queue
+        if receiver is None or resetter is None or lifecycle.ended is not None:
+            self._report()
             return transmitter.take_packets()
-        is_sending = self._lifecycle.state in SENDING
-        resetter = self._inbound.resetter
-        if is_sending and resetter is not None and (self._sender.queue.ended or resetter.is_busy):
+        is_sending = lifecycle.state in SENDING
+        if is_sending and (queue.ended or resetter.is_busy):
             self._request_resets(resetter, now)
             if self.is_ended:
                 self._report()
                 return transmitter.take_packets()
-        packets = transmitter.transmit(receiver, now, is_sending=is_sending)
+        return transmitter.transmit(receiver, now, is_sending=is_sending)
+
+    def take_sent(self) -> dict[int, int]:
+        """Queued payload, by stream, that :meth:`transmit` has sent for the first time since this was called last."""
         queue = self._sender.queue
-        if queue.taken:
-            taken, queue.taken = queue.taken, {}
-            self.events += [BytesSent(stream_id, count) for stream_id, count in taken.items()]
-        return packets
+        taken, queue.taken = queue.taken, {}
+        return taken
 
     def _request_resets(self, resetter: StreamResetter, now: float) -> None:
         queue = self._sender.queue
@@ -236,19 +244,19 @@ class Association:
 
     def _report(self) -> None:
         """Turn what the parts have to tell into events."""
-        inbound, lifecycle = self._inbound, self._lifecycle
+        inbound, ended = self._inbound, self._lifecycle.ended
+        receiver, resetter = inbound.receiver, inbound.resetter
         if inbound.established is not None:
             self.events.append(inbound.established)
             inbound.established = None
-        if inbound.receiver is not None and inbound.receiver.messages:
-            self.events += inbound.receiver.messages
-            inbound.receiver.messages.clear()
-        resetter = inbound.resetter
+        if receiver is not None and receiver.messages:
+            self.events += receiver.messages
+            receiver.messages.clear()
         if resetter is not None and (resetter.deferred or resetter.inbound_reset or resetter.outbound_reset):
             # After the messages, which precede the end of their stream.
             self._report_resets(resetter)
-        if lifecycle.ended is not None and not self._has_reported_end:
-            self.events.append(lifecycle.ended)
+        if ended is not None and not self._has_reported_end:
+            self.events.append(ended)
             self._has_reported_end = True
 
     def _report_resets(self, resetter: StreamResetter) -> None:

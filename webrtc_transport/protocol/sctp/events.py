@@ -22,13 +22,6 @@ class MessageReceived(NamedTuple):
     data: bytes
 
 
-class BytesSent(NamedTuple):
-    """Queued payload of a stream was sent for the first time, and makes room for more. (A tuple likewise.)"""
-
-    stream_id: int
-    size: int
-
-
 @dataclass(frozen=True, slots=True)
 class InboundStreamsReset:
     """The peer has ended these of its streams; it will begin them anew, if at all (RFC 6525)."""
@@ -54,4 +47,4 @@ class Ended:
     """Whether it failed because the peer doesn't answer any more."""
 
 
-Event = Established | MessageReceived | BytesSent | InboundStreamsReset | OutboundStreamsReset | Ended
+Event = Established | MessageReceived | InboundStreamsReset | OutboundStreamsReset | Ended

@@ -39,6 +39,7 @@ _DATA: Final = int(ChunkType.DATA)
 _DATA_SIZE: Final = DATA_HEADER.size
 _WHOLE: Final = DataFlag.BEGIN | DataFlag.END
 _HEADER_SIZE: Final = COMMON_HEADER.size
+_CHUNK_HEADER_SIZE: Final = CHUNK_HEADER.size
 _PLAIN_CLOSES: Final = frozenset({b"", b"Close called"})
 """What comes with a user's ABORT when an application simply closes: usrsctp and Pion give no reason, dcSCTP its own. An
 end that says anything else has failed."""
@@ -106,18 +107,19 @@ class Inbound:
         position = _HEADER_SIZE
         if size == position:
             return
-        if self.liveness is not None:
-            self.liveness.heard(now)
-        receiver = self.receiver
-        may_be_plain = receiver is not None and self.liveness is not None
-        while position + CHUNK_HEADER.size <= size:
-            if may_be_plain and packet[position] == _DATA and receiver is not None:
-                # Most often all data is behind the acknowledgement, and nothing is missing.
-                may_be_plain = False
-                if packet[position + 1] == _WHOLE:
-                    position = receiver.receive_messages(packet, position)
-                    continue
-            if packet[position] == _DATA and receiver is not None and size - position > _DATA_SIZE:
+        receiver, liveness = self.receiver, self.liveness
+        if liveness is not None:
+            liveness.heard(now)
+        may_be_plain = receiver is not None and liveness is not None
+        while size - position >= _CHUNK_HEADER_SIZE:
+            kind = packet[position]
+            if kind == _DATA and receiver is not None and size - position > _DATA_SIZE:
+                if may_be_plain:
+                    # Most often all data is behind the acknowledgement, and nothing is missing.
+                    may_be_plain = False
+                    if packet[position + 1] == _WHOLE:
+                        position = receiver.receive_messages(packet, position)
+                        continue
                 if self.liveness is None:
                     # A peer that sends data has our cookie; only its COOKIE ACK got lost.
                     self._receive_cookie_ack(memoryview(b""), now)
@@ -127,15 +129,16 @@ class Inbound:
                     self._refuse_data(length)
                 receiver.receive(tsn, flags, stream_id, ssn, ppid, packet[position + _DATA_SIZE : end])
             else:
-                kind, _, length = CHUNK_HEADER.unpack_from(packet, position)
+                _, _, length = CHUNK_HEADER.unpack_from(packet, position)
                 end = position + length
-                if length < CHUNK_HEADER.size or end > size:
+                if length < _CHUNK_HEADER_SIZE or end > size:
                     raise PacketError(f"a chunk of {length} bytes")
-                if not self._receive_chunk(kind, memoryview(packet)[position + CHUNK_HEADER.size : end], now):
+                value = memoryview(packet)[position + _CHUNK_HEADER_SIZE : end]
+                if not self._receive_chunk(kind, value, now):
                     break
                 receiver = self.receiver
-            if self._lifecycle.ended is not None:
-                break
+                if self._lifecycle.ended is not None:
+                    break
             position = end + -length % 4
 
     def _refuse_data(self, length: int) -> None:
@@ -224,7 +227,9 @@ class Inbound:
     # --- other chunks ---------------------------------------------------------------------------------------------
 
     def _receive_sack(self, value: memoryview, now: float) -> None:
-        if self._peer is not None and self._sender.receive_sack(value, now) and self.shutdown is not None:
+        if (self._peer is not None and self._sender.receive_sack(value, now)) and (
+            self.shutdown is not None and self._lifecycle.state is not State.ESTABLISHED
+        ):
             self.shutdown.advance(now)
 
     def _receive_heartbeat(self, value: memoryview, now: float) -> None:  # noqa: ARG002

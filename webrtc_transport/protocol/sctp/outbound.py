@@ -98,11 +98,12 @@ class OutboundQueue:
         """
         turns, taken = self._turns, self.taken
         parts: list[bytes] = []
-        count = 0
+        count = total = 0
         while turns:
             stream = turns[0]
-            ppid, payload = stream.messages[0]
-            offset, space = stream.offset, room - _HEADER
+            messages, stream_id, offset = stream.messages, stream.id, stream.offset
+            ppid, payload = messages[0]
+            space = room - _HEADER
             size = len(payload) - offset
             flags = _END if offset else _WHOLE
             if size > space:
@@ -114,26 +115,28 @@ class OutboundQueue:
                 break
             if flags != _WHOLE:
                 payload = payload[offset : offset + size]
-            padding = -size % 4
-            parts += (
-                _pack(_DATA, flags, _HEADER + size, (tsn + count) & TSN_MASK, stream.id, stream.ssn, ppid),
-                payload,
+            parts.append(
+                _pack(_DATA, flags, _HEADER + size, (tsn + count) & TSN_MASK, stream_id, stream.ssn, ppid)
             )
+            parts.append(payload)
+            padding = -size % 4
             if padding:
                 parts.append(_PADDING[padding])
             count += 1
             room = space - size - padding
             allowance -= size
-            self.size -= size
-            taken[stream.id] = taken.get(stream.id, 0) + size
+            total += size
+            taken[stream_id] = taken.get(stream_id, 0) + size
             if not flags & _END:
                 stream.offset += size
                 break
-            stream.messages.popleft()
-            stream.offset = 0
+            messages.popleft()
+            if offset:
+                stream.offset = 0
             stream.ssn = (stream.ssn + 1) & 0xFFFF
-            if not stream.messages or len(turns) > 1:
+            if not messages or len(turns) > 1:
                 self._end_turn(stream)
+        self.size -= total
         return b"".join(parts), count
 
     def _end_turn(self, stream: _Stream) -> None:

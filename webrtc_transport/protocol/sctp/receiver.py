@@ -7,6 +7,7 @@ nothing is ever dropped for want of room but what the peer sent against the wind
 
 from __future__ import annotations
 
+import struct
 from heapq import heappop, heappush
 from typing import Final
 
@@ -59,10 +60,14 @@ COST_LIMIT: Final = 2
 announce, so what is under way when it shrinks may be within its rights and cost more than is left."""
 
 
+# Global names are found faster than attributes, and these are looked up for each packet or chunk.
 _HEADER: Final = DATA_HEADER.size
-_unpack: Final = DATA_HEADER.unpack_from
-_DATA: Final = int(ChunkType.DATA)
-_WHOLE: Final = DataFlag.BEGIN | DataFlag.END
+_SACK_HEADER: Final = SACK_HEADER.size
+_unpack: Final = struct.Struct("!HHIHHI").unpack_from
+"""The header of DATA, with its type and flags as one number."""
+_pack_sack: Final = SACK_HEADER.pack
+_SACK: Final = int(ChunkType.SACK)
+_WHOLE_DATA: Final = ChunkType.DATA << 8 | DataFlag.BEGIN | DataFlag.END
 _IMMEDIATE: Final = DataFlag.IMMEDIATE
 
 
@@ -88,6 +93,8 @@ class Receiver:
         """A stream that can't be, and that data came for. The owner tells the peer."""
         self._max_streams = streams
         self._window = window
+        self._free_unread = window // FREE_SHARE
+        """Unread bytes up to which messages cost nothing."""
         self._max_message_size = max_message_size
         self._cumulative = initial_tsn - 1
         """The last TSN before the first gap, counted without wrapping around."""
@@ -119,38 +126,41 @@ class Receiver:
     @property
     def window(self) -> int:
         """Bytes that the peer may have sent and not acknowledged."""
-        cost = self._cost if self.unread > self._window // FREE_SHARE else 0
-        return max(0, self._window - self._held - self.unread - cost)
+        room = self._window - self._held - self.unread
+        if self.unread > self._free_unread:
+            room -= self._cost
+        return max(0, room)
 
     def receive_messages(self, packet: bytes, position: int) -> int:
         """Take DATA chunks of a packet from ``position`` on, as long as each is the next whole message of its stream.
 
         That is :meth:`receive` for many small messages on a path that loses nothing. Returns the position behind them.
         """
-        begin, size = position, len(packet)
+        size = len(packet)
         if self._ranges.starts or size > self._max_message_size:
             return position
-        streams, output = self._streams, self.messages.append
-        cumulative, window = self._cumulative, self.window
-        room = window
+        streams, messages = self._streams, self.messages
+        before = cumulative = self._cumulative
+        room = window = self.window
         while size - position > _HEADER:
-            kind, flags, length, tsn, stream_id, ssn, ppid = _unpack(packet, position)
+            kind, length, tsn, stream_id, ssn, ppid = _unpack(packet, position)
             end = position + length
             stream = streams.get(stream_id)
             if (
-                (kind != _DATA or flags != _WHOLE or tsn != (cumulative + 1) & TSN_MASK)
+                (kind != _WHOLE_DATA or tsn != (cumulative + 1) & TSN_MASK)
                 or (end > size or length + MESSAGE_COST > room or length <= _HEADER)
-                or (stream is None or not stream.skip(ssn))
+                or (stream is None and (stream := self._begin_stream(stream_id)) is None)
+                or not stream.skip(ssn)
             ):
                 break
-            output(MessageReceived(stream_id, ppid, packet[position + _HEADER : end]))
+            messages.append(MessageReceived(stream_id, ppid, packet[position + _HEADER : end]))
             room -= length - _HEADER + MESSAGE_COST
             cumulative += 1
             position = end + -length % 4
-        if position > begin:
+        if cumulative != before:
             self.has_data = True
             self._refused = 0
-            cost = MESSAGE_COST * (cumulative - self._cumulative)
+            cost = MESSAGE_COST * (cumulative - before)
             self.unread += window - room - cost
             self._cost += cost
             self._cumulative = cumulative
@@ -170,7 +180,7 @@ class Receiver:
         room = self._window + OVERRUN - self._held - self.unread
         if self._refused < PATIENCE:
             room -= OVERRUN - FREE_OVERRUN
-        if self._cost > COST_LIMIT * self._window and self.unread > self._window // FREE_SHARE:
+        if self._cost > COST_LIMIT * self._window and self.unread > self._free_unread:
             room = min(room, 0)
         if distance == 1 and not self._ranges.starts and size <= room and not flags & _IMMEDIATE:
             # The path on which nothing is lost.
@@ -190,11 +200,11 @@ class Receiver:
         self._refused = 0
         stream = self._streams.get(stream_id)
         if stream is None:
-            if stream_id >= self._max_streams:
+            stream = self._begin_stream(stream_id)
+            if stream is None:
                 # Acknowledged and dropped (section 6.5).
                 self.invalid_stream = stream_id
                 return
-            stream = self._streams[stream_id] = InboundStream(stream_id, self._max_message_size)
         messages = self.messages
         held, count = stream.held, len(messages)
         stream.add(absolute, flags, ssn, ppid, payload, messages)
@@ -203,6 +213,13 @@ class Receiver:
             self._note_held(absolute, stream_id)
         if len(messages) > count:
             self._count(messages[count:])
+
+    def _begin_stream(self, stream_id: int) -> InboundStream | None:
+        """The first message of a stream came, if there may be such a stream."""
+        if stream_id >= self._max_streams:
+            return None
+        stream = self._streams[stream_id] = InboundStream(stream_id, self._max_message_size)
+        return stream
 
     def _note_held(self, tsn: int, stream_id: int) -> None:
         """A stream holds what came with this TSN."""
@@ -282,22 +299,23 @@ class Receiver:
     @property
     def sack_size(self) -> int:
         """Bytes of the chunk that :meth:`sack` gives."""
+        if not self._ranges.starts and not self._duplicates:
+            return _SACK_HEADER
         gaps = min(len(self._ranges.starts), MAX_GAP_BLOCKS)
-        return SACK_HEADER.size + 4 * (gaps + len(self._duplicates))
+        return _SACK_HEADER + 4 * (gaps + len(self._duplicates))
 
     def sack(self) -> bytes:
         """A SACK chunk, now."""
-        size = self.sack_size
-        gaps = min(len(self._ranges.starts), MAX_GAP_BLOCKS)
         duplicates = self._duplicates
-        self._announced = self.window
+        window = self._announced = self.window
         acked = self._cumulative & TSN_MASK
-        header = SACK_HEADER.pack(ChunkType.SACK, 0, size, acked, self._announced, gaps, len(duplicates))
         self.timer = None
         self._unacknowledged = 0
         self._is_urgent = False
-        if not gaps and not duplicates:
-            return header
+        if not self._ranges.starts and not duplicates:
+            return _pack_sack(_SACK, 0, _SACK_HEADER, acked, window, 0, 0)
+        gaps = min(len(self._ranges.starts), MAX_GAP_BLOCKS)
+        header = _pack_sack(_SACK, 0, self.sack_size, acked, window, gaps, len(duplicates))
         blocks = bytearray(header)
         for number in range(gaps):
             for edge in (self._ranges.starts[number], self._ranges.ends[number]):

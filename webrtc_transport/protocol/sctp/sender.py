@@ -18,6 +18,7 @@ PROBE_MARGIN: Final = 0.05
 """Seconds added to two round trips before a tail that isn't acknowledged is probed: peers delay acknowledgements."""
 
 _SACK_FIELDS: Final = struct.Struct("!IIHH")
+_SACK_SIZE: Final = _SACK_FIELDS.size
 _GAP: Final = struct.Struct("!HH")
 _HEADER: Final = DATA_HEADER.size
 
@@ -80,7 +81,7 @@ class Sender:
     @property
     def has_more(self) -> bool:
         """Whether there is anything to be sent, be it for the first time."""
-        return bool(self._rest) or bool(self._flight.lost) or self.queue.size > 0
+        return bool(self.queue.size or self._flight.lost or self._rest)
 
     # --- what is to be sent ---------------------------------------------------------------------------------------
 
@@ -154,23 +155,23 @@ class Sender:
 
         A SACK that is malformed, or acknowledges what was never sent, is ignored as a whole.
         """
-        if len(value) < _SACK_FIELDS.size:
+        if len(value) < _SACK_SIZE:
             return False
         cumulative, window, gaps, _ = _SACK_FIELDS.unpack_from(value)
         flight = self._flight
         distance = (cumulative - flight.acked) & TSN_MASK
-        if distance >= TSN_HALF or flight.acked + distance >= flight.next_tsn:
+        acked = flight.acked + distance
+        if distance >= TSN_HALF or acked >= flight.next_tsn:
             return False
-        blocks = self._parse_gaps(value, gaps, flight.acked + distance) if gaps else []
+        blocks = self._parse_gaps(value, gaps, acked) if gaps else []
         if blocks is None:
             return False
         self._update_window(window)
-        newest, size = flight.acknowledge(flight.acked + distance, blocks)
-        if distance:
+        newest, size = flight.acknowledge(acked, blocks)
+        if distance or newest is not None:
             self.timeouts = 0
         if newest is None:
             return False
-        self.timeouts = 0
         self._has_probed = False
         rtt = None
         if newest.times == 1:
@@ -205,7 +206,7 @@ class Sender:
             # It was shut, and we waited for this.
             self.timer = None
         self.peer_window = window
-        if self._is_shut:
+        if window < self.congestion.packet_size:
             # A peer that says so is there (section 6.1, rule A).
             self.timeouts = 0
 
@@ -214,13 +215,13 @@ class Sender:
         return self.peer_window < self.congestion.packet_size
 
     def _parse_gaps(self, value: memoryview, count: int, acked: int) -> list[tuple[int, int]] | None:
-        end = _SACK_FIELDS.size + 4 * count
+        end = _SACK_SIZE + 4 * count
         if end > len(value):
             return None
         blocks: list[tuple[int, int]] = []
         # The first block can't touch the cumulative TSN, or that would be higher.
         previous = acked + 1
-        for first, last in _GAP.iter_unpack(value[_SACK_FIELDS.size : end]):
+        for first, last in _GAP.iter_unpack(value[_SACK_SIZE:end]):
             if not previous < acked + first <= acked + last < self._flight.next_tsn:
                 return None
             previous = acked + last

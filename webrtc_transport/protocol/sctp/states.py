@@ -40,3 +40,6 @@ SENDING: Final = frozenset({State.ESTABLISHED, State.SHUTDOWN_PENDING, State.SHU
 """Data may be sent, for the first time or again."""
 
 SETTING_UP: Final = frozenset({State.CLOSED, State.COOKIE_WAIT, State.COOKIE_ECHOED})
+
+TAKING: Final = SETTING_UP | {State.ESTABLISHED}
+"""Messages of the application are taken."""

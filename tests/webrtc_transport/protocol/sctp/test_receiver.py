@@ -333,9 +333,9 @@ class TestPacketsOfMessages:
 
     def test_all_that_are_next(self):
         receiver = self.start()
-        packet = self.packet((103, 0, 1, b"a", 3), (104, 1, 1, b"bc", 3), (105, 0, 2, b"def", 3))
+        packet = self.packet((103, 0, 1, b"a", 3), (104, 7, 0, b"bc", 3), (105, 0, 2, b"def", 3))
         assert receiver.receive_messages(packet, 0) == len(packet)
-        assert [(m.stream_id, m.data) for m in receiver.messages] == [(0, b"a"), (1, b"bc"), (0, b"def")]
+        assert [(m.stream_id, m.data) for m in receiver.messages] == [(0, b"a"), (7, b"bc"), (0, b"def")]
         assert receiver.cumulative_tsn == 105
         assert receiver.unread == 6
         assert receiver.has_data
@@ -355,7 +355,8 @@ class TestPacketsOfMessages:
             pytest.param((105, 0, 2, b"x", 3), id="a gap"),
             pytest.param((103, 0, 2, b"x", 3), id="a duplicate"),
             pytest.param((104, 0, 3, b"x", 3), id="a message too early"),
-            pytest.param((104, 7, 0, b"x", 3), id="a new stream"),
+            pytest.param((104, 8, 0, b"x", 3), id="a stream that can't be"),
+            pytest.param((104, 7, 1, b"x", 3), id="a new stream that begins too late"),
             pytest.param((104, 0, 2, b"", 3), id="an empty one"),
         ],
     )
