@@ -7,6 +7,7 @@ from types import NoneType, UnionType
 from typing import get_args
 
 from .errors import ConfigurationError
+from .redaction import redacted
 
 
 def check_type(name: str, value: object, expected: type | UnionType, cure: str) -> None:
@@ -24,7 +25,8 @@ def check_signaling(signaling: object) -> None:
     :raises TypeError: if it is anything else
     """
     if isinstance(signaling, str):
-        raise ConfigurationError(f"signaling is a list of URLs or backends: pass signaling=[{signaling!r}]")
+        shown = redacted(signaling)
+        raise ConfigurationError(f"signaling is a list of URLs or backends: pass signaling=[{shown!r}]")
     if not isinstance(signaling, Sequence) or isinstance(signaling, bytes):
         raise TypeError(
             f"signaling has to be a list of URLs or backends, such as ['ws://localhost:8765'], not "

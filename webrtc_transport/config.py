@@ -143,8 +143,10 @@ def _announced(value: Sequence[str]) -> tuple[str, ...]:
 def _certificate(value: object) -> object:
     if value is None or isinstance(value, Certificate):
         return value
+    # Not shown: it may be the private key itself.
+    kind = type(value).__name__
     raise ConfigurationError(
-        f"has to be a Certificate, not {shown(value)}; webrtc_transport.certificates.load_certificate(path) reads one"
+        f"has to be a Certificate, not {kind}; webrtc_transport.certificates.load_certificate(path) reads one"
     )
 
 

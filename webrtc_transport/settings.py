@@ -20,10 +20,14 @@ _MAX_SHOWN: Final = 80
 class Settings(BaseModel):
     """Base of the settings objects. They don't change.
 
+    pydantic's ``model_validate()`` and ``model_validate_json()`` work too. What they raise is pydantic's
+    ``ValidationError``, with the same lines in its text. Its text shows no secrets; ``errors()`` and ``json()`` of it
+    have what was given, with the passwords in it.
+
     :raises ConfigurationError: if a setting is unknown, missing or wrong; with one line for each fault
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     def __init__(self, *unnamed: object, **values: object) -> None:
         kind = type(self)
@@ -79,7 +83,8 @@ def fault(error: ErrorDetails, *, secret: bool = False) -> str:
 
 def shown(value: object) -> str:
     """A wrong value, if it is short and can't have a password in it; else its type."""
-    is_simple = value is None or isinstance(value, str | bytes | bool | int | float)
+    # No setting takes bytes, but keys are bytes.
+    is_simple = value is None or isinstance(value, str | bool | int | float)
     if is_simple or (isinstance(value, Sized) and not value):
         text = repr(value)
         return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import anyio
 from anyio.abc import TaskGroup
@@ -28,12 +29,16 @@ from .links import Links, TransportStatistics
 from .listener import Listener
 from .portal import open_portal
 from .protocol.direct_address import DirectAddress
+from .redaction import redacted
 from .signaled_connector import SignaledConnector, all_failed
 from .signaled_dialer import SignaledDialer
 from .signaled_listener import SignaledListener
 from .task_group import bare_task_group
 
 _logger = logging.getLogger("libp2p.transport.webrtc")
+
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*", re.IGNORECASE)
+"""Of a URL (RFC 3986, section 3.1)."""
 
 BackendSource = str | SignalingBackend | Callable[[SignalingContext], SignalingBackend]
 """A URL, a backend, or a function that makes one of a context."""
@@ -222,13 +227,18 @@ def make_backend(source: BackendSource, context: SignalingContext) -> SignalingB
         return source
     if not isinstance(source, str):
         if not callable(source):
-            raise TypeError(f"signaling takes URLs, backends and functions that make one, not {source!r}")
+            # Not shown, like what is returned: there may be a URL in it, as in a functools.partial.
+            raise TypeError(
+                f"signaling takes URLs, backends and functions that make one, not {type(source).__name__}"
+            )
         backend = source(context)
         if not isinstance(backend, SignalingBackend):
-            raise TypeError(f"{source!r} in signaling has to return a SignalingBackend, not {backend!r}")
+            raise TypeError(
+                f"a function in signaling has to return a SignalingBackend, not {type(backend).__name__}"
+            )
         return backend
     scheme, separator, _ = source.partition("://")
-    if not separator:
-        msg = f"{source!r} is no signaling URL; it begins with a scheme, such as ws://"
+    if not separator or not _SCHEME.fullmatch(scheme):
+        msg = f"{redacted(source)!r} is no signaling URL; it begins with a scheme, such as ws://"
         raise ConfigurationError(msg)
     return plugins.signaling_backend_class(scheme).from_url(source, context)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from webrtc_transport import IceServer
 from webrtc_transport.errors import ConfigurationError
+from webrtc_transport.redaction import redacted
 
 
 class IceServerLike(Protocol):
@@ -41,4 +42,5 @@ def _ice_server(server: IceServerLike) -> IceServer:
             urls=server.urls, username=server.username, credential=getattr(server, "credential", None)
         )
     except ConfigurationError as exc:
-        raise ConfigurationError(f"the ICE server {server.urls!r} can't be used: {exc}") from None
+        shown = redacted(str(server.urls))
+        raise ConfigurationError(f"the ICE server {shown} can't be used: {exc}") from None

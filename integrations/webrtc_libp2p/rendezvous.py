@@ -12,6 +12,7 @@ from anyio.abc import TaskStatus
 from webrtc_transport.abc import SignalingBackend, SignalingContext, SignalingSession
 from webrtc_transport.errors import ConfigurationError, SignalingError
 from webrtc_transport.identity import PeerId
+from webrtc_transport.redaction import redacted
 from webrtc_transport.transport import BackendSource, make_backend
 
 
@@ -53,7 +54,7 @@ class _WatchedBackend(SignalingBackend):
 
     @classmethod
     def from_url(cls, url: str, context: SignalingContext) -> Self:  # noqa: ARG003
-        raise ConfigurationError(f"{url!r}: no URL stands for a backend that is watched")
+        raise ConfigurationError(f"{redacted(url)!r}: no URL stands for a backend that is watched")
 
     async def __aenter__(self) -> Self:
         await self._backend.__aenter__()

@@ -46,6 +46,7 @@ from webrtc_transport.protocol.signals import (
     Signal,
     describe_validation_error,
 )
+from webrtc_transport.redaction import redacted
 
 from .limits import MAX_SESSION_SIGNALS
 
@@ -299,7 +300,9 @@ class CircuitRelayBackend(SignalingBackend):
 
     @classmethod
     def from_url(cls, url: str, context: SignalingContext) -> Self:  # noqa: ARG003 - the interface's
-        raise ConfigurationError(f"{url!r}: signaling over a relay needs a libp2p host, and has no URL")
+        raise ConfigurationError(
+            f"{redacted(url)!r}: signaling over a relay needs a libp2p host, and has no URL"
+        )
 
     async def __aexit__(
         self,

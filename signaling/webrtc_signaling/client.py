@@ -17,6 +17,7 @@ import aiohttp
 
 from webrtc_transport.errors import InvalidSignal, SignalingError, SignalingRejected, SignalingUnavailable
 from webrtc_transport.identity import Identity
+from webrtc_transport.redaction import redacted
 
 from .channel import BufferFull, ReliableChannel
 from .codec import Codec, encode
@@ -90,6 +91,7 @@ class RendezvousClient:
     ) -> None:
         self.sessions = SessionBook(str(identity.peer_id), events, self._push)
         self._url = url
+        self._shown_url = redacted(url)
         self._identity = identity
         self._peer = str(identity.peer_id)
         self._events = events
@@ -201,7 +203,7 @@ class RendezvousClient:
             return
         finally:
             self._wire = None
-        raise SignalingUnavailable(f"no connection to {self._url}: {reason}")
+        raise SignalingUnavailable(f"no connection to {self._shown_url}: {reason}")
 
     async def _register(self, wire: Carrier) -> Registered:
         challenge = self._expect(Challenge, await wire.receive())
@@ -238,11 +240,15 @@ class RendezvousClient:
         # As loud as the loss was, or the log ends with that.
         level = logging.WARNING if self._has_lost else logging.INFO
         _logger.log(
-            level, "registered with %s as %s%s", self._url, self._peer, " again" if self._has_lost else ""
+            level,
+            "registered with %s as %s%s",
+            self._shown_url,
+            self._peer,
+            " again" if self._has_lost else "",
         )
         self._has_lost = False
         if registered.notice is not None:
-            _logger.warning("%s says: %r", self._url, registered.notice)
+            _logger.warning("%s says: %r", self._shown_url, registered.notice)
 
     def _handle(self, received: ServerMessage, _size: int) -> None:
         match received:
@@ -269,7 +275,8 @@ class RendezvousClient:
     def _failure(self, failure: Failure) -> SignalingError:
         """What the service says about the connection, as an error."""
         code = failure.data.code
-        message = f"{self._url} refuses us: {failure.data.message or code!r} ({code}){_CURES.get(code, '')}"
+        said = failure.data.message or code
+        message = f"{self._shown_url} refuses us: {said!r} ({code}){_CURES.get(code, '')}"
         if code in _FATAL_CODES:
             return SignalingRejected(message, code=code)
         return SignalingUnavailable(message)
@@ -285,7 +292,7 @@ class RendezvousClient:
             self._channel.push(envelope, size)
         except BufferFull:
             raise SignalingUnavailable(
-                f"{self._url} acknowledges nothing, and the queue for it is full"
+                f"{self._shown_url} acknowledges nothing, and the queue for it is full"
             ) from None
         self._wake()
 

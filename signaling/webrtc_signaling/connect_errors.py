@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from webrtc_transport.errors import describe
+
 _SYSTEM_CURES: Final[Mapping[int, str]] = {
     errno.ECONNREFUSED: "is the server running there?",
     errno.ECONNRESET: "check the port and the scheme, and firewalls between",
@@ -34,6 +36,13 @@ _STATUS_CURES: Final[Mapping[int, str]] = {
     HTTPStatus.GATEWAY_TIMEOUT: "the proxy there doesn't reach the signaling server: is that running?",
 }
 
+_NO_TLS: Final = frozenset(
+    {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
+)
+"""What OpenSSL says of an answer that is no record of TLS. Whoever sends an alert does speak it."""
+
+_HANGS_UP_IN_TLS: Final = "it hangs up during the TLS handshake; check the port, and whether it speaks TLS"
+
 
 def connect_reason(error: Exception, url: str) -> str:
     """What went wrong on the way to ``url``; ``error`` is one of aiohttp's or of the system's, or says it itself."""
@@ -44,9 +53,12 @@ def connect_reason(error: Exception, url: str) -> str:
         return _system_reason(error.os_error, scheme)
     if isinstance(error, aiohttp.ClientResponseError):
         return _answer_reason(error)
+    if isinstance(error, aiohttp.InvalidURL):
+        # Its text is the URL, with what is secret in it.
+        return "its URL, or the one that it redirects to, is malformed"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return f"it hangs up without an answer; check the port{_other_scheme(scheme)}"
-    return _system_reason(error, scheme) if isinstance(error, OSError) else str(error)
+    return _system_reason(error, scheme) if isinstance(error, OSError) else describe(error)
 
 
 def _answer_reason(error: aiohttp.ClientResponseError) -> str:
@@ -61,14 +73,24 @@ def _system_reason(error: OSError, scheme: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate_reason(error)
     if isinstance(error, ssl.SSLError):
-        plain = scheme.removesuffix("s")
-        return f"what answers there speaks no TLS ({error.reason}); write {plain}:// in place of {scheme}://"
+        return _tls_reason(error, scheme)
     if isinstance(error, socket.gaierror):
         return f"the host can't be found ({error.strerror}); check its name, and this machine's network"
     if not error.errno:
-        return str(error)
+        # asyncio raises it bare when the other end closes before TLS is set up.
+        is_bare_reset = isinstance(error, ConnectionResetError) and not str(error)
+        return _HANGS_UP_IN_TLS if is_bare_reset and _is_secure(scheme) else describe(error)
     cure = _SYSTEM_CURES.get(error.errno, "")
     return f"{os.strerror(error.errno).lower()}{cure and '; '}{cure}"
+
+
+def _tls_reason(error: ssl.SSLError, scheme: str) -> str:
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return _HANGS_UP_IN_TLS
+    if error.reason in _NO_TLS:
+        plain = scheme.removesuffix("s")
+        return f"what answers there speaks no TLS ({error.reason}); write {plain}:// in place of {scheme}://"
+    return f"the TLS handshake failed ({error.reason or describe(error)})"
 
 
 def _certificate_reason(error: Exception) -> str:
@@ -80,4 +102,8 @@ def _certificate_reason(error: Exception) -> str:
 
 
 def _other_scheme(scheme: str) -> str:
-    return "" if scheme in ("wss", "https") else f", and write {scheme}s:// if the server speaks TLS"
+    return "" if _is_secure(scheme) else f", and write {scheme}s:// if the server speaks TLS"
+
+
+def _is_secure(scheme: str) -> bool:
+    return scheme in ("wss", "https")

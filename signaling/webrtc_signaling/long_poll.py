@@ -11,9 +11,11 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from webrtc_transport.errors import InvalidSignal, describe
+from webrtc_transport.errors import InvalidSignal
+from webrtc_transport.redaction import redacted
 
 from .client import ClientOptions
+from .connect_errors import connect_reason
 from .poll_wire import PollWire
 from .rendezvous import RendezvousBackend
 from .resolver import DaemonResolver
@@ -40,7 +42,8 @@ async def open_polls(url: str, options: ClientOptions) -> AsyncIterator[PollWire
     """
     connector = aiohttp.TCPConnector(resolver=DaemonResolver(), keepalive_timeout=_KEEP_ALIVE)
     async with aiohttp.ClientSession(connector=connector) as http:
-        wire = PollWire(http, URL(url) / "poll", options)
+        server = URL(url)
+        wire = PollWire(http, (server / "poll").with_query(server.query), options)
         await wire.open()
         yield wire
 
@@ -66,7 +69,7 @@ async def open_either(url: str, options: ClientOptions) -> AsyncIterator[Carrier
             # Nobody is there, for polls neither.
             raise
         except (Disconnected, InvalidSignal, TimeoutError, aiohttp.ClientError) as exc:
-            _logger.info("no WebSocket to %s (%s); polling instead", url, describe(exc))
+            _logger.info("no WebSocket to %s (%s); polling instead", redacted(url), connect_reason(exc, url))
             carrier = await stack.enter_async_context(open_polls(url, options))
         yield carrier
 

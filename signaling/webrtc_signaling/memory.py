@@ -22,6 +22,7 @@ from webrtc_transport.errors import (
 from webrtc_transport.identity import Identity, PeerId
 from webrtc_transport.protocol.proof import new_session_id
 from webrtc_transport.protocol.signals import Bye, Error, Signal
+from webrtc_transport.redaction import redacted
 
 from .inbound import ALREADY_SERVING, Backlog
 from .limits import MAX_SESSION_SIGNALS
@@ -73,7 +74,9 @@ class MemoryBackend(SignalingBackend):
     def from_url(cls, url: str, context: SignalingContext) -> Self:
         parts = urlsplit(url)
         if parts.scheme != "memory" or parts.path not in ("", "/") or parts.query or parts.fragment:
-            raise ConfigurationError(f"{url!r} is no address of a rendezvous in memory: use memory://<name>")
+            raise ConfigurationError(
+                f"{redacted(url)!r} is no address of a rendezvous in memory: use memory://<name>"
+            )
         return cls(context.identity, parts.netloc)
 
     async def __aexit__(

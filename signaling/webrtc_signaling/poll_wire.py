@@ -21,6 +21,7 @@ from .batch import CONNECTION_HEADER, CONTENT_TYPE, pack, unpack
 from .channel import ReliableChannel
 from .client import ClientOptions
 from .codec import Codec, decode
+from .connect_errors import connect_reason
 from .limits import MAX_BATCH_SIZE, MAX_POLL_TRIES, MIN_COMPRESSED_SIZE, MIN_POLL_INTERVAL
 from .messages import Challenge, Envelope, Register, ServerMessage, parse_server_message
 from .wire import Disconnected
@@ -186,7 +187,7 @@ class PollWire:
         except TimeoutError:
             raise _Failed(f"no answer within {timeout.total:g} s") from None
         except aiohttp.ClientError as exc:
-            raise _Failed(str(exc)) from None
+            raise _Failed(connect_reason(exc, str(self._url))) from None
 
 
 async def _read_answer(response: aiohttp.ClientResponse) -> bytes:

@@ -23,6 +23,7 @@ from webrtc_transport.errors import (
 from webrtc_transport.identity import PeerId
 from webrtc_transport.protocol.proof import new_session_id
 from webrtc_transport.protocol.signals import Bye, Error, Signal
+from webrtc_transport.redaction import redacted
 
 from .client import ClientEvents, ClientOptions, Connect, RendezvousClient
 from .inbound import ALREADY_SERVING, Backlog, Handler
@@ -50,7 +51,7 @@ class RendezvousBackend(SignalingBackend):
         if not _is_server_url(url, self.schemes):
             plain, secure = self.schemes
             raise ConfigurationError(
-                f"{url!r} is no address of a signaling server: use {plain}://host:port or {secure}://host:port"
+                f"{redacted(url)!r} is no address of a signaling server: use {plain}://host:port or {secure}://host:port"
             )
         self._peer = context.identity.peer_id
         self._portal = context.portal

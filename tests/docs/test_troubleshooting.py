@@ -314,6 +314,27 @@ async def tls_to_a_server_without():
 
 
 @scenario
+async def an_end_within_the_tls_handshake():
+    async def hang_up(reader, writer):
+        await reader.read(4096)
+        writer.close()
+
+    await answered_by(hang_up, scheme="wss")
+
+
+@scenario
+async def an_alert_of_tls():
+    async def refuse(reader, writer):
+        await reader.read(4096)
+        # A fatal alert, handshake_failure (RFC 5246, sections 6.2.1 and 7.2).
+        writer.write(bytes([21, 3, 3, 0, 2, 2, 40]))
+        await writer.drain()
+        writer.close()
+
+    await answered_by(refuse, scheme="wss")
+
+
+@scenario
 async def a_certificate_that_nobody_knows():
     pem = Certificate.generate(now=datetime.now(UTC)).to_pem()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

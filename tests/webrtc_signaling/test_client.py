@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 
 import anyio
@@ -147,6 +148,48 @@ async def use(url, **options):
 async def test_nobody_listens_there(free_port):
     url = f"ws://127.0.0.1:{free_port}"
     assert await use(url) == f"no connection to {url}: connection refused; is the server running there?"
+
+
+def with_secrets(url):
+    scheme, _, place = url.partition("://")
+    return f"{scheme}://anna:SECRET@{place}/?token=SECRET", f"{scheme}://…@{place}/?…"
+
+
+async def test_secrets_in_the_url_are_in_no_error(free_port):
+    url, shown = with_secrets(f"ws://127.0.0.1:{free_port}")
+    async with backend(url) as entered:
+        with anyio.fail_after(5), pytest.raises(SignalingUnavailable) as caught:
+            await entered.connect(BOB.peer_id)
+    assert str(caught.value) == f"no connection to {shown}: connection refused; is the server running there?"
+
+
+async def test_secrets_in_the_url_are_in_no_refusal():
+    async def script(websocket):
+        await websocket.send_str(CHALLENGE)
+        await websocket.receive()
+        await websocket.send_str(failure("replaced"))
+
+    async with scripted_server(script) as server:
+        url, shown = with_secrets(server.url)
+        async with backend(url) as entered:
+            with anyio.fail_after(5), pytest.raises(SignalingRejected) as caught:
+                await entered.connect(BOB.peer_id)
+    assert str(caught.value).startswith(f"{shown} refuses us: ")
+
+
+async def test_secrets_in_the_url_are_in_no_log(caplog):
+    caplog.set_level(logging.DEBUG, "libp2p.transport.webrtc")
+    with anyio.fail_after(TIMEOUT):
+        async with signaling_server(insecure=True) as server:
+            url, shown = with_secrets(server.url)
+            async with backend(url) as entered, serving(entered, echo):
+                await server.cut()
+                while " again" not in caplog.text:
+                    await anyio.sleep(0.01)
+    assert f"registered with {shown} as" in caplog.text
+    assert f"no connection to {shown}: " in caplog.text
+    assert f"{shown} says: " in caplog.text
+    assert "SECRET" not in caplog.text
 
 
 async def test_nobody_answers_there():

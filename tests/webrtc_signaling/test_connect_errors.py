@@ -80,6 +80,60 @@ def test_a_server_without_tls():
     assert text.endswith("); write ws:// in place of wss://")
 
 
+HANGS_UP = "it hangs up during the TLS handshake; check the port, and whether it speaks TLS"
+
+
+@pytest.mark.parametrize("scheme", ["wss", "https"])
+def test_a_server_that_hangs_up_during_the_tls_handshake(scheme):
+    async def hang_up(reader, writer):
+        await reader.read(4096)
+        writer.close()
+
+    assert asyncio.run(reason_of_answer(hang_up, scheme=scheme)) == HANGS_UP
+
+
+@pytest.mark.parametrize("error", [ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")])
+def test_an_end_within_tls(error):
+    assert connect_reason(error, "wss://example.org") == HANGS_UP
+
+
+def alert(description):
+    """A fatal one, as a record of TLS 1.2 (RFC 5246, sections 6.2.1 and 7.2)."""
+    return bytes([21, 3, 3, 0, 2, 2, description])
+
+
+@pytest.mark.parametrize(
+    ("description", "name"), [(40, "HANDSHAKE_FAILURE"), (70, "PROTOCOL_VERSION"), (112, "UNRECOGNIZED_NAME")]
+)
+def test_a_server_that_refuses_the_tls_handshake(description, name):
+    async def refuse(reader, writer):
+        await reader.read(4096)
+        writer.write(alert(description))
+        await writer.drain()
+        writer.close()
+
+    text = asyncio.run(reason_of_answer(refuse, scheme="wss"))
+    assert text.startswith("the TLS handshake failed (")
+    assert text.endswith(f"{name})")
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("WRONG_VERSION_NUMBER", "what answers there speaks no TLS ("),
+        ("HTTP_REQUEST", "what answers there speaks no TLS ("),
+        ("PACKET_LENGTH_TOO_LONG", "what answers there speaks no TLS ("),
+        ("RECORD_LAYER_FAILURE", "what answers there speaks no TLS ("),
+        ("TLSV1_ALERT_INTERNAL_ERROR", "the TLS handshake failed (TLSV1_ALERT_INTERNAL_ERROR)"),
+        (None, "the TLS handshake failed (something)"),
+    ],
+)
+def test_what_openssl_says(reason, text):
+    error = ssl.SSLError(1, "something")
+    error.reason = reason
+    assert connect_reason(error, "wss://example.org").startswith(text)
+
+
 def test_a_certificate_that_nobody_knows(tmp_path):
     save_certificate(tmp_path / "tls.pem", Identity.generate().derive_certificate())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -148,7 +202,10 @@ def test_no_host():
         ),
         (OSError(errno.EMFILE, "x"), os.strerror(errno.EMFILE).lower()),
         (OSError("out of cheese"), "out of cheese"),
+        (OSError(), "OSError"),
         (aiohttp.ClientPayloadError("out of wine"), "out of wine"),
+        (aiohttp.ClientPayloadError(), "ClientPayloadError"),
+        (aiohttp.InvalidURL("wss://x?SECRET"), "its URL, or the one that it redirects to, is malformed"),
     ],
 )
 def test_other_errors_say_it_themselves(error, text):

@@ -50,6 +50,32 @@ async def test_polls_take_over_where_it_does_not(caplog):
             assert "403" in caplog.text
 
 
+async def test_secrets_in_the_url_are_not_shown(caplog):
+    caplog.set_level(logging.DEBUG, "libp2p.transport.webrtc")
+    with anyio.fail_after(TIMEOUT):
+        async with PollingServer() as server:
+            url = server.http_url.replace("//", "//anna:SECRET@") + "/?token=SECRET"
+            async with backend(url) as alice, serving(alice, echo):
+                assert await links(server) == {PollConnection}
+    shown = server.http_url.replace("//", "//…@") + "/?…"
+    assert f"no WebSocket to {shown} (HTTP status 403; " in caplog.text
+    assert "SECRET" not in caplog.text
+
+
+async def test_polls_have_the_query_of_the_url():
+    tokens = []
+
+    async def note(request, handle):
+        tokens.append(request.query.get("token"))
+        return await handle(request)
+
+    with anyio.fail_after(TIMEOUT):
+        async with PollingServer(note) as server, backend(f"{server.http_url}/?token=abc") as alice:
+            async with serving(alice, echo):
+                assert await links(server) == {PollConnection}
+    assert set(tokens) == {"abc"}
+
+
 @pytest.mark.parametrize("codec", list(Codec))
 async def test_a_peer_that_polls_and_one_with_a_websocket_meet(codec):
     with anyio.fail_after(TIMEOUT):

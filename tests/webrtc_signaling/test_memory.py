@@ -33,6 +33,11 @@ async def test_its_address_names_the_rendezvous():
             await elsewhere.connect(BOB.peer_id)
 
 
+def test_secrets_in_a_url_are_not_shown():
+    with pytest.raises(ConfigurationError, match=r"^'ws://…@here' is no address of a rendezvous in memory"):
+        MemoryBackend.from_url("ws://anna:SECRET@here", None)
+
+
 @pytest.mark.parametrize("url", ["ws://here", "memory://here/path", "memory://here?query", "memory", ""])
 def test_another_address_is_refused(url):
     with pytest.raises(ConfigurationError, match="memory://<name>"):

@@ -80,6 +80,13 @@ def test_another_address_is_refused(url):
         WebSocketBackend(url, SignalingContext(ALICE, TransportConfig(), None))
 
 
+@pytest.mark.parametrize("url", ["ws://anna:SECRET@:80", "ws://host:port?token=SECRET", "ws://[SECRET@::1"])
+def test_secrets_in_a_wrong_one_are_not_shown(url):
+    with pytest.raises(ConfigurationError, match=r"….* is no address of a signaling server") as caught:
+        WebSocketBackend(url, SignalingContext(ALICE, TransportConfig(), None))
+    assert "SECRET" not in str(caught.value)
+
+
 async def test_nothing_happens_before_it_is_used(free_port):
     async with nothing_left(), backend(f"ws://127.0.0.1:{free_port}"):
         pass

@@ -92,6 +92,11 @@ def test_one_url_is_no_list():
         check_signaling("ws://localhost")
 
 
+def test_secrets_in_a_url_are_not_shown():
+    with pytest.raises(ConfigurationError, match=r"pass signaling=\['ws://…@localhost/\?…'\]$"):
+        check_signaling("ws://anna:SECRET@localhost/?token=SECRET")
+
+
 @pytest.mark.parametrize("max_bytes", [0, -1])
 def test_at_least_a_byte_is_received(max_bytes):
     with pytest.raises(ValueError, match=f"^max_bytes has to be 1 or more, not {max_bytes}$"):

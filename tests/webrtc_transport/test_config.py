@@ -64,7 +64,7 @@ from webrtc_transport.errors import ConfigurationError
         ),
         (
             {"certificate": "dtls.pem"},
-            "TransportConfig: certificate has to be a Certificate, not 'dtls.pem'; "
+            "TransportConfig: certificate has to be a Certificate, not str; "
             "webrtc_transport.certificates.load_certificate(path) reads one",
         ),
     ],
@@ -73,6 +73,35 @@ def test_what_is_wrong_is_one_line_with_the_cure(settings, message):
     with pytest.raises(ConfigurationError) as caught:
         TransportConfig(**settings)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("as_bytes", [True, False])
+def test_a_private_key_is_not_shown(as_bytes):
+    pem = Certificate.generate(now=datetime.now(UTC)).to_pem()
+    with pytest.raises(ConfigurationError) as caught:
+        TransportConfig(certificate=pem if as_bytes else pem.decode())
+    for line in pem.decode().splitlines():
+        assert line[:8] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"urls": b"turn:me:SECRET@192.0.2.1"},
+        {"urls": "turn:me:SECRET@192.0.2.1"},
+        {"urls": ["turn:me:SECRET@192.0.2.1"]},
+        {"urls": "turn:192.0.2.1", "username": b"SECRET", "credential": b"SECRET"},
+        {"urls": "turn:192.0.2.1", "username": ("me", "SECRET"), "credential": ["SECRET"]},
+        {"urls": "turn:192.0.2.1", "username": "me", "credential": "SECRET", "password": "SECRET"},
+    ],
+)
+def test_secrets_of_a_server_are_not_shown(settings):
+    with pytest.raises(ConfigurationError) as caught:
+        IceServer(**settings)
+    assert "SECRET" not in str(caught.value)
+    with pytest.raises(ConfigurationError) as caught:
+        TransportConfig(ice_servers=[settings])
+    assert "SECRET" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pickle
 
 import pytest
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from webrtc_transport.errors import ConfigurationError
 from webrtc_transport.settings import Settings, shown
@@ -38,6 +38,26 @@ def test_a_secret_is_not_shown():
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize(
+    "validate",
+    [
+        lambda: Ovens.model_validate({"count": 0, "password": "SECRET"}),
+        lambda: Ovens.model_validate_json('{"count": 0, "password": "SECRET"}'),
+        lambda: Ovens.model_validate_json("SECRET"),
+    ],
+)
+def test_nor_is_it_by_pydantic(validate):
+    with pytest.raises(ValidationError) as caught:
+        validate()
+    assert "SECRET" not in str(caught.value)
+    assert "SECRET" not in repr(caught.value)
+
+
+def test_what_pydantic_raises_has_our_lines():
+    with pytest.raises(ValidationError, match="Ovens: count should be greater than or equal to 1, not 0"):
+        Ovens.model_validate({"count": 0})
+
+
 def test_settings_are_given_by_name():
     with pytest.raises(TypeError, match=r"^Ovens takes its settings by name, such as Ovens\(count=…\)$"):
         Ovens(3)
@@ -57,7 +77,15 @@ def test_they_can_be_copied():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("x", "'x'"), (None, "None"), ([], "[]"), (["password"], "list"), ("x" * 500, f"'{'x' * 79}…")],
+    [
+        ("x", "'x'"),
+        (None, "None"),
+        ([], "[]"),
+        (["password"], "list"),
+        ("x" * 500, f"'{'x' * 79}…"),
+        (b"key", "bytes"),
+        (bytearray(b"key"), "bytearray"),
+    ],
 )
 def test_what_is_shown_of_a_value(value, text):
     assert shown(value) == text

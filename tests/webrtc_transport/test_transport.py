@@ -246,14 +246,31 @@ def test_what_a_transport_is_made_of_is_checked(arguments, message):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (5, "signaling takes URLs, backends and functions that make one, not 5"),
-        (lambda context: None, "has to return a SignalingBackend, not None"),
+        (5, "signaling takes URLs, backends and functions that make one, not int"),
+        (lambda context: None, "has to return a SignalingBackend, not NoneType"),
     ],
 )
 async def test_what_signaling_is_made_of_is_checked(source, message):
     with pytest.raises(TypeError, match=message):
         async with WebRTCTransport(Identity.generate(), signaling=[source]):
             pass
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "shown"),
+    [
+        ("anna:SECRET@localhost?token=SECRET", ConfigurationError, "'…@localhost?…' is no signaling URL"),
+        (b"ws://anna:SECRET@localhost", TypeError, "functions that make one, not bytes"),
+        ("anna:SECRET@localhost/?u=x://y", ConfigurationError, "is no signaling URL"),
+        ("ws:localhost?token=SECRET&u=x://y", ConfigurationError, "'ws:localhost?…' is no signaling URL"),
+    ],
+)
+async def test_secrets_in_what_is_no_signaling_are_not_shown(source, error, shown):
+    with pytest.raises(error) as caught:
+        async with WebRTCTransport(Identity.generate(), signaling=[source]):
+            pass
+    assert shown in str(caught.value)
+    assert "SECRET" not in str(caught.value)
 
 
 async def test_a_scheme_that_is_nearly_right_says_which_to_use():

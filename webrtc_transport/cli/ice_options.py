@@ -48,9 +48,7 @@ def stun_server(urls: Sequence[str]) -> IceServer | None:
     :raises typer.BadParameter: if a URL is malformed
     """
     for url in urls:
-        if not url.lower().startswith("stun:"):
-            raise typer.BadParameter(f"{url!r} is no STUN server; expected stun:host", param_hint="--stun")
-        _check(url, "--stun")
+        _check(url, "--stun", "stun:")
     return IceServer(urls=list(urls)) if urls else None
 
 
@@ -60,9 +58,7 @@ def turn_servers(urls: Sequence[str], user: str | None, password: str | None) ->
     :raises typer.BadParameter: if a URL is malformed, or the credentials are missing
     """
     for url in urls:
-        if not url.lower().startswith(("turn:", "turns:")):
-            raise typer.BadParameter(f"{url!r} is no TURN server; expected turn:host", param_hint="--turn")
-        _check(url, "--turn")
+        _check(url, "--turn", "turn:", "turns:")
     if urls and (user is None or password is None):
         missing = "--turn-user" if user is None else "--turn-password"
         raise typer.BadParameter(f"a TURN server needs {missing}, too", param_hint="--turn")
@@ -104,7 +100,13 @@ def _ip_address(text: str) -> str:
         raise typer.BadParameter(f"{text!r} is no IP address; {example}", param_hint="--bind") from None
 
 
-def _check(url: str, flag: str) -> None:
+def _check(url: str, flag: str, *schemes: str) -> None:
+    # With an @ in it, there may be a password: parse_ice_url() tells what to do, and doesn't show it.
+    if "@" not in url and not url.lower().startswith(schemes):
+        kind = schemes[0].removesuffix(":")
+        raise typer.BadParameter(
+            f"{url!r} is no {kind.upper()} server; expected {kind}:host", param_hint=flag
+        )
     try:
         parse_ice_url(url)
     except ConfigurationError as exc:

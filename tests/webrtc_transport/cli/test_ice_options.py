@@ -47,6 +47,14 @@ def test_mistakes_are_told(given, said):
         transport_config(**{**NOTHING, **given})
 
 
+@pytest.mark.parametrize("url", ["alice:SECRET@192.0.2.1", "turn:alice:SECRET@192.0.2.1"])
+@pytest.mark.parametrize("flag", ["stun", "turn"])
+def test_a_password_in_a_url_is_not_shown(flag, url):
+    with pytest.raises(typer.BadParameter, match="names no user") as caught:
+        transport_config(**{**NOTHING, flag: [url]})
+    assert "SECRET" not in str(caught.value)
+
+
 def test_no_servers():
     assert stun_server([]) is None
     assert turn_servers([], None, None) == []

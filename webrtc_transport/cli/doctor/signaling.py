@@ -13,6 +13,7 @@ from ...errors import PluginError, SignalingError, describe
 from ...identity import Identity
 from ...portal import open_portal
 from ...protocol.signals import Bye, ByeData, DescriptionData, Offer
+from ...redaction import redacted
 from ...task_group import bare_task_group
 from ...transport import make_backend
 from .findings import Finding, Outcome
@@ -25,7 +26,11 @@ async def check_signaling(url: str) -> list[Finding]:
     try:
         return [await _meet(url)]
     except PluginError as exc:
-        return [Finding(CHECK, Outcome.FAILED, f"{url}: {describe(exc)}", "use a URL like wss://host:port")]
+        return [
+            Finding(
+                CHECK, Outcome.FAILED, f"{redacted(url)}: {describe(exc)}", "use a URL like wss://host:port"
+            )
+        ]
     except SignalingError as exc:
         cure = "check the URL; is the server running, and does the firewall let you reach it?"
         return [Finding(CHECK, Outcome.FAILED, describe(exc), cure)]
@@ -59,9 +64,10 @@ async def _meet(url: str) -> Finding:
                 await session.send(Bye(data=ByeData(reason="the check is over")))
             task_group.cancel_scope.cancel()
     registration, trip = (registered - started) * 1000, trip * 1000
-    text = f"{url}: registered in {registration:.0f} ms; a signal arrives after {trip:.0f} ms"
+    shown = redacted(url)
+    text = f"{shown}: registered in {registration:.0f} ms; a signal arrives after {trip:.0f} ms"
     details: dict[str, str | int | float | bool] = {
-        "url": url,
+        "url": shown,
         "registration_ms": registration,
         "trip_ms": trip,
     }

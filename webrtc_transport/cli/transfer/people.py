@@ -12,6 +12,7 @@ from anyio import to_thread
 from ...config import TransportConfig
 from ...errors import PeerUnreachable
 from ...identity import Identity, PeerId
+from ...redaction import redacted
 from ...transport import WebRTCTransport
 from .display import Display
 from .messages import Offer, Refusal
@@ -79,8 +80,9 @@ async def send_file(sending: Sending, display: Display) -> None:
             await sender.send_to(peer)
     except PeerUnreachable:
         what = f"code {sending.to}" if keys is not None else f"peer id {peer}"
+        server = redacted(sending.signaling)
         raise NobodyThere(
-            f"nobody receives under the {what} at {sending.signaling}: compare it with what `receive` shows there; "
+            f"nobody receives under the {what} at {server}: compare it with what `receive` shows there; "
             f"it has to be running still, with the same --signaling"
         ) from None
     finally:

@@ -28,6 +28,14 @@ async def test_no_url(url):
     assert url in found.found
 
 
+async def test_secrets_in_the_url_are_not_shown(signaling_url, unused_port):
+    for url in (signaling_url, f"ws://127.0.0.1:{unused_port}", "gopher://here"):
+        place = url.partition("://")[2]
+        (found,) = await check_signaling(url.replace("//", "//anna:SECRET@") + "/?token=SECRET")
+        assert f"://…@{place}/?…: " in found.found
+        assert "SECRET" not in str(found)
+
+
 async def test_a_server_of_something_else():
     async def script(socket):
         await socket.send_str("hello")

@@ -121,6 +121,13 @@ def test_a_code_of_nobody(file, environment):
     assert "nobody receives under the code" in one_line(run("send", file, "KNDW-S05B-F7GQ", **environment))
 
 
+def test_a_code_of_nobody_at_a_url_with_secrets(file, environment):
+    url = environment["WEBRTC_TRANSPORT_SIGNALING"].replace("//", "//anna:SECRET@") + "/?token=SECRET"
+    text = one_line(run("send", file, "KNDW-S05B-F7GQ", "--signaling", url, **environment))
+    assert "nobody receives under the code KNDW-S05B-F7GQ at ws://…@" in text
+    assert "SECRET" not in text
+
+
 def test_a_typing_error(file, environment):
     assert "typing error" in one_line(run("send", file, "KNDW-S05B-F7GG", **environment))
 
