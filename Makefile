@@ -40,7 +40,7 @@ contracts: $(STAMP) ## who may import whom
 	$(BIN)/lint-imports
 
 pytest: $(STAMP) ## all tests
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --timeout 300
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --timeout 900
 
 soak: $(STAMP) ## the tests that take minutes, at their full sizes
 	$(BIN)/python -m pytest -m soak
