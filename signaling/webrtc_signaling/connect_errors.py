@@ -29,12 +29,15 @@ _NOT_THERE: Final = (
 
 _STATUS_CURES: Final[Mapping[int, str]] = {
     HTTPStatus.UNAUTHORIZED: "a proxy in front wants to know who you are",
-    HTTPStatus.FORBIDDEN: "a proxy in front lets nobody through from here",
+    HTTPStatus.FORBIDDEN: "a proxy in front refuses the WebSocket",
     HTTPStatus.TOO_MANY_REQUESTS: "it takes no more clients from this address; try again later",
     HTTPStatus.BAD_GATEWAY: "the proxy there doesn't reach the signaling server: is that running?",
     HTTPStatus.SERVICE_UNAVAILABLE: "it takes no more clients, or isn't running behind its proxy; try again later",
     HTTPStatus.GATEWAY_TIMEOUT: "the proxy there doesn't reach the signaling server: is that running?",
 }
+
+_NOT_OF_THE_UPGRADE: Final = frozenset(_STATUS_CURES) - {HTTPStatus.FORBIDDEN}
+"""Statuses that say what is wrong, and would say it to a poll as well."""
 
 _NO_TLS: Final = frozenset(
     {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
@@ -52,7 +55,7 @@ def connect_reason(error: Exception, url: str) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return _system_reason(error.os_error, scheme)
     if isinstance(error, aiohttp.ClientResponseError):
-        return _answer_reason(error)
+        return _answer_reason(error, scheme)
     if isinstance(error, aiohttp.InvalidURL):
         # Its text is the URL, with what is secret in it.
         return "its URL, or the one that it redirects to, is malformed"
@@ -61,9 +64,10 @@ def connect_reason(error: Exception, url: str) -> str:
     return _system_reason(error, scheme) if isinstance(error, OSError) else describe(error)
 
 
-def _answer_reason(error: aiohttp.ClientResponseError) -> str:
+def _answer_reason(error: aiohttp.ClientResponseError, scheme: str) -> str:
     if isinstance(error, aiohttp.WSServerHandshakeError):
-        return f"HTTP status {error.status}; {_STATUS_CURES.get(error.status, _NOT_THERE)}"
+        cure = _STATUS_CURES.get(error.status, _NOT_THERE)
+        return f"HTTP status {error.status}; {cure}{_polls_instead(error.status, scheme)}"
     if isinstance(error, aiohttp.TooManyRedirects):
         return f"it only redirects; {_NOT_THERE}"
     return "what answers there speaks no HTTP; check the port"
@@ -99,6 +103,12 @@ def _certificate_reason(error: Exception) -> str:
         f"its TLS certificate isn't trusted here ({why}); give the server one by an authority that this machine knows, "
         "or name its authority's file in the environment variable SSL_CERT_FILE"
     )
+
+
+def _polls_instead(status: int, scheme: str) -> str:
+    if status in _NOT_OF_THE_UPGRADE or not scheme.startswith("ws"):
+        return ""
+    return f"; write {scheme.replace('ws', 'http')}:// in place of {scheme}:// to poll, if only WebSockets are refused"
 
 
 def _other_scheme(scheme: str) -> str:

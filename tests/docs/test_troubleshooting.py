@@ -264,6 +264,17 @@ async def another_kind_of_server():
         await dial_over(url)
 
 
+@scenario
+async def a_proxy_that_refuses_websockets():
+    async def refuse(_request):
+        raise web.HTTPForbidden
+
+    app = web.Application()
+    app.router.add_get("/", refuse)
+    async with running_app(app, ServerSettings(port=0)) as url:
+        await dial_over(url)
+
+
 async def answered_by(handle, *, scheme="ws", **settings):
     """Dial over a server at which ``handle`` takes each TCP connection."""
     server = await asyncio.start_server(handle, "127.0.0.1", 0)

@@ -69,6 +69,26 @@ def test_a_web_server_that_answers_otherwise(status, cure):
     assert asyncio.run(reason_of_status(status)).startswith(cure)
 
 
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 426, 501])
+def test_polls_are_proposed_where_the_upgrade_is_refused(status):
+    assert asyncio.run(reason_of_status(status)).endswith(
+        "; write http:// in place of ws:// to poll, if only WebSockets are refused"
+    )
+
+
+@pytest.mark.parametrize("status", [302, 401, 429, 502, 503, 504])
+def test_polls_are_not_proposed_where_they_would_fare_no_better(status):
+    assert "to poll" not in asyncio.run(reason_of_status(status))
+
+
+@pytest.mark.parametrize(("scheme", "cure"), [("wss", "write https:// in place of wss://"), ("https", None)])
+def test_polls_are_proposed_to_who_does_not_poll(scheme, cure):
+    error = aiohttp.WSServerHandshakeError(None, (), status=403)
+    text = connect_reason(error, f"{scheme}://x")
+    assert text.startswith("HTTP status 403; a proxy in front refuses the WebSocket")
+    assert cure in text if cure else text.endswith("the WebSocket")
+
+
 def test_a_server_without_tls():
     async def read(reader, writer):
         await reader.read(100)
