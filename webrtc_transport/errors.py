@@ -18,6 +18,7 @@
     │   │   ├── SignalingUnavailable
     │   │   ├── SignalingRejected
     │   │   ├── PeerUnreachable
+    │   │   │   └── NoRouteToPeer
     │   │   ├── InvalidSignal
     │   │   └── InvalidProof
     │   ├── IceFailed
@@ -133,6 +134,10 @@ class SignalingRejected(SignalingError):
 
 class PeerUnreachable(SignalingError):
     """The signaling service doesn't know the peer, or the peer doesn't listen there."""
+
+
+class NoRouteToPeer(PeerUnreachable):
+    """The signaling backend knows no way to the peer, and has asked nobody."""
 
 
 class InvalidSignal(SignalingError):

@@ -22,6 +22,7 @@ from .errors import (
     ConfigurationError,
     ConnectError,
     ConnectTimeout,
+    NoRouteToPeer,
     OwnFault,
     SignalingError,
     SignalingRejected,
@@ -218,10 +219,14 @@ async def trickle(link: SignaledLink, session: SignalingSession, remote: Session
 
 
 def all_failed(failures: Sequence[SignalingError]) -> SignalingError:
-    """The error for a set-up that no signaling backend could do: the first one, with the texts of all."""
-    if len(failures) > 1:
-        failures[0].args = ("; ".join(str(failure) for failure in failures),)
-    return failures[0]
+    """The error for a set-up that no signaling backend could do: the first one, with the texts of all.
+
+    Those of backends that have asked nobody come last: they tell the least.
+    """
+    ordered = sorted(failures, key=lambda failure: isinstance(failure, NoRouteToPeer))
+    if len(ordered) > 1:
+        ordered[0].args = ("; ".join(str(failure) for failure in ordered),)
+    return ordered[0]
 
 
 def reason_for_peer(failure: Exception) -> str:

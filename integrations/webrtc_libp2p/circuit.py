@@ -24,7 +24,7 @@ from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicat
 from multiaddr import Multiaddr
 
 from webrtc_signaling.circuit_relay import PROTOCOL, CircuitRelayBackend, SignalingStream
-from webrtc_transport.errors import PeerUnreachable, SignalingError, SignalingRejected
+from webrtc_transport.errors import NoRouteToPeer, PeerUnreachable, SignalingError, SignalingRejected
 from webrtc_transport.identity import PeerId
 from webrtc_transport.wakeup import Wakeup
 
@@ -249,7 +249,9 @@ class CircuitSignaling:
                 return await relays.connect(self._host, relay, peer_id)
             except SignalingError as exc:
                 failures.append(str(exc))
-        raise PeerUnreachable("; ".join(failures) or f"no relay is known that leads to {peer}")
+        if not failures:
+            raise NoRouteToPeer(f"no relay is known that leads to {peer}")
+        raise PeerUnreachable("; ".join(failures))
 
     def _ways_to(self, peer: PeerId, peer_id: ID) -> Iterator[PeerInfo]:
         if peer in self._ways:

@@ -12,6 +12,7 @@ from libp2p.abc import IHost, ITransport
 from libp2p.crypto.keys import KeyPair
 from libp2p.custom_types import THandler
 from libp2p.network.swarm import Swarm
+from libp2p.transport.exceptions import OpenConnectionError
 from multiaddr import Multiaddr
 
 import webrtc_transport as core
@@ -23,6 +24,7 @@ from webrtc_transport.transport import BackendSource
 
 from .circuit import CircuitSignaling
 from .connection import WebRTCConnection
+from .dial_log import DialLog
 from .errors import opening_connections
 from .ice_servers import IceServerLike, RTCConfigurationLike, ice_servers_of
 from .identity import identity_from_key_pair
@@ -75,6 +77,7 @@ class WebRTCTransport(ITransport):
         self._swarm: Swarm | None = None
         self._running: RunningTransport | None = None
         self._failure: WebRTCError | None = None
+        self._dial_log = DialLog()
         self._changed = trio.Event()
         self._closing = trio.Event()
         _waiting.add(self)
@@ -138,9 +141,13 @@ class WebRTCTransport(ITransport):
 
         :raises OpenConnectionError: if that can't be; the text names the phase and the cure
         """
-        with opening_connections():
-            target = parse_dial_target(maddr)
-            return await (await self.wait_running()).dial(target)
+        try:
+            with opening_connections():
+                target = parse_dial_target(maddr)
+                return await (await self.wait_running()).dial(target)
+        except OpenConnectionError as exc:
+            self._dial_log.failed(maddr, exc)
+            raise
 
     def create_listener(self, handler_function: THandler) -> WebRTCListener:
         """A listener that hands its connections to ``handler_function``."""

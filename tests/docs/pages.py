@@ -137,7 +137,12 @@ class _Process:
         self._reader.join(TIMEOUT)
         if bool(status) is not ("Traceback (most recent call last):" in shown):
             raise Mismatch(f"{self.command}\nended with status {status}\n{self.output}")
-        if shown and shown[-1] != "…" and self.shown < len(self.lines):
+        if shown:
+            self.expect_no_more(shown)
+
+    def expect_no_more(self, shown: list[str]) -> None:
+        """Check that the command, which has ended, has printed no more than the page shows."""
+        if shown[-1] != "…" and self.shown < len(self.lines):
             raise Mismatch(
                 f"{self.command}\nprints more than is shown:\n" + "\n".join(self.lines[self.shown :])
             )
@@ -248,6 +253,7 @@ class Desk:
             self._ended.append(self._running.pop(title))
             process.expect(shown[at + 1 :])
             process.stop()
+            process.expect_no_more(shown)
         else:
             process.expect(shown)
 
