@@ -141,7 +141,9 @@ class _Process:
             self.expect_no_more(shown)
 
     def expect_no_more(self, shown: list[str]) -> None:
-        """Check that the command, which has ended, has printed no more than the page shows."""
+        """Wait until the command has ended, and check that it has printed no more than the page shows."""
+        self._process.wait(TIMEOUT)
+        self._reader.join(TIMEOUT)
         if shown[-1] != "…" and self.shown < len(self.lines):
             raise Mismatch(
                 f"{self.command}\nprints more than is shown:\n" + "\n".join(self.lines[self.shown :])
@@ -252,8 +254,8 @@ class Desk:
             process.interrupt()
             self._ended.append(self._running.pop(title))
             process.expect(shown[at + 1 :])
-            process.stop()
             process.expect_no_more(shown)
+            process.stop()
         else:
             process.expect(shown)
 
