@@ -106,7 +106,7 @@ async def receive_file(reception: Reception, display: Display) -> None:
     else:
         identity = _identity(reception.identity)
         admit, invitation = by_peer_id(reception.senders), str(identity.peer_id)
-    receiver = Receiver(reception.destination, admit, display, newest_wins=reception.identity is None)
+    receiver = Receiver(reception.destination, admit, display, any_may_go_on=reception.identity is None)
     async with WebRTCTransport(
         identity, signaling=[reception.signaling], config=reception.config
     ) as transport:

@@ -80,11 +80,15 @@ class Sender:
                 reason = describe(exc) if str(exc) else "the other end closed the stream"
             except Refused as exc:
                 # Of a transfer that was begun, the other end may not have noticed yet that it is over.
-                if exc.code != "busy" or not self._last_progress:
+                if exc.code != "busy" or not self._last_progress or self._is_stuck:
                     raise
                 reason = str(exc)
             self._display.say(f"interrupted: {reason}; trying for {self._retry_for:g} s to go on")
             pause, connection = await self._dial_again(address, reason, pause)
+
+    @property
+    def _is_stuck(self) -> bool:
+        return time.monotonic() >= self._last_progress + self._retry_for
 
     async def _dial_again(self, address: str, reason: str, pause: float) -> tuple[float, Connection]:
         deadline = max(self._last_progress, time.monotonic()) + self._retry_for
@@ -138,6 +142,7 @@ class Sender:
                 await exchange.send_data(block)
                 advance(len(block))
                 self._last_progress = time.monotonic()
+            await to_thread.run_sync(source.check_ended)
             source.check_unchanged()
             self._all_sent = True
             await exchange.send(Digest(sha256=source.sha256))
