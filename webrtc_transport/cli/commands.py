@@ -185,7 +185,8 @@ def receive(
         identity,
         None if anyone else tuple(sender or ()),
     )
+    new_code = " (with a new code)" if identity is None else ""
     run(
         lambda: receive_file(reception, Display(Console(stderr=True))),
-        interrupted="what has arrived is kept as a .part file; receive it again, and it goes on there",
+        interrupted=f"what has arrived is kept as a .part file; receive it again{new_code}, and it goes on there",
     )

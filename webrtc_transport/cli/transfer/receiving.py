@@ -33,6 +33,8 @@ _FIRST_PORTION: Final = 64 * 1024
 
 _LOST: Final = (ConnectionEnded, StreamError, anyio.EndOfStream)
 
+_WAITING: Final = "waiting for the sender to go on, without an end; Ctrl-C stops that"
+
 _BUSY: Final = Refusal(code="busy", reason="somebody else is sending")
 
 Admission = Callable[[PeerId, Offer], Awaitable[Refusal | None]]
@@ -136,7 +138,7 @@ class Receiver:
             self._display.say(f"{peer} breaks the protocol: {exc}")
             await self._answer(exchange, Refusal(code="protocol", reason=str(exc)[:200]))
         except (*_LOST, Refused) as exc:
-            self._display.say(f"interrupted: {describe(exc)}; waiting for the sender to go on")
+            self._display.say(f"interrupted: {describe(exc)}; {_WAITING}")
             return
         try:
             # What was said last has to arrive.
