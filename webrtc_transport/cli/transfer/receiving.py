@@ -224,6 +224,8 @@ class Receiver:
             self._path = await to_thread.run_sync(
                 lambda: part.finish(target, overwrite=self._destination.overwrite)
             )
+            if self._path.name != offer.name:
+                self._display.say(f"saved as {self._path.name}")
         finally:
             part.close()
         try:

@@ -154,9 +154,21 @@ def test_a_typing_error(file, environment):
     assert "typing error" in one_line(run("send", file, "KNDW-S05B-F7GG", **environment))
 
 
+def test_a_broken_peer_id(file, environment):
+    assert "'12D3KooWxx' is a broken peer id" in one_line(run("send", file, "12D3KooWxx", **environment))
+
+
+def test_a_broken_identity(file, tmp_path, environment):
+    (tmp_path / "key").write_text("nothing")
+    (tmp_path / "key").chmod(0o600)
+    shown = one_line(run("send", file, "KNDW-S05B-F7GQ", "--identity", tmp_path / "key", **environment))
+    assert "or name another one with --identity" in shown
+    assert "load_or_create" not in shown
+
+
 def test_a_server_that_is_not_there(file, environment):
     shown = one_line(run("send", file, "KNDW-S05B-F7GQ", "--signaling", "ws://127.0.0.1:1", **environment))
-    assert "check --signaling" in shown
+    assert "Check --signaling" in shown
 
 
 def test_an_interrupt_while_nobody_comes(folder, environment):

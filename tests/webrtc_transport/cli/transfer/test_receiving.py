@@ -72,6 +72,7 @@ async def test_a_file_that_is_there_stays(tmp_path):
         await send(exchange, b"new")
         await reception.over.wait()
     assert reception.path == tmp_path / "a-1.txt"
+    assert "saved as a-1.txt" in reception.screen.text
     assert (tmp_path / "a.txt").read_bytes() == b"old"
 
 
