@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from ..errors import IdentityError
 from .doctor.examination import Setup, examine
 from .doctor.report import as_json, is_healthy, show
 from .failures import FAILED, run
@@ -20,13 +22,14 @@ from .ice_options import (
     TURN,
     TURN_PASSWORD,
     TURN_USER,
+    check_signaling_url,
     option,
     stun_server,
     transport_config,
     turn_servers,
 )
 from .transfer.display import Display
-from .transfer.people import Reception, Sending, receive_file, send_file
+from .transfer.people import Reception, Sending, peer_id, receive_file, send_file
 from .transfer.receiving import Destination
 
 app = typer.Typer(
@@ -47,6 +50,21 @@ def _set_up_log(debug: bool) -> None:
     logging.basicConfig(level=logging.DEBUG if debug else logging.CRITICAL)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"webrtc-transport {version('webrtc-transport')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _webrtc_transport(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def doctor(
     *,
@@ -57,7 +75,11 @@ def doctor(
     turn_password: Annotated[str | None, TURN_PASSWORD] = None,
     bind: Annotated[str | None, BIND] = None,
     timeout: Annotated[
-        float, typer.Option("--timeout", help="Seconds for each check; all run at once.", min=0.1, max=60)
+        float,
+        # A longer word would leave no room for the variables' names in 80 columns.
+        typer.Option(
+            "--timeout", help="Seconds for each check; all run at once.", min=0.1, max=60, metavar="SEC"
+        ),
     ] = 5.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
     debug: Annotated[bool, _DEBUG] = False,
@@ -67,6 +89,8 @@ def doctor(
     It ends with status 1 if something has failed.
     """
     _set_up_log(debug)
+    if signaling is not None:
+        check_signaling_url(signaling)
     checked = transport_config(
         stun=stun or [], turn=turn or [], user=turn_user, password=turn_password, bind=bind, relay=False
     )
@@ -124,6 +148,7 @@ def send(
 ) -> None:
     """Send a file to a machine that runs `webrtc-transport receive`."""
     _set_up_log(debug)
+    check_signaling_url(signaling)
     config = transport_config(
         stun=stun or [], turn=turn or [], user=turn_user, password=turn_password, bind=bind, relay=relay
     )
@@ -132,6 +157,13 @@ def send(
         lambda: send_file(sending, Display(Console(stderr=True))),
         interrupted="send it again, and it goes on where it stopped",
     )
+
+
+def _check_peer_id(text: str) -> None:
+    try:
+        peer_id(text)
+    except IdentityError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--from") from None
 
 
 @app.command()
@@ -172,12 +204,18 @@ def receive(
         raise typer.BadParameter("say who may send: --from PEER, or --anyone", param_hint="--identity")
     if identity is None and (sender or anyone):
         raise typer.BadParameter(
-            "with a code, who knows it may send; add --identity FILE", param_hint="--from"
+            "with a code, who knows it may send; add --identity FILE",
+            param_hint="--from" if sender else "--anyone",
         )
+    for text in sender or ():
+        _check_peer_id(text)
+    check_signaling_url(signaling)
     config = transport_config(
         stun=stun or [], turn=turn or [], user=turn_user, password=turn_password, bind=bind, relay=relay
     )
     folder, name = (output, None) if output.is_dir() else (output.parent, output.name)
+    if not folder.is_dir():
+        raise typer.BadParameter(f"{folder} is no folder; make it, or choose another", param_hint="--output")
     reception = Reception(
         Destination(folder, name, overwrite),
         signaling,
@@ -185,7 +223,8 @@ def receive(
         identity,
         None if anyone else tuple(sender or ()),
     )
+    new_code = " (with a new code)" if identity is None else ""
     run(
         lambda: receive_file(reception, Display(Console(stderr=True))),
-        interrupted="what has arrived is kept as a .part file; receive it again, and it goes on there",
+        interrupted=f"what has arrived is kept as a .part file; receive it again{new_code}, and it goes on there",
     )

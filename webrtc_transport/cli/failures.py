@@ -68,5 +68,7 @@ def leaves(error: BaseException) -> list[BaseException]:
 def _explained(error: BaseException) -> str:
     text = " ".join(printable(describe(error)).split())
     if isinstance(error, SignalingError) and not isinstance(error, PeerUnreachable):
-        text += "; check --signaling, and see what `webrtc-transport doctor` tells"
+        # A cure that is a question needs no other mark after it.
+        text += " Check" if text.endswith("?") else "; check"
+        text += " --signaling, and see what `webrtc-transport doctor` tells"
     return f"error: {text}"

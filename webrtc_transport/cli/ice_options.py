@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+import socket
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,7 +13,9 @@ from typer.models import OptionInfo
 
 from ..config import IceServer, TransportConfig
 from ..errors import ConfigurationError
+from ..plugins import signaling_backend_class
 from ..protocol.ice_url import parse_ice_url
+from ..redaction import redacted
 
 PREFIX: Final = "WEBRTC_TRANSPORT_"
 """Of environment variables that stand for flags."""
@@ -40,6 +44,25 @@ TURN_PASSWORD: Final = option(
 )
 BIND: Final = option("--bind", "Use this local IP address alone.", metavar="ADDRESS")
 RELAY: Final = option("--relay", "Use TURN servers alone, and show the peer no address of yours.")
+
+
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+
+
+def check_signaling_url(url: str) -> None:
+    """Check that there is a way of signaling for ``url``.
+
+    :raises typer.BadParameter: if there is none
+    """
+    match = _SCHEME.fullmatch(url)
+    if match is None:
+        text = f"{redacted(url)!r} is no signaling URL; expected one like wss://host:port"
+        raise typer.BadParameter(text, param_hint="--signaling")
+    try:
+        signaling_backend_class(match[1])
+    except ConfigurationError as exc:
+        text = f"{redacted(url)}: {exc}; expected a URL like wss://host:port"
+        raise typer.BadParameter(text, param_hint="--signaling") from None
 
 
 def stun_server(urls: Sequence[str]) -> IceServer | None:
@@ -94,10 +117,20 @@ def transport_config(
 
 def _ip_address(text: str) -> str:
     try:
-        return str(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(text)
     except ValueError:
         example = "expected one of this machine, like 192.0.2.1"
         raise typer.BadParameter(f"{text!r} is no IP address; {example}", param_hint="--bind") from None
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 - as in IPv4
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError as exc:
+        raise typer.BadParameter(
+            f"{text} can't be used: {exc.strerror or exc}; name an address of this machine",
+            param_hint="--bind",
+        ) from None
+    return str(address)
 
 
 def _check(url: str, flag: str, *schemes: str) -> None:

@@ -1,4 +1,5 @@
 import json
+from importlib.metadata import version
 
 import pytest
 
@@ -14,6 +15,29 @@ def test_each_explains_itself(command):
     done = run(command, "--help")
     assert done.returncode == 0
     assert "WEBRTC_TRANSPORT_SIGNALING" in done.stdout
+
+
+def test_the_version():
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, f"webrtc-transport {version('webrtc-transport')}\n")
+
+
+def test_80_columns_are_enough_for_the_names_of_variables():
+    shown = run("doctor", "--help", COLUMNS="80", TERMINAL_WIDTH="80").stdout
+    assert "WEBRTC_TRANSPORT_TURN_PASSWORD" in shown
+
+
+def test_flags_are_checked_before_a_key_is_made(tmp_path):
+    key = tmp_path / "key"
+    done = run("receive", "--signaling", "ws://x", "--identity", key, "--from", "foo")
+    assert done.returncode == 2
+    assert "--from" in done.stderr
+    assert not key.exists()
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--anyone", ()), ("--from", ("12D3KooWxx",))])
+def test_the_flag_that_needs_an_identity_is_named(flag, value):
+    assert f"Invalid value for {flag}:" in run("receive", "--signaling", "ws://x", flag, *value).stderr
 
 
 def test_the_doctor_by_a_table_and_by_json(signaling_url):
@@ -44,6 +68,11 @@ def test_a_doctor_that_finds_something_ends_with_status_1():
         ("doctor", "--stun", "example.org"),
         ("doctor", "--timeout", "0"),
         ("doctor", "--bind", "here"),
+        ("send", "a", "b", "--signaling", "ws://x", "--bind", "192.0.2.1"),
+        ("doctor", "--signaling", "127.0.0.1:8771"),
+        ("send", "a", "b", "--signaling", "foo://x"),
+        ("receive", "--signaling", "127.0.0.1:8771"),
+        ("receive", "--signaling", "ws://x", "--output", "/no/such/dir/x"),
     ],
 )
 def test_wrong_flags_are_status_2(arguments):

@@ -34,6 +34,11 @@ def test_signaling_errors_say_where_to_look(capsys):
     assert "check --signaling, and see what `webrtc-transport doctor` tells" in shown
 
 
+def test_after_a_question_there_is_no_other_mark(capsys):
+    _, shown = ending(SignalingUnavailable("refused; is the server running?"), capsys)
+    assert "running? Check --signaling, and see" in shown
+
+
 def test_groups_show_each_error_once(capsys):
     group = ExceptionGroup(
         "two", [ValueError("one"), ExceptionGroup("more", [ValueError("one"), ValueError("two")])]

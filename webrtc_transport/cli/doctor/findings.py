@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -42,6 +43,10 @@ def reason_of(error: OSError) -> str:
         return "connection refused: nobody listens there"
     if isinstance(error, socket.gaierror):
         return "there is no machine of that name"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate isn't accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return "there is no TLS as we know it: is it a port for TLS?"
     return error.strerror or str(error)
 
 

@@ -20,6 +20,12 @@ _CURES = {
     "tls": "let TCP to it through the firewall, or enable TLS in the server; port 443 gets through most firewalls",
 }
 
+_REFUSED_CURES = {
+    "udp": "start the server, or check its port",
+    "tcp": "start the server, check its port, or enable TCP in it; some firewalls refuse, too",
+    "tls": "start the server, check its port, or enable TLS in it; some firewalls refuse, too",
+}
+
 
 @dataclass(frozen=True)
 class Way:
@@ -87,6 +93,8 @@ async def _check_way(server: IceServer, way: Way, timeout: float) -> Finding:  #
         )
     except socket.gaierror as exc:
         found, cure = reason_of(exc), "check the name of the server"
+    except ConnectionRefusedError as exc:
+        found, cure = reason_of(exc), _REFUSED_CURES[way.name]
     except OSError as exc:
         found, cure = reason_of(exc), _CURES[way.name]
     except IceFailed as exc:

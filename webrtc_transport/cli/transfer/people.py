@@ -10,7 +10,7 @@ import typer
 from anyio import to_thread
 
 from ...config import TransportConfig
-from ...errors import PeerUnreachable
+from ...errors import IdentityError, PeerUnreachable
 from ...identity import Identity, PeerId
 from ...redaction import redacted
 from ...transport import WebRTCTransport
@@ -18,7 +18,7 @@ from .display import Display
 from .messages import Offer, Refusal
 from .receiving import Admission, Destination, Receiver
 from .sending import Sender
-from .short_code import CodeKeys, ShortCode, is_code_like
+from .short_code import PEER_ID_BEGINNINGS, CodeKeys, ShortCode, is_code_like
 from .source_file import SourceFile
 
 _ADDRESS = "/webrtc/p2p/"
@@ -66,7 +66,7 @@ async def send_file(sending: Sending, display: Display) -> None:
         keys = await to_thread.run_sync(ShortCode.parse(sending.to).derive)
         peer = keys.identity.peer_id
     else:
-        peer = PeerId.from_string(sending.to.removeprefix(_ADDRESS))
+        peer = peer_id(sending.to)
     source = SourceFile(sending.file)
     identity = _identity(sending.identity)
     if sending.identity is not None:
@@ -106,7 +106,7 @@ async def receive_file(reception: Reception, display: Display) -> None:
     else:
         identity = _identity(reception.identity)
         admit, invitation = by_peer_id(reception.senders), str(identity.peer_id)
-    receiver = Receiver(reception.destination, admit, display, newest_wins=reception.identity is None)
+    receiver = Receiver(reception.destination, admit, display, any_may_go_on=reception.identity is None)
     async with WebRTCTransport(
         identity, signaling=[reception.signaling], config=reception.config
     ) as transport:
@@ -134,9 +134,7 @@ def by_peer_id(senders: tuple[str, ...] | None) -> Admission:
 
     :raises IdentityError: if one is no peer id
     """
-    allowed = (
-        None if senders is None else {PeerId.from_string(text.removeprefix(_ADDRESS)) for text in senders}
-    )
+    allowed = None if senders is None else set(map(peer_id, senders))
 
     async def admit(peer: PeerId, _offer: Offer) -> Refusal | None:
         if allowed is None or peer in allowed:
@@ -146,5 +144,25 @@ def by_peer_id(senders: tuple[str, ...] | None) -> Admission:
     return admit
 
 
+def peer_id(text: str) -> PeerId:
+    """The peer id that somebody typed, or copied with the rest of an address.
+
+    :raises IdentityError: if it is none
+    """
+    text = text.removeprefix(_ADDRESS)
+    try:
+        return PeerId.from_string(text)
+    except IdentityError:
+        if not text.startswith(PEER_ID_BEGINNINGS):
+            raise
+        raise IdentityError(f"{text[:64]!r} is a broken peer id: copy it again, to its end") from None
+
+
 def _identity(path: Path | None) -> Identity:
-    return Identity.generate() if path is None else Identity.load_or_create(path)
+    if path is None:
+        return Identity.generate()
+    try:
+        return Identity.load_or_create(path)
+    except IdentityError as exc:
+        cure = "restore the file, or name another one with --identity, for another peer id"
+        raise IdentityError(f"{path}: {exc.__context__ or exc}; {cure}") from None

@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 from anyio import to_thread
 
-from ...connection import Connection
+from ...connection import Connection, ConnectionState
 from ...errors import ConnectionEnded, StreamError, describe
 from ...identity import PeerId
 from ...listener import Listener
@@ -32,6 +32,10 @@ _FIRST_PORTION: Final = 64 * 1024
 """Bytes that are waited for at first; then a block at a time."""
 
 _LOST: Final = (ConnectionEnded, StreamError, anyio.EndOfStream)
+
+_WAITING: Final = "waiting for the sender to go on, without an end; Ctrl-C stops that"
+
+_BUSY: Final = Refusal(code="busy", reason="somebody else is sending")
 
 Admission = Callable[[PeerId, Offer], Awaitable[Refusal | None]]
 """Whether a peer may send what it offers: ``None`` if it may."""
@@ -55,21 +59,42 @@ class Destination:
     overwrite: bool = False
 
 
+@dataclass(frozen=True)
+class _Transfer:
+    """A transfer that is under way."""
+
+    connection: Connection
+    offer: Offer
+    scope: anyio.CancelScope
+
+    @property
+    def peer(self) -> PeerId:
+        return self.connection.remote_peer
+
+    def is_of_the_file(self, offer: Offer) -> bool:
+        """Whether ``offer`` may be of the same file; its SHA-256 is known only in the end."""
+        return (self.offer.name, self.offer.size) == (offer.name, offer.size)
+
+
 class Receiver:
     """Takes one file, over as many connections as it takes.
 
-    :param newest_wins: whether any admitted peer takes the place of one whose transfer is under way; else only the
-        same peer does
+    While the connection of a transfer is alive, only a sender of the same file takes its place: it was started again,
+    and its old connection isn't known to be dead yet.
+
+    :param any_may_go_on: whether that may be another peer; whoever was replaced has to wait, so that two senders of one
+        file don't throw each other out in turns. Else only the same peer may
     """
 
     def __init__(
-        self, destination: Destination, admit: Admission, display: Display, *, newest_wins: bool
+        self, destination: Destination, admit: Admission, display: Display, *, any_may_go_on: bool
     ) -> None:
         self._destination = destination
         self._admit = admit
         self._display = display
-        self._newest_wins = newest_wins
-        self._current: tuple[PeerId, anyio.CancelScope] | None = None
+        self._any_may_go_on = any_may_go_on
+        self._current: _Transfer | None = None
+        self._replaced: set[PeerId] = set()
         self._turn = anyio.Lock()
         self._over = anyio.Event()
         self._path: Path | None = None
@@ -113,7 +138,7 @@ class Receiver:
             self._display.say(f"{peer} breaks the protocol: {exc}")
             await self._answer(exchange, Refusal(code="protocol", reason=str(exc)[:200]))
         except (*_LOST, Refused) as exc:
-            self._display.say(f"interrupted: {describe(exc)}; waiting for the sender to go on")
+            self._display.say(f"interrupted: {describe(exc)}; {_WAITING}")
             return
         try:
             # What was said last has to arrive.
@@ -141,22 +166,32 @@ class Receiver:
         peer = connection.remote_peer
         if refusal := await self._admit(peer, offer):
             raise NotTaken(refusal)
-        if self._current is not None:
-            current, scope = self._current
-            if not self._newest_wins and current != peer:
-                raise NotTaken(Refusal(code="busy", reason="somebody else is sending"))
-            scope.cancel()
+        replaced = self._current
+        if replaced is not None:
+            if not self._may_replace(replaced, peer, offer):
+                raise NotTaken(_BUSY)
+            replaced.scope.cancel()
         async with self._turn:
             if self._is_settled:
                 raise NotTaken(Refusal(code="busy", reason="another file has come meanwhile"))
             with anyio.CancelScope() as scope:
-                self._current = (peer, scope)
+                self._current = _Transfer(connection, offer, scope)
                 try:
-                    await self._fetch(connection, exchange, offer)
+                    await self._fetch(connection, exchange, offer, replaced)
                 finally:
                     self._current = None
 
-    async def _fetch(self, connection: Connection, exchange: Exchange, offer: Offer) -> None:
+    def _may_replace(self, current: _Transfer, peer: PeerId, offer: Offer) -> bool:
+        is_same_peer = current.peer == peer
+        if current.connection.state is not ConnectionState.CONNECTED:
+            return is_same_peer or self._any_may_go_on
+        if not current.is_of_the_file(offer):
+            return False
+        return is_same_peer or (self._any_may_go_on and peer not in self._replaced)
+
+    async def _fetch(
+        self, connection: Connection, exchange: Exchange, offer: Offer, replaced: _Transfer | None
+    ) -> None:
         """Everything after the offer. What has arrived is kept, whatever happens."""
         target = self._destination.folder / (self._destination.name or safe_name(offer.name))
         if self._destination.overwrite and target.is_dir():
@@ -170,9 +205,14 @@ class Receiver:
             if start.offset != part.offset:
                 if start.offset:
                     raise InvalidMessage(f"start: at {start.offset}, in place of {part.offset} or 0")
+                if replaced is not None and replaced.is_of_the_file(offer):
+                    # Another file of that name and size: the one that was under way comes back.
+                    raise NotTaken(_BUSY)
                 self._display.say(f"{printable(str(part.path))} is of another file; it stays as it is")
                 part.close()
                 part = await to_thread.run_sync(lambda: PartFile.open(target, offer.size, fresh=True))
+            if replaced is not None and replaced.peer != connection.remote_peer:
+                self._replaced.add(replaced.peer)
             part.check_space(offer.size)
             if part.offset:
                 self._display.say(f"going on with {printable(str(part.path))}")
@@ -184,6 +224,8 @@ class Receiver:
             self._path = await to_thread.run_sync(
                 lambda: part.finish(target, overwrite=self._destination.overwrite)
             )
+            if self._path.name != offer.name:
+                self._display.say(f"saved as {self._path.name}")
         finally:
             part.close()
         try:

@@ -10,7 +10,15 @@ import anyio
 from anyio import to_thread
 
 from ...connection import Connection
-from ...errors import ConnectError, ConnectionEnded, StreamError, describe
+from ...errors import (
+    ConnectError,
+    ConnectionAborted,
+    ConnectionEnded,
+    ConnectionLost,
+    PeerUnreachable,
+    StreamError,
+    describe,
+)
 from ...identity import PeerId
 from ...task_group import bare_task_group
 from ...transport import WebRTCTransport
@@ -27,6 +35,10 @@ _LOST: Final = (ConnectionEnded, StreamError, anyio.EndOfStream)
 """How a transfer ends that may go on over another connection."""
 
 
+_UNHEARD: Final = (ConnectionAborted, ConnectionLost)
+"""Of these, those by which the peer's process and network may still be well, or come back."""
+
+
 class GivenUp(Exception):
     """The peer was lost, and didn't come back in time; the text says so, and what helps."""
 
@@ -34,7 +46,8 @@ class GivenUp(Exception):
 class Sender:
     """Sends one file to one peer.
 
-    :param prove: makes the proof that we know the code, of our peer id; ``None`` without a code
+    :param prove: makes the proof that we know the code, of our peer id; ``None`` without a code. A receiver with a
+        code doesn't come back under it when it was stopped: then it isn't waited for
     :param retry_for: seconds without progress after which a lost peer is given up
     """
 
@@ -69,6 +82,7 @@ class Sender:
         connection = await self._transport.dial(address)
         pause = _FIRST_PAUSE
         while True:
+            was_closed = False
             try:
                 async with connection:
                     await self._transfer(connection)
@@ -77,16 +91,24 @@ class Sender:
                 if self._is_done:
                     # The receiver has all it wants, and may leave first.
                     return
+                was_closed = not isinstance(exc, _UNHEARD)
                 reason = describe(exc) if str(exc) else "the other end closed the stream"
             except Refused as exc:
                 # Of a transfer that was begun, the other end may not have noticed yet that it is over.
-                if exc.code != "busy" or not self._last_progress:
+                if exc.code != "busy" or not self._last_progress or self._is_stuck:
                     raise
                 reason = str(exc)
             self._display.say(f"interrupted: {reason}; trying for {self._retry_for:g} s to go on")
-            pause, connection = await self._dial_again(address, reason, pause)
+            pause, connection = await self._dial_again(address, reason, pause, was_closed=was_closed)
 
-    async def _dial_again(self, address: str, reason: str, pause: float) -> tuple[float, Connection]:
+    @property
+    def _is_stuck(self) -> bool:
+        return time.monotonic() >= self._last_progress + self._retry_for
+
+    async def _dial_again(
+        self, address: str, reason: str, pause: float, *, was_closed: bool
+    ) -> tuple[float, Connection]:
+        by_code = self._proof is not None
         deadline = max(self._last_progress, time.monotonic()) + self._retry_for
         while True:
             await anyio.sleep(pause)
@@ -94,8 +116,14 @@ class Sender:
             try:
                 return pause, await self._transport.dial(address)
             except ConnectError as exc:
+                if by_code and was_closed and isinstance(exc, PeerUnreachable):
+                    raise GivenUp(
+                        "the receiver was stopped; run `receive` again there and send with its new code: it goes on "
+                        "where it stopped"
+                    ) from None
                 if time.monotonic() >= deadline:
-                    cure = "receive and send it again: it goes on where it stopped"
+                    new_code = ", with its new code" if by_code else ""
+                    cure = f"receive and send it again{new_code}: it goes on where it stopped"
                     raise GivenUp(f"{reason}; and then: {describe(exc)}; {cure}") from None
 
     async def _transfer(self, connection: Connection) -> None:
@@ -138,6 +166,7 @@ class Sender:
                 await exchange.send_data(block)
                 advance(len(block))
                 self._last_progress = time.monotonic()
+            await to_thread.run_sync(source.check_ended)
             source.check_unchanged()
             self._all_sent = True
             await exchange.send(Digest(sha256=source.sha256))

@@ -33,6 +33,12 @@ _GROUP: Final = 4
 _MAX_TEXT: Final = 40
 """Characters of a code as it is typed, with hyphens and blanks; no peer id is as short."""
 
+EXAMPLE: Final = "7KQ2-M4XD-9TRC"
+"""What a code looks like; its check symbol is right."""
+
+PEER_ID_BEGINNINGS: Final = ("12D3KooW", "16Uiu2HA")
+"""Of the text of Ed25519 and secp256k1 keys. In a code nobody mixes cases like that."""
+
 _SALT: Final = b"webrtc-transport file transfer 1"
 """The same for all: both ends know nothing of each other but the code. Its bits make up for tables made beforehand."""
 
@@ -67,7 +73,7 @@ class CodeKeys:
 
 @dataclass(frozen=True)
 class ShortCode:
-    """A code; its text is as people read it: ``7KQ2-M4XD-9TRH``."""
+    """A code; its text is as people read it: ``7KQ2-M4XD-9TRC``."""
 
     symbols: str
 
@@ -85,7 +91,7 @@ class ShortCode:
         """
         symbols = text.upper().translate(_LOOK_ALIKES) if len(text) <= _MAX_TEXT else ""
         if len(symbols) != _SYMBOLS + 1 or not set(symbols) <= set(_ALPHABET):
-            example = f"expected {_SYMBOLS + 1} letters and digits, like 7KQ2-M4XD-9TRH"
+            example = f"expected {_SYMBOLS + 1} letters and digits, like {EXAMPLE}"
             raise InvalidCode(f"{text[:_MAX_TEXT]!r} is no code: {example}")
         if _check_symbol(symbols[:-1]) != symbols[-1]:
             raise InvalidCode(f"{text!r} has a typing error: compare it with what `receive` shows")
@@ -105,7 +111,7 @@ class ShortCode:
 
 def is_code_like(text: str) -> bool:
     """Whether ``text`` is meant to be a code, and not a peer id or an address, which are longer."""
-    return len(text) <= _MAX_TEXT and "/" not in text
+    return len(text) <= _MAX_TEXT and "/" not in text and not text.startswith(PEER_ID_BEGINNINGS)
 
 
 def _check_symbol(symbols: str) -> str:

@@ -68,6 +68,21 @@ class SourceFile:
         self.offset += len(block)
         return block
 
+    def check_ended(self) -> None:
+        """Check that nothing follows what was read: it grows, or the system doesn't tell its size, as in ``/proc``.
+
+        :raises SourceError: if something does, or it can't be read
+        """
+        try:
+            more = self._file.read(1)
+        except OSError as exc:
+            raise SourceError(f"{self.path}: {exc.strerror or exc}") from None
+        if more:
+            raise SourceError(
+                f"{self.path} became longer while it was sent; copy it, and send the copy: it was opened with "
+                f"{self.size:,} bytes"
+            )
+
     def rewind(self) -> None:
         """Begin anew."""
         self._file.seek(0)

@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import ssl
 
 import pytest
 
@@ -35,3 +36,10 @@ async def test_reasons():
     assert reason_of(ConnectionRefusedError(111, "x")) == "connection refused: nobody listens there"
     assert reason_of(socket.gaierror(-2, "x")) == "there is no machine of that name"
     assert reason_of(OSError(101, "Network is unreachable")) == "Network is unreachable"
+
+
+def test_tls_errors_are_in_words():
+    error = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    assert reason_of(error) == "its certificate isn't accepted: self-signed certificate"
+    assert "[SSL" not in reason_of(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"))

@@ -62,6 +62,7 @@ async def test_a_dead_server():
     assert "no answer within 0.5 s" in found["TURN over UDP"].found
     assert found["TURN over TCP"].outcome is Outcome.WARNING
     assert "connection refused" in found["TURN over TCP"].found
+    assert found["TURN over TCP"].cure.startswith("start the server")
 
 
 async def test_a_name_that_is_none():

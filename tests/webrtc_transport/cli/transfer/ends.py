@@ -51,9 +51,9 @@ class Reception:
 
 
 @contextlib.asynccontextmanager
-async def receiving(folder, *, admit=anybody, newest_wins=True, **destination):
+async def receiving(folder, *, admit=anybody, any_may_go_on=True, **destination):
     screen = Screen()
-    receiver = Receiver(Destination(folder, **destination), admit, screen, newest_wins=newest_wins)
+    receiver = Receiver(Destination(folder, **destination), admit, screen, any_may_go_on=any_may_go_on)
     async with transport() as ours:
         reception = Reception(receiver, ours.peer_id, screen)
         listener = await ours.listen("/webrtc")

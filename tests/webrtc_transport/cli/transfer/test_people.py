@@ -110,6 +110,28 @@ def test_a_receiver_that_is_interrupted_goes_on_and_the_sender_waits_for_it(
     assert digest(folder / "holiday.bin") == digest(file)
 
 
+def test_a_receiver_with_a_code_that_is_stopped_is_not_waited_for(file, folder, environment):
+    with started("receive", "-o", folder, **environment) as receiver:
+        with started("send", file, whom(receiver), "--retry", "1000", **environment) as sender:
+            wait_for_part(folder / "holiday.bin.part", 1_000_000)
+            assert receiver.stop(signal.SIGINT) == 130
+            assert receiver.errors().endswith("receive it again (with a new code), and it goes on there\n")
+            assert sender.stop(None) == 1
+            assert "the receiver was stopped; run `receive` again there and send with its new code" in (
+                sender.errors()
+            )
+
+
+def test_a_file_that_does_not_tell_its_size(folder, environment):
+    with started("receive", "-o", folder, **environment) as receiver:
+        done = run("send", "/proc/cpuinfo", whom(receiver), **environment)
+        assert done.returncode == 1
+        assert "/proc/cpuinfo became longer while it was sent; copy it" in done.stderr
+        assert receiver.stop(signal.SIGINT) == 130
+        assert "Ctrl-C stops that" in receiver.errors()
+    assert list(folder.iterdir()) == []
+
+
 def one_line(done):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1, done.stderr
@@ -132,9 +154,21 @@ def test_a_typing_error(file, environment):
     assert "typing error" in one_line(run("send", file, "KNDW-S05B-F7GG", **environment))
 
 
+def test_a_broken_peer_id(file, environment):
+    assert "'12D3KooWxx' is a broken peer id" in one_line(run("send", file, "12D3KooWxx", **environment))
+
+
+def test_a_broken_identity(file, tmp_path, environment):
+    (tmp_path / "key").write_text("nothing")
+    (tmp_path / "key").chmod(0o600)
+    shown = one_line(run("send", file, "KNDW-S05B-F7GQ", "--identity", tmp_path / "key", **environment))
+    assert "or name another one with --identity" in shown
+    assert "load_or_create" not in shown
+
+
 def test_a_server_that_is_not_there(file, environment):
     shown = one_line(run("send", file, "KNDW-S05B-F7GQ", "--signaling", "ws://127.0.0.1:1", **environment))
-    assert "check --signaling" in shown
+    assert "Check --signaling" in shown
 
 
 def test_an_interrupt_while_nobody_comes(folder, environment):

@@ -4,9 +4,9 @@ import os
 import anyio
 import pytest
 
-from tests.webrtc_transport.cli.transfer.ends import hostile_sender, receiving
+from tests.webrtc_transport.cli.transfer.ends import hostile_sender, receiving, transport
 from webrtc_transport.cli.transfer import part_file
-from webrtc_transport.cli.transfer.exchange import Refused
+from webrtc_transport.cli.transfer.exchange import Exchange, Refused
 from webrtc_transport.cli.transfer.messages import (
     MAX_SIZE,
     Digest,
@@ -72,6 +72,7 @@ async def test_a_file_that_is_there_stays(tmp_path):
         await send(exchange, b"new")
         await reception.over.wait()
     assert reception.path == tmp_path / "a-1.txt"
+    assert "saved as a-1.txt" in reception.screen.text
     assert (tmp_path / "a.txt").read_bytes() == b"old"
 
 
@@ -206,22 +207,86 @@ async def test_a_disk_that_gets_full(tmp_path, monkeypatch):
     assert "No space left" in str(reception.error)
 
 
-@pytest.mark.parametrize("newest_wins", [True, False])
-async def test_two_senders_at_once(tmp_path, newest_wins):
-    async with receiving(tmp_path, newest_wins=newest_wins) as reception:
+async def begin(exchange, *, size=7, name="a.txt"):
+    await exchange.send(Offer(name=name, size=size))
+    await exchange.receive(Resume)
+
+
+@pytest.mark.parametrize("any_may_go_on", [True, False])
+@pytest.mark.parametrize(("name", "size"), [("b", 7), ("a.txt", 8)])
+async def test_another_file_has_to_wait(tmp_path, any_may_go_on, name, size):
+    async with (
+        receiving(tmp_path, any_may_go_on=any_may_go_on) as reception,
+        hostile_sender(reception.peer) as (first, _),
+        hostile_sender(reception.peer) as (second, _),
+    ):
+        await begin(first)
+        with pytest.raises(Refused, match="somebody else is sending"):
+            await begin(second, name=name, size=size)
+        await finish(first, b"content")
+        await reception.over.wait()
+    assert (tmp_path / "a.txt").read_bytes() == b"content"
+
+
+async def finish(exchange, content):
+    await exchange.send(Start(offset=0))
+    await exchange.send_data(content)
+    await exchange.send(Digest(sha256=sha256(content)))
+    await exchange.receive(Done)
+
+
+@pytest.mark.parametrize("any_may_go_on", [True, False])
+async def test_a_sender_of_the_same_file_takes_the_place_of_one_that_may_be_dead(tmp_path, any_may_go_on):
+    async with (
+        receiving(tmp_path, any_may_go_on=any_may_go_on) as reception,
+        hostile_sender(reception.peer) as (first, _),
+        hostile_sender(reception.peer) as (second, _),
+    ):
+        await begin(first)
+        if any_may_go_on:
+            await send(second, b"content")
+            await reception.over.wait()
+        else:
+            with pytest.raises(Refused, match="somebody else is sending"):
+                await send(second, b"content")
+    assert (reception.path is not None) is any_may_go_on
+
+
+async def test_who_was_replaced_does_not_replace(tmp_path):
+    async with receiving(tmp_path) as reception, transport() as first, transport() as second:
+        address = f"/webrtc/p2p/{reception.peer}"
+        async with await first.dial(address) as early:
+            await begin(Exchange(await early.open_stream()))
+            async with await second.dial(address) as late:
+                going_on = Exchange(await late.open_stream())
+                await begin(going_on)
+                await going_on.send(Start(offset=0))
+                await going_on.send_data(b"con")
+                async with await first.dial(address) as again:
+                    with pytest.raises(Refused, match="somebody else is sending"):
+                        await begin(Exchange(await again.open_stream()))
+                await going_on.send_data(b"tent")
+                await going_on.send(Digest(sha256=sha256(b"content")))
+                await going_on.receive(Done)
+    assert (tmp_path / "a.txt").read_bytes() == b"content"
+
+
+async def test_another_file_of_that_name_and_size_leaves_the_place(tmp_path):
+    (tmp_path / "a.txt.part").write_bytes(b"con")
+    async with receiving(tmp_path) as reception:
         async with (
             hostile_sender(reception.peer) as (first, _),
             hostile_sender(reception.peer) as (second, _),
         ):
-            await first.send(Offer(name="a", size=10))
-            await first.receive(Resume)
-            if newest_wins:
-                await send(second, b"content")
-                await reception.over.wait()
-            else:
-                with pytest.raises(Refused, match="somebody else is sending"):
-                    await send(second, b"content")
-    assert (reception.path is not None) is newest_wins
+            await begin(first)
+            await begin(second)
+            await second.send(Start(offset=0))
+            with pytest.raises(Refused, match="somebody else is sending"):
+                await second.receive(Done)
+        async with hostile_sender(reception.peer) as (first, _):
+            await send(first, b"content")
+            await reception.over.wait()
+    assert (tmp_path / "a.txt").read_bytes() == b"content"
 
 
 async def test_a_peer_that_offers_nothing(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webrtc_transport.cli.transfer.short_code import InvalidCode, ShortCode, is_code_like
+from webrtc_transport.cli.transfer.short_code import EXAMPLE, InvalidCode, ShortCode, is_code_like
 from webrtc_transport.identity import Identity
 
 
@@ -24,6 +24,12 @@ def test_people_type_as_they_like():
     )
     sloppy = f" {str(code).lower().replace('0', 'o').replace('1', 'l').replace('-', ' ')} "
     assert ShortCode.parse(sloppy) == code
+
+
+def test_the_example_is_a_code_and_a_broken_peer_id_is_none():
+    assert str(ShortCode.parse(EXAMPLE)) == EXAMPLE
+    assert not is_code_like("12D3KooWxx")
+    assert is_code_like("12d3-koow-xxxx")
 
 
 @pytest.mark.parametrize("text", ["", "7KQ2", "7KQ2-M4XD-9TRUU", "7KQ2-M4XD-9TR!", "Ü" * 12, "0" * 10_000])

@@ -44,6 +44,19 @@ def test_what_can_not_be_sent(tmp_path):
     (tmp_path / "large").touch()
 
 
+@pytest.mark.parametrize("content", [b"", b"0123456789"])
+def test_a_file_that_grows_or_does_not_tell_its_size(path, content):
+    path.write_bytes(content)
+    source = SourceFile(path)
+    source.read(len(content))
+    source.check_ended()
+    with path.open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(SourceError, match="became longer while it was sent; copy it"):
+        source.check_ended()
+    source.close()
+
+
 def test_a_file_that_changes(path):
     source = SourceFile(path)
     path.write_bytes(b"01234")
