@@ -29,7 +29,9 @@ def server_output():
     with started("--port", "0") as process:
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=TIMEOUT)
+        # Not by communicate(), which doesn't see what came together with the first line.
+        rest = process.stdout.read()
+        process.wait(TIMEOUT)
     return (first + rest).replace(str(port_of(first.rstrip())), "8765").splitlines()
 
 
