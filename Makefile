@@ -72,7 +72,7 @@ format: $(STAMP) ## let ruff rewrite the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: system-packages lint types contracts pytest docs ## everything that CI checks
+test: system-packages lint types contracts pytest docs ## everything that CI checks, but for bench-ci
 
 .PHONY: system-packages
 system-packages:
