@@ -24,7 +24,7 @@ from .codec import Codec, decode
 from .connect_errors import connect_reason
 from .limits import MAX_BATCH_SIZE, MAX_POLL_TRIES, MIN_COMPRESSED_SIZE, MIN_POLL_INTERVAL
 from .messages import Challenge, Envelope, Register, ServerMessage, parse_server_message
-from .wire import Disconnected
+from .wire import Disconnected, both_ways
 
 _PASSING: Final = frozenset(
     {
@@ -89,19 +89,8 @@ class PollWire:
     ) -> None:
         while self._inbox:
             handle(*self._inbox.popleft())
-        tasks = [
-            asyncio.create_task(self._read(channel, handle)),
-            asyncio.create_task(self._write(channel, handle)),
-        ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+        reading, writing = self._read(channel, handle), self._write(channel, handle)
+        await both_ways(reading, writing, until=asyncio.FIRST_COMPLETED)
 
     def wake(self) -> None:
         self._awake.set()

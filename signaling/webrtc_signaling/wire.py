@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import aiohttp
@@ -120,16 +120,7 @@ class Wire(Generic[_M]):
         :raises Disconnected: if the connection ends otherwise
         :raises InvalidSignal: if the other end sends what isn't a message
         """
-        tasks = [asyncio.create_task(self._read(handle)), asyncio.create_task(self._write(channel))]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+        await both_ways(self._read(handle), self._write(channel), until=asyncio.FIRST_EXCEPTION)
 
     def wake(self) -> None:
         """The channel has something to transmit, or an acknowledgement to make."""
@@ -186,3 +177,22 @@ class Wire(Generic[_M]):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 await self._awake.wait()
+
+
+async def both_ways(
+    reading: Coroutine[object, object, None], writing: Coroutine[object, object, None], *, until: str
+) -> None:
+    """Read and write side by side, and leave no task behind; raises what either of them raised.
+
+    :param until: when it is over, in the words of ``asyncio.wait``
+    """
+    tasks = [asyncio.create_task(reading), asyncio.create_task(writing)]
+    try:
+        await asyncio.wait(tasks, return_when=until)
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
