@@ -20,7 +20,6 @@ import os
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from typing import TypeVar, TypeVarTuple
@@ -30,6 +29,7 @@ import anyio.lowlevel
 
 from .asyncio_event import AsyncioEvent
 from .errors import LOOP_ENDED, EngineError
+from .mailbox import HANDED_OVER, Mailbox
 from .wakeup import LoopEvent
 
 _T = TypeVar("_T")
@@ -41,8 +41,6 @@ _SHUTDOWN_TIMEOUT = 5.0
 """Seconds that leftover engine tasks get to end after they were cancelled. They need milliseconds."""
 
 _CLOSED = "the transport is closed, or its engine's thread has died"
-
-_HANDED_OVER = "error in a function handed across the portal"
 
 
 class Portal(ABC):
@@ -136,7 +134,7 @@ class SameLoopPortal(Portal):
         try:
             func(*args)
         except Exception:
-            _logger.exception(_HANDED_OVER)
+            _logger.exception(HANDED_OVER)
 
     deliver = post
 
@@ -155,47 +153,8 @@ class AsyncioPortal(SameLoopPortal):
 
 
 def same_loop_portal() -> SameLoopPortal:
-    """For what needs no asyncio: the running loop is the engine's, whichever it is."""
+    """For what needs no asyncio: whichever loop runs is the engine's."""
     return SameLoopPortal() if "trio" in sys.modules and _in_trio() else AsyncioPortal()
-
-
-class _Mailbox:
-    """Functions for the other loop, in order, with one wake-up for as many as have gathered."""
-
-    def __init__(self, wake: Callable[[Callable[[], None]], object]) -> None:
-        self._wake = wake
-        self._items: deque[Callable[[], object]] = deque()
-        self._awake = False
-
-    def put(self, item: Callable[[], object]) -> None:
-        self._items.append(item)
-        # A stale True is harmless: drain() clears the flag before it looks at the items.
-        if not self._awake:
-            self._call_drain()
-
-    def _call_drain(self) -> None:
-        self._awake = True
-        try:
-            self._wake(self.drain)
-        except BaseException:
-            # Else nobody would try again.
-            self._awake = False
-            raise
-
-    def drain(self) -> None:
-        self._awake = False
-        # As many as there are now: what these put in meanwhile waits for the next turn of the loop.
-        for _ in range(len(self._items)):
-            self._run(self._items.popleft())
-        if self._items and not self._awake:
-            self._call_drain()
-
-    def _run(self, item: Callable[[], object]) -> None:
-        try:
-            item()
-        except BaseException:
-            # SystemExit too: it would end the loop that it happens to run in, and not the program.
-            _logger.exception(_HANDED_OVER)
 
 
 class _TrioPortal(Portal):
@@ -211,8 +170,8 @@ class _TrioPortal(Portal):
         self._is_serving = True
         self._waiting: set[anyio.Event] = set()
         """Of the calls that wait for the engine's loop."""
-        self._to_engine = _Mailbox(self._loop.call_soon_threadsafe)
-        self._to_caller = _Mailbox(_TrioCaller().run_soon)
+        self._to_engine = Mailbox(self._loop.call_soon_threadsafe)
+        self._to_caller = Mailbox(_TrioCaller().run_soon)
 
     async def start(self) -> None:
         started = anyio.Event()
@@ -341,7 +300,9 @@ class _TrioPortal(Portal):
         try:
             self._loop.run_forever()
         finally:
+            # What cancels the leftovers turns the loop, too: nothing new may begin in it.
             self._is_serving = False
+            self._to_engine.close()
 
     def _end_serving(self) -> None:
         # After a fault, what cancels the leftovers runs to its own end.
@@ -349,11 +310,12 @@ class _TrioPortal(Portal):
             self._loop.stop()
 
     def _cancel_leftovers(self) -> None:
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            self._loop.run_until_complete(asyncio.wait(tasks, timeout=_SHUTDOWN_TIMEOUT))
+        deadline = self._loop.time() + _SHUTDOWN_TIMEOUT
+        # Those that end may begin others.
+        while (tasks := asyncio.all_tasks(self._loop)) and (left := deadline - self._loop.time()) > 0:
+            for task in tasks:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.wait(tasks, timeout=left))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
 

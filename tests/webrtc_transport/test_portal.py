@@ -12,7 +12,7 @@ import pytest
 
 from tests.engine_loop import ENDS, end_the_loop, leave
 from webrtc_transport.errors import EngineError
-from webrtc_transport.portal import _Mailbox, open_portal, same_loop_portal
+from webrtc_transport.portal import open_portal, same_loop_portal
 
 pytestmark = pytest.mark.anyio
 
@@ -135,6 +135,23 @@ async def test_leftover_tasks_end_with_the_portal(on_trio):
         await portal.call(lambda: setattr(portal, "kept", asyncio.get_running_loop().create_task(forever())))
         await portal.run(asyncio.sleep, 0)
     assert ended.is_set()
+
+
+async def test_what_leftover_tasks_begin_ends_too(on_trio):
+    if not on_trio:
+        return
+    kept = []
+
+    async def last_one():
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            kept.append(asyncio.get_running_loop().create_task(asyncio.sleep(3600)))
+
+    async with open_portal() as portal:
+        await portal.call(lambda: kept.append(portal._loop.create_task(last_one())))
+        await portal.run(asyncio.sleep, 0)
+    assert [task.cancelled() for task in kept] == [True, True]
 
 
 @pytest.mark.parametrize("way", ENDS)
@@ -389,21 +406,3 @@ async def test_what_a_fault_leaves_behind_comes_to_its_end(on_trio):
         await portal.run(asyncio.sleep, 0)
         await end_the_loop(portal)
         assert ended.is_set()
-
-
-def test_a_mailbox_whose_wake_up_failed_tries_again():
-    drains, taken, is_broken = [], [], True
-
-    def wake(drain):
-        if is_broken:
-            raise RuntimeError("Event loop is closed")
-        drains.append(drain)
-
-    mailbox = _Mailbox(wake)
-    for number in range(2):
-        with pytest.raises(RuntimeError):
-            mailbox.put(lambda number=number: taken.append(number))
-    is_broken = False
-    mailbox.put(lambda: taken.append(2))
-    drains.pop()()
-    assert taken == [0, 1, 2]
