@@ -34,7 +34,7 @@ def new_host_over_webrtc(*args, **kwargs):
     kwargs.pop("listen_addrs", None)
     host = new_host(*args, **kwargs, transports=[make_transport()])
     run = host.run
-    host.run = lambda addresses, *more, **options: run([LISTEN for _ in addresses], *more, **options)
+    host.run = lambda listen_addrs, *more, **options: run([LISTEN] if listen_addrs else [], *more, **options)
     return host
 
 
