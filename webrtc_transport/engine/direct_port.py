@@ -16,7 +16,7 @@ from ..errors import ConnectionClosed, LimitExceeded
 from ..protocol.demux import Demultiplexer, DropReason, Newcomer
 from ..protocol.ice_controlling import ControllingAgent
 from ..protocol.ice_lite import LiteAgent
-from ..protocol.limits import MAX_DIRECT_PEERS
+from ..protocol.limits import MAX_DIRECT_PEERS, MAX_STRANGERS_PER_SECOND
 from ..protocol.load_shedding import WINDOW, LoadShedder
 from ..protocol.rate_limit import Rate, TokenBucket
 from ..protocol.sdp import Fingerprint
@@ -42,6 +42,8 @@ class DirectListenerPort:
     :param context: for DTLS, with the certificate whose hash the listener announces
     :param accept: called when a newcomer has begun DTLS; gives the events of its connection, or None to refuse it
     :param gater: asked with the address of a newcomer before anything is computed for it
+    :param max_strangers: datagrams per second that are read from unknown sources; of more than that the kernel lets a
+        share through, if it can
     :raises OSError: if the address can't be bound
     """
 
@@ -56,6 +58,7 @@ class DirectListenerPort:
         config: TransportConfig,
         gater: Callable[[Address], bool] | None = None,
         max_peers: int = MAX_DIRECT_PEERS,
+        max_strangers: float = MAX_STRANGERS_PER_SECOND,
     ) -> None:
         self._driver = driver
         self._context = context
@@ -65,7 +68,7 @@ class DirectListenerPort:
         self._proven: set[DirectPeer] = set()
         self._is_stopped = False
         self._udp = UdpPort(driver, host, self._datagram_received, port=port)
-        self._shedder = LoadShedder(driver.now())
+        self._shedder = LoadShedder(driver.now(), rate=max_strangers)
         self._window: TimerHandle | None = None
         """While there are unknown sources: when the next window of the load shedder begins."""
         self._can_shed = True

@@ -35,8 +35,8 @@ FIRST_RETRANSMISSION: Final = 0.05
 """Seconds; RFC 8445 has 500 ms at least (section 14.3), for agents with many pairs. There are few here."""
 
 LAST_RETRANSMISSION: Final = 0.25
-"""Seconds between checks in the end: a listener under attack lets in who comes again soon (:mod:`.admission`), and hears
-each for a quarter of a second at a time (:mod:`.load_shedding`)."""
+"""Seconds between checks in the end: a listener under attack lets in who comes again soon (:mod:`.admission`), and
+hears each for a quarter of a second at a time (:mod:`.load_shedding`)."""
 
 PACE: Final = 0.02
 """Seconds between the first checks of two candidates."""

@@ -14,7 +14,7 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
-from .limits import MAX_SHARES, MAX_STRANGERS_PER_SECOND
+from .limits import MAX_SHARES
 
 WINDOW: Final = 0.25
 """Seconds for which one share is listened to. Our dialers repeat a check as often, browsers five times as often."""
@@ -32,9 +32,10 @@ class LoadShedder:
     """Decides it for one port, window by window.
 
     :param now: when the first window begins
+    :param rate: datagrams per second of unknown sources that are to come through
     """
 
-    def __init__(self, now: float, *, rate: float = MAX_STRANGERS_PER_SECOND) -> None:
+    def __init__(self, now: float, *, rate: float) -> None:
         self._rate = rate
         self._began_at = now
         self._strangers = 0
