@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -46,14 +47,12 @@ class NatsBackend(ClientBackend):
 
 def _parse(url: str) -> tuple[str, str]:
     """The server's own URL, and the prefix of the subjects."""
-    try:
+    with contextlib.suppress(ValueError):
         parts = urlsplit(url)
         prefix = parts.path.removeprefix("/") or DEFAULT_PREFIX
-        is_valid = parts.scheme == "nats" and parts.hostname and parts.port != 0
-    except ValueError:
-        is_valid, prefix = False, ""
-    if not is_valid or not _PREFIX.fullmatch(prefix) or "?" in url or "#" in url:
-        raise ConfigurationError(
-            f"{redacted(url)!r} is no address of a NATS server: use nats://host:4222, or nats://host:4222/prefix"
-        )
-    return f"nats://{parts.netloc}", prefix
+        is_server = parts.scheme == "nats" and parts.hostname and parts.port != 0
+        if is_server and _PREFIX.fullmatch(prefix) and not parts.query and not parts.fragment:
+            return f"nats://{parts.netloc}", prefix
+    raise ConfigurationError(
+        f"{redacted(url)!r} is no address of a NATS server: use nats://host:4222, or nats://host:4222/prefix"
+    )

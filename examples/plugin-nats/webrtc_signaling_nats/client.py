@@ -24,7 +24,7 @@ from webrtc_signaling.envelopes import decode_envelope, encode_envelope
 from webrtc_signaling.limits import MAX_BATCH_SIZE, MAX_OPEN_SESSIONS, MAX_QUEUED_BYTES
 from webrtc_signaling.messages import Envelope, Malformed, SessionFailure, error_data
 from webrtc_signaling.session_book import SessionBook, SessionKey
-from webrtc_transport.errors import InvalidSignal, SignalingError, SignalingUnavailable
+from webrtc_transport.errors import InvalidSignal, SignalingUnavailable
 from webrtc_transport.protocol.signals import Bye, Error, Offer
 from webrtc_transport.redaction import redacted
 
@@ -64,9 +64,7 @@ class _Outbox:
 class NatsClient(SignalingClient):
     """Connects to the server at ``url`` when it is first needed, and stays connected until closed."""
 
-    def __init__(
-        self, url: str, prefix: str, peer: str, events: ClientEvents, options: NatsOptions
-    ) -> None:
+    def __init__(self, url: str, prefix: str, peer: str, events: ClientEvents, options: NatsOptions) -> None:
         self.sessions = SessionBook(peer, events, self._push)
         self._url = url
         self._shown_url = redacted(url)
@@ -135,7 +133,7 @@ class NatsClient(SignalingClient):
                     reconnect_to_server_handler=self._next_attempt,
                     max_reconnect_attempts=-1,
                     ping_interval=_KEEPALIVE,
-                    pending_size=MAX_QUEUED_BYTES,
+                    pending_size=0,  # what can't be sent now is kept here, and sent again
                 )
                 await self._connection.subscribe(
                     self._subject(self._peer),
@@ -148,8 +146,8 @@ class NatsClient(SignalingClient):
         except (OSError, nats.errors.Error) as exc:
             await self._disconnect()
             raise SignalingUnavailable(
-                f"no connection to {self._shown_url}: {exc or type(exc).__name__}; is a NATS server running there, "
-                "and does it let us in?"
+                f"no connection to {self._shown_url}: {str(exc) or type(exc).__name__}; is a NATS server running "
+                "there, and does it let us in?"
             ) from exc
         except asyncio.CancelledError:
             await self._disconnect()
@@ -157,13 +155,12 @@ class NatsClient(SignalingClient):
         _logger.info("connected to %s as %s", self._shown_url, self._peer)
 
     async def _disconnect(self) -> None:
-        with contextlib.suppress(OSError, nats.errors.Error):
+        # RuntimeError is uvloop's, for a socket that is closed already.
+        with contextlib.suppress(OSError, RuntimeError, nats.errors.Error):
             async with asyncio.timeout(self._options.close_timeout):
                 await self._connection.close()
 
-    def _next_attempt(
-        self, servers: list[Server], _info: dict[str, Any]
-    ) -> tuple[Server | None, float]:
+    def _next_attempt(self, servers: list[Server], _info: dict[str, Any]) -> tuple[Server | None, float]:
         """Which server to try, and after how many seconds."""
         server = min(servers, key=lambda server: server.reconnects)
         longest = min(self._options.retry_max, self._options.retry_initial * 2 ** min(server.reconnects, 16))
