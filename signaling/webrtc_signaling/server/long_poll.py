@@ -227,7 +227,10 @@ class LongPoll:
         return connection.challenge.model_copy(update={"connection": name})
 
     def _find(self, request: web.Request) -> PollConnection:
-        connection = self._connections.get(request.headers.get(CONNECTION_HEADER, ""))
+        name = request.headers.get(CONNECTION_HEADER)
+        if name is None:
+            raise web.HTTPBadRequest(text=f"{CONNECTION_HEADER}: the name of a connection is needed\n")
+        connection = self._connections.get(name)
         if connection is None:
             raise web.HTTPNotFound(text="there is no such connection (any more); open another\n")
         return connection
