@@ -63,7 +63,7 @@ async def publish(identity, *payloads):
 
     async def acknowledged(connection, payload):
         try:
-            await connection.request(f"webrtc-signaling.{identity.peer_id}", payload, timeout=0.2)
+            await connection.request(f"webrtc-signaling.{identity.peer_id}", payload, timeout=0.1)
         except nats.errors.TimeoutError:
             return False
         return True
