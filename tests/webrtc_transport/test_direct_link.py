@@ -8,7 +8,7 @@ from tests.pairs import echo, read_all, serving
 from webrtc_transport.connection import Connection, ConnectionState
 from webrtc_transport.direct_link import NoiseChannel
 from webrtc_transport.engine.native_channel import NativeChannel
-from webrtc_transport.errors import ConnectionClosed, NoiseFailed, StreamReset
+from webrtc_transport.errors import ConnectionClosed, EngineError, NoiseFailed, OwnFault, StreamReset
 from webrtc_transport.protocol.framing import Flag, encode_frame
 from webrtc_transport.protocol.limits import FRAME_OVERHEAD, MAX_DIRECT_FRAME
 
@@ -151,6 +151,23 @@ async def test_silence_during_the_proof_of_who_is_there_is_no_state_of_a_connect
                     NoiseFailed,
                     match=r"waiting for the server to begin \(message 1 of 3\): the peer has been silent",
                 ):
+                    await client.dial(relay.address)
+
+
+async def test_an_engine_that_fails_before_the_proof_is_no_fault_of_the_peer():
+    async with transport() as server, transport() as client:
+        listener = await server.listen(ANY_PORT)
+        async with relay_to(listener.addresses[0]) as relay:
+
+            async def fail_later():
+                while not (links := [link for link in client._links._links if link.phase == "noise"]):
+                    await anyio.sleep(0.001)
+                relay.loses = lambda direction, data: True
+                links[0].direct.close(EngineError("out of order"))
+
+            async with anyio.create_task_group() as task_group:
+                task_group.start_soon(fail_later)
+                with pytest.raises(OwnFault, match="given up before it stood: out of order"):
                     await client.dial(relay.address)
 
 
