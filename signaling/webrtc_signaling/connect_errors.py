@@ -29,7 +29,7 @@ _NOT_THERE: Final = (
 
 _STATUS_CURES: Final[Mapping[int, str]] = {
     HTTPStatus.UNAUTHORIZED: "a proxy in front wants to know who you are",
-    HTTPStatus.FORBIDDEN: "a proxy in front refuses the WebSocket",
+    HTTPStatus.FORBIDDEN: "a proxy in front refuses the WebSocket, or the server the header Origin",
     HTTPStatus.TOO_MANY_REQUESTS: "it takes no more clients from this address; try again later",
     HTTPStatus.BAD_GATEWAY: "the proxy there doesn't reach the signaling server: is that running?",
     HTTPStatus.SERVICE_UNAVAILABLE: "it takes no more clients, or isn't running behind its proxy; try again later",
@@ -101,7 +101,8 @@ def _certificate_reason(error: Exception) -> str:
     why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
     return (
         f"its TLS certificate isn't trusted here ({why}); give the server one by an authority that this machine knows, "
-        "or name its authority's file in the environment variable SSL_CERT_FILE"
+        "or name its authority's file: RendezvousServer(url, ssl=ssl.create_default_context(cafile=…)), or the "
+        "environment variable SSL_CERT_FILE"
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from webrtc_transport.abc import SignalingBackend, SignalingContext, SignalingSession
+from webrtc_transport.config import IceServer
 from webrtc_transport.errors import (
     AlreadyListening,
     ConfigurationError,
@@ -24,11 +26,13 @@ from webrtc_transport.identity import PeerId
 from webrtc_transport.protocol.proof import new_session_id
 from webrtc_transport.protocol.signals import Bye, Error, Signal
 from webrtc_transport.redaction import redacted
+from webrtc_transport.task_group import bare_task_group
 
 from .client import ClientEvents, ClientOptions, Connect, RendezvousClient
 from .inbound import ALREADY_SERVING, Backlog, Handler
 from .session import BufferedSession
 from .session_book import SessionKey
+from .tokens import TokenDesk, TokenSource
 from .wire import Carrier
 
 
@@ -43,10 +47,18 @@ class RendezvousBackend(SignalingBackend):
     schemes: ClassVar[tuple[str, str]]
     """Of its URLs, without and with TLS."""
 
-    def __init__(self, url: str, context: SignalingContext, *, options: ClientOptions | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        context: SignalingContext,
+        *,
+        options: ClientOptions | None = None,
+        token: TokenSource | None = None,
+    ) -> None:
         """Build the backend; no I/O yet.
 
-        :raises ConfigurationError: if ``url`` is no address of a server
+        :param token: of the server's operator, or an async function that gets a fresh one for each connection
+        :raises ConfigurationError: if ``url`` is no address of a server, or ``token`` no token
         """
         if not _is_server_url(url, self.schemes):
             plain, secure = self.schemes
@@ -55,7 +67,10 @@ class RendezvousBackend(SignalingBackend):
             )
         self._peer = context.identity.peer_id
         self._portal = context.portal
-        self._caller = _CallerSide(url, context, options or ClientOptions(), self.open_carrier)
+        self._tokens = TokenDesk(token, context.portal)
+        self._token_scope: anyio.CancelScope | None = None
+        self._stack = AsyncExitStack()
+        self._caller = _CallerSide(url, context, options or ClientOptions(), self.open_carrier, self._tokens)
 
     @staticmethod
     @abstractmethod
@@ -65,6 +80,12 @@ class RendezvousBackend(SignalingBackend):
     @classmethod
     def from_url(cls, url: str, context: SignalingContext) -> Self:
         return cls(url, context)
+
+    async def __aenter__(self) -> Self:
+        if self._tokens.has_fresh_ones:
+            tasks = await self._stack.enter_async_context(bare_task_group())
+            self._token_scope = await tasks.start(self._tokens.serve)
+        return self
 
     async def __aexit__(
         self,
@@ -78,6 +99,17 @@ class RendezvousBackend(SignalingBackend):
             # If its loop has ended, so has the client.
             with contextlib.suppress(anyio.ClosedResourceError):
                 await self._portal.run(self._caller.client.aclose)
+        if self._token_scope is not None:
+            self._token_scope.cancel()
+        await self._stack.aclose()
+
+    async def ice_servers(self) -> Sequence[IceServer]:
+        """The ICE servers that the server lends us, with credentials that are good for a while.
+
+        :raises SignalingUnavailable: if the server can't be reached, or doesn't answer
+        :raises SignalingRejected: if it refuses us
+        """
+        return await self._portal.run(self._caller.client.ice_servers)
 
     async def connect(self, peer: PeerId) -> SignalingSession:
         if peer == self._peer:
@@ -104,8 +136,15 @@ class RendezvousBackend(SignalingBackend):
 class _CallerSide(ClientEvents):
     """The client and its sessions, as the caller's loop sees them."""
 
-    def __init__(self, url: str, context: SignalingContext, options: ClientOptions, connect: Connect) -> None:
-        self.client = RendezvousClient(url, context.identity, self, options, connect)
+    def __init__(
+        self,
+        url: str,
+        context: SignalingContext,
+        options: ClientOptions,
+        connect: Connect,
+        tokens: TokenDesk,
+    ) -> None:
+        self.client = RendezvousClient(url, context.identity, self, options, connect, tokens=tokens)
         self.sessions: dict[SessionKey, _RendezvousSession] = {}
         self.backlog: Backlog | None = None
         """There is one while somebody serves."""

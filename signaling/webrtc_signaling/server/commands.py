@@ -16,6 +16,7 @@ from webrtc_transport.errors import ConfigurationError
 
 from .app import running_server
 from .settings import LogLevel, ServerSettings, variable
+from .token_command import token
 
 _FLAGS: Final = ("host", "port", "insecure", "grace", "log_level")
 """The settings that are flags. The others are for few, and for the environment."""
@@ -86,9 +87,14 @@ def serve(
         raise typer.BadParameter(str(exc)) from None
     try:
         asyncio.run(_run(settings))
+    except ConfigurationError as exc:
+        raise typer.BadParameter(str(exc)) from None
     except OSError as exc:
         typer.echo(exc.strerror or str(exc), err=True)
         raise typer.Exit(1) from None
+
+
+app.command("token")(token)
 
 
 async def _run(settings: ServerSettings) -> None:
