@@ -2,8 +2,8 @@
 
 They are imported when they are asked for: ``WebSocketBackend``, ``LongPollBackend``, and ``RendezvousServer``, which
 says more about a server than a URL can, need the extra ``websocket``, which users of others needn't have. The
-rendezvous server itself is in :mod:`webrtc_signaling.server` and needs the extra ``server``; its command has to be ready
-for an interrupt before anything large is imported.
+rendezvous server itself is in :mod:`webrtc_signaling.server` and needs the extra ``server``; its command has to be
+ready for an interrupt before anything large is imported.
 """
 
 from __future__ import annotations

@@ -8,11 +8,8 @@ from typing import Final
 
 from webrtc_transport.errors import ConfigurationError
 
-_CURES: Final = {
-    "KEY_VALUES_MISMATCH": "the key in {key} is of another certificate; name the two files that belong together",
-    "BAD_DECRYPT": "the key in {key} is encrypted; `openssl pkey -in {key} -out plain.pem` writes it in plain text",
-    "NO_START_LINE": "no certificate, or no key, in PEM is in there; name the files of both, each in PEM",
-}
+_MAX_SIZE: Final = 1024 * 1024
+"""Bytes of a file that are looked at; a chain of certificates has some 10,000."""
 
 
 def server_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
@@ -29,31 +26,31 @@ def server_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    for name, path in (("tls_certificate", certificate), ("tls_key", key)):
-        _check_readable(name, path)
+    key_file = key or certificate
+    if b"-----BEGIN CERTIFICATE" not in _read("tls_certificate", certificate):
+        raise ConfigurationError(f"tls_certificate: {certificate} has no certificate in PEM")
+    key_text = _read("tls_key", key_file)
+    if b"PRIVATE KEY-----" not in key_text:
+        raise ConfigurationError(f"tls_key: {key_file} has no private key in PEM; name the file that has it")
+    if b"ENCRYPTED" in key_text:
+        raise ConfigurationError(
+            f"tls_key: the key in {key_file} is encrypted; `openssl pkey -in {key_file} -out plain.pem` decrypts it"
+        )
     try:
-        # An empty password, lest OpenSSL asks for one at the terminal.
-        context.load_cert_chain(certificate, key, password="")
-    except (ssl.SSLError, ValueError) as exc:
-        raise ConfigurationError(_fault(exc, certificate, key)) from None
+        context.load_cert_chain(certificate, key)
+    except ssl.SSLError as exc:
+        if exc.reason == "KEY_VALUES_MISMATCH":
+            why = f"the key in {key_file} is of another certificate; name two files that belong together"
+        else:
+            why = f"{certificate}, or the key in {key_file}, is malformed ({exc.reason or exc})"
+        raise ConfigurationError(f"tls_key: {why}") from None
     return context
 
 
-def _check_readable(name: str, path: Path | None) -> None:
-    if path is None:
-        return
+def _read(name: str, path: Path) -> bytes:
     try:
-        with path.open("rb"):
-            pass
+        with path.open("rb") as file:
+            return file.read(_MAX_SIZE)
     except OSError as exc:
         why = (exc.strerror or str(exc)).lower()
         raise ConfigurationError(f"{name}: {path} can't be read: {why}") from None
-
-
-def _fault(error: Exception, certificate: Path, key: Path | None) -> str:
-    reason = (error.reason if isinstance(error, ssl.SSLError) else None) or "NO_START_LINE"
-    cure = _CURES.get(reason, _CURES["NO_START_LINE"] if "PEM" in str(error) else "name files in PEM")
-    where = f"{certificate}" if key is None else f"{certificate} and {key}"
-    return (
-        f"tls_certificate, tls_key: {where} can't be used ({reason}): {cure.format(key=key or certificate)}"
-    )

@@ -102,6 +102,9 @@ class TokenVerifier:
                 options={"require": ["exp"], "verify_iat": False},
             )
             expires_at = min(float(claims["exp"]), _LATEST)
+            if self.audience is None and "aud" in claims:
+                # PyJWT lets an empty list pass, which names nobody.
+                raise jwt.InvalidAudienceError
         except jwt.ExpiredSignatureError:
             raise Refused("token-expired", "the token has expired") from None
         except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as exc:

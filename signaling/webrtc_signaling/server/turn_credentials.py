@@ -1,8 +1,8 @@
 """Credentials for TURN that are good for a time, in the scheme of coturn's ``use-auth-secret``.
 
 It is that of draft-uberti-behave-turn-rest-00, section 2.2. The user name is the time at which it ends, in seconds
-since 1970, a colon, and who it is for. The password is the HMAC-SHA1 of that, under a secret that both servers know. So the
-TURN server needs no list of users, and who has the credentials can't make others.
+since 1970, a colon, and who it is for. The password is the HMAC-SHA1 of that, under a secret that both servers know.
+So the TURN server needs no list of users, and who has the credentials can't make others.
 """
 
 from __future__ import annotations

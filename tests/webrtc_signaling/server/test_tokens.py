@@ -1,6 +1,8 @@
 """What an operator's token lets in, and what it doesn't."""
 
 import base64
+import hashlib
+import hmac
 import json
 import time
 
@@ -103,7 +105,9 @@ def test_the_token_of_another_tenant_is_refused(key, made_for, wanted, is_good):
 
 
 def test_another_key_is_no_good(key, load):
-    other = load(SECRET[::-1]) if key.algorithm == "HS256" else load(pem(ed25519.Ed25519PrivateKey.generate()))
+    other = (
+        load(SECRET[::-1]) if key.algorithm == "HS256" else load(pem(ed25519.Ed25519PrivateKey.generate()))
+    )
     code, reason = refusal(key, make_token(other, expires_at=expiry()))
     assert (code, "signature" in reason) == ("invalid-token", True)
 
@@ -116,30 +120,30 @@ def test_a_public_key_is_enough_to_check_and_too_little_to_sign(load):
         make_token(public, expires_at=expiry())
 
 
-def forged(header, claims, signature=b""):
-    parts = [json.dumps(header).encode(), json.dumps(claims).encode(), signature]
-    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+def encoded(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def signed(header, claims, secret=None):
+    """A token by hand, because the library makes only those that make sense; without a secret it is unsigned."""
+    unsigned = f"{encoded(json.dumps(header).encode())}.{encoded(json.dumps(claims).encode())}"
+    return f"{unsigned}.{'' if secret is None else encoded(hmac.digest(secret, unsigned.encode(), hashlib.sha256))}"
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "HS256", "HS512", "EdDSA", "RS256", "", None, 7])
 def test_the_token_does_not_choose_its_algorithm(load, algorithm):
     public = pem(ED25519.public_key())
     claims = {"exp": int(expiry())}
-    token = forged({"alg": algorithm, "typ": "JWT"}, claims)
+    token = signed({"alg": algorithm, "typ": "JWT"}, claims)
     assert refusal(load(public), token)[0] == "invalid-token"
     assert refusal(load(SECRET), token)[0] == "invalid-token"
 
 
 def test_a_public_key_is_no_secret(load):
     """The classic confusion: HS256 with the text of the public key, which everybody may have."""
-    import hashlib
-    import hmac
-
     public = pem(ED25519.public_key())
     for secret in (public, public.strip()):
-        unsigned = forged({"alg": "HS256"}, {"exp": int(expiry())}).rpartition(".")[0]
-        signature = hmac.digest(secret, unsigned.encode(), hashlib.sha256)
-        token = f"{unsigned}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+        token = signed({"alg": "HS256"}, {"exp": int(expiry())}, secret)
         assert refusal(load(public), token)[0] == "invalid-token"
 
 
@@ -162,24 +166,8 @@ def test_a_public_key_is_no_secret(load):
     ],
 )
 def test_claims_that_make_no_sense_let_nobody_in(load, claims):
-    key = load(SECRET)
-    token = jwt.encode(claims, SECRET, algorithm="HS256") if "sub" not in claims and _is_encodable(claims) else None
-    if token is None:
-        import hashlib
-        import hmac
-
-        unsigned = forged({"alg": "HS256", "typ": "JWT"}, claims).rpartition(".")[0]
-        digest = hmac.digest(SECRET, unsigned.encode(), hashlib.sha256)
-        token = f"{unsigned}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
-    assert refusal(key, token, audience=None)[0] in ("invalid-token", "token-expired")
-
-
-def _is_encodable(claims):
-    try:
-        jwt.encode(claims, SECRET, algorithm="HS256")
-    except (TypeError, jwt.PyJWTError):
-        return False
-    return True
+    token = signed({"alg": "HS256", "typ": "JWT"}, claims, SECRET)
+    assert refusal(load(SECRET), token)[0] in ("invalid-token", "token-expired")
 
 
 def test_a_token_that_is_good_for_ever_has_a_time_all_the_same(load):
