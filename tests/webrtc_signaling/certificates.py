@@ -16,6 +16,11 @@ class Certificate:
     def settings(self):
         return {"tls_certificate": self.certificate, "tls_key": self.key}
 
+    def server(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
     def client(self):
         """What trusts it."""
         return ssl.create_default_context(cafile=self.certificate)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from webrtc_transport.config import IceServer
 from webrtc_transport.errors import ConfigurationError
 
+from ..limits import MAX_ICE_SERVERS, MAX_ICE_TEXT_LENGTH
 from ..messages import IceServerData, IceServers
 from .secret_files import read_secret
 from .settings import ServerSettings
@@ -46,9 +47,16 @@ class TurnCredentials:
                 "turn_urls is set, and no turn_secret_file; set it to a file with coturn's static-auth-secret"
             )
         try:
-            IceServer(urls=settings.turn_urls, username="-", credential="-")
+            urls = IceServer(urls=settings.turn_urls, username="-", credential="-").parsed
         except ConfigurationError as exc:
             raise ConfigurationError(f"turn_urls: {exc}") from None
+        for url in urls:
+            if not url.is_turn:
+                raise ConfigurationError(f"turn_urls: {url} is no TURN server, and wants no credentials")
+        if len(urls) > MAX_ICE_SERVERS or any(len(text) > MAX_ICE_TEXT_LENGTH for text in settings.turn_urls):
+            raise ConfigurationError(
+                f"turn_urls: clients take {MAX_ICE_SERVERS} URLs, of {MAX_ICE_TEXT_LENGTH} characters at most"
+            )
         secret = read_secret(settings.turn_secret_file, "TURN secret")
         return cls(settings.turn_urls, secret, settings.turn_lifetime)
 
