@@ -29,7 +29,7 @@ _NOT_THERE: Final = (
 
 _STATUS_CURES: Final[Mapping[int, str]] = {
     HTTPStatus.UNAUTHORIZED: "a proxy in front wants to know who you are",
-    HTTPStatus.FORBIDDEN: "a proxy in front refuses the WebSocket, or the server the header Origin",
+    HTTPStatus.FORBIDDEN: "a proxy in front refuses the WebSocket",
     HTTPStatus.TOO_MANY_REQUESTS: "it takes no more clients from this address; try again later",
     HTTPStatus.BAD_GATEWAY: "the proxy there doesn't reach the signaling server: is that running?",
     HTTPStatus.SERVICE_UNAVAILABLE: "it takes no more clients, or isn't running behind its proxy; try again later",

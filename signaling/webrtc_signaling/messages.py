@@ -262,9 +262,7 @@ ServerMessage: TypeAlias = (
 )
 """What a client receives."""
 
-Message: TypeAlias = (
-    Challenge | Register | Registered | Ack | Failure | Numbered[FromClient] | Numbered[ToClient]
-)
+Message: TypeAlias = Challenge | Register | Registered | Ack | Failure | Numbered[FromClient | ToClient]
 """What is sent."""
 
 
@@ -304,7 +302,7 @@ def parse_server_message(value: object) -> ServerMessage:
     """
     fields = _check_head(value)
     match fields.get("type"):
-        case "challenge" | "registered" | "ack" as kind:
+        case str(kind) if kind in _UNNUMBERED:
             return _validate(_UNNUMBERED[kind], fields)
         case "error" if "from" not in fields:
             if "session" not in fields:

@@ -17,7 +17,7 @@ from .codec import Codec, Frame, decode, encode
 from .messages import Failure, FromClient, Message, Register, ServerMessage, ToClient
 
 Socket: TypeAlias = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
-Outgoing = TypeVar("Outgoing", FromClient, ToClient)
+Outgoing = TypeVar("Outgoing", bound=FromClient | ToClient)
 _M = TypeVar("_M")
 
 
