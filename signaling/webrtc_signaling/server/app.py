@@ -23,6 +23,8 @@ from .hub import Hub
 from .listening import listen_error
 from .long_poll import LongPoll
 from .origins import Origins
+from .probes import Probes
+from .readiness import Readiness
 from .settings import ServerSettings
 from .sockets import CountedProtocol, SocketCount
 from .tls import server_context
@@ -79,12 +81,18 @@ class RendezvousService:
             addresses=self.addresses,
             origins=self.origins,
         )
+        self.readiness = Readiness()
+        self.probes = Probes(self.hub, self._admission, self.readiness, settings)
 
     async def index(self, request: web.Request) -> web.StreamResponse:
         """``/``: the demo page for people, the service for WebSockets."""
         if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
             return await self.websocket(request)
         return web.FileResponse(_STATIC / "index.html")
+
+    async def status_page(self, _request: web.Request) -> web.FileResponse:
+        """``/status``: how the server is doing, for people."""
+        return web.FileResponse(_STATIC / "status.html")
 
     async def websocket(self, request: web.Request) -> web.WebSocketResponse:
         """``/ws``: one client."""
@@ -108,16 +116,11 @@ class RendezvousService:
                 connection = ClientConnection(
                     socket, request.transport, address, self.hub, self._settings, access=self._access
                 )
-                await connection.run()
+                with self.hub.journal.connection("websocket"):
+                    await connection.run()
         finally:
             self._admission.leave(address)
         return socket
-
-    async def health(self, _request: web.Request) -> web.Response:
-        """``/healthz``: whether the server runs, and for how many."""
-        return web.json_response(
-            {"status": "ok", "connections": self._admission.total, "registrations": len(self.hub)}
-        )
 
     async def expire(self, _app: web.Application) -> AsyncIterator[None]:
         """Forget registrations in time, while the application runs."""
@@ -135,6 +138,7 @@ class RendezvousService:
 
     async def shut_down(self, _app: web.Application) -> None:
         """Say goodbye to the clients; aiohttp waits for them to go."""
+        self.readiness.end()
         self.hub.shut_down()
 
     @staticmethod
@@ -163,7 +167,8 @@ def create_app(settings: ServerSettings) -> web.Application:
     app.router.add_get("/poll", service.long_poll.get)
     app.router.add_delete("/poll", service.long_poll.delete)
     app.router.add_route("OPTIONS", "/poll", service.origins.preflight)
-    app.router.add_get("/healthz", service.health)
+    app.router.add_get("/status", service.status_page)
+    service.probes.add_to(app)
     app.router.add_static("/static", _STATIC)
     app.on_response_prepare.append(_add_headers)
     app.on_response_prepare.append(service.origins.add_headers)

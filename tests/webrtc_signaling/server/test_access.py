@@ -163,7 +163,7 @@ async def test_an_address_connects_only_so_fast(register):
 
 async def test_behind_a_proxy_each_client_has_its_own_bound():
     async with (
-        serve(max_clients_per_address=1, trusted_proxies="127.0.0.0/8, ::1") as server,
+        serve(max_clients_per_address=1, trusted_proxies=["127.0.0.0/8", "::1"]) as server,
         contextlib.AsyncExitStack() as stack,
     ):
         for number in range(5):

@@ -101,7 +101,7 @@ async def test_answers_to_others_allow_nothing():
 
 
 async def test_a_star_allows_all():
-    async with serve(allowed_origins="*") as server:
+    async with serve(allowed_origins=["*"]) as server:
         async with server.connect(headers={"Origin": "null"}):
             pass
 

@@ -46,7 +46,7 @@ def of(**settings):
 
 
 def test_they_end_in_time_and_name_their_peer(secret_file):
-    turn = of(turn_urls=f"{URL},{URL}?transport=tcp", turn_secret_file=secret_file, turn_lifetime=60)
+    turn = of(turn_urls=[URL, f"{URL}?transport=tcp"], turn_secret_file=secret_file, turn_lifetime=60)
     made = turn.make(ALICE_ID, 1000.7)
     assert made.lifetime == 60
     [server] = made.servers
