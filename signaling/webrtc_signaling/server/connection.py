@@ -14,6 +14,7 @@ from webrtc_transport.errors import InvalidSignal
 from ..codec import Codec
 from ..messages import ClientMessage, Failure, parse_client_message
 from ..wire import Disconnected, Wire
+from .access import Access
 from .admission import Admission
 from .auth import Refused
 from .client import Client, failure_of
@@ -30,12 +31,14 @@ _GOODBYES = frozenset({WSCloseCode.OK, WSCloseCode.GOING_AWAY})
 def check_room(admission: Admission, address: str) -> None:
     """Before a client costs anything.
 
-    :raises HTTPException: if nobody else is let in, or nobody else from its address
+    :raises HTTPException: if nobody else is let in, or nobody else from its address, or not so soon
     """
     if admission.is_full:
         raise web.HTTPServiceUnavailable(text="too many clients\n")
     if admission.is_full_for(address):
         raise web.HTTPTooManyRequests(text="too many clients from your address\n")
+    if admission.is_too_fast(address, asyncio.get_running_loop().time()):
+        raise web.HTTPTooManyRequests(text="too many new connections from your address; slow down\n")
 
 
 class ClientConnection:
@@ -48,11 +51,13 @@ class ClientConnection:
         address: str,
         hub: Hub,
         settings: ServerSettings,
+        *,
+        access: Access,
     ) -> None:
         codec = Codec(socket.ws_protocol or Codec.JSON)
         self._wire: Wire[ClientMessage] = Wire(socket, codec, parse_client_message)
         self._transport = transport
-        self._client = Client(self, address, hub, settings)
+        self._client = Client(self, address, hub, access, settings)
         self._settings = settings
 
     async def run(self) -> None:
@@ -83,7 +88,7 @@ class ClientConnection:
         """Serve the client.
 
         :raises Disconnected: if it goes
-        :raises Refused: if its proof is wrong, or takes too long
+        :raises Refused: if its proof is wrong, or takes too long, or the operator doesn't want it
         :raises InvalidSignal: if it breaks the protocol
         """
         registration, reply = self._client.register(await self._ask())
