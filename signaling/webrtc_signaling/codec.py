@@ -39,11 +39,17 @@ def encode(message: Message, codec: Codec) -> Frame:
 
     :raises InvalidSignal: if it would be larger than ``MAX_MESSAGE_SIZE`` bytes
     """
+    data = encode_bytes(message, codec)
+    return data if codec is Codec.MSGPACK else data.decode()
+
+
+def encode_bytes(message: Message, codec: Codec) -> bytes:
+    """The same as bytes: for JSON, its text in UTF-8."""
     if codec is Codec.MSGPACK:
         packed = msgpack.packb(to_wire(message, binary=True))
         assert isinstance(packed, bytes)
         return _check_size(packed)
-    return _check_size(pydantic_core.to_json(to_wire(message, binary=False))).decode()
+    return _check_size(pydantic_core.to_json(to_wire(message, binary=False)))
 
 
 def decode(frame: Frame, codec: Codec) -> object:
@@ -51,19 +57,22 @@ def decode(frame: Frame, codec: Codec) -> object:
 
     :raises InvalidSignal: if it isn't of this encoding, or announces more than a message can have
     """
-    match codec, frame:
-        case Codec.JSON, str():
-            return _decode_json(frame)
-        case Codec.MSGPACK, bytes():
-            return _decode_msgpack(_check_size(frame))
-        case _:
-            expected = "text" if codec is Codec.JSON else "binary"
-            raise InvalidSignal(f"the subprotocol {codec} has {expected} frames")
+    if isinstance(frame, bytes):
+        return decode_bytes(frame, codec, is_text=False)
+    # The halves of surrogate pairs are no UTF-8, so the decoder refuses them.
+    return decode_bytes(frame.encode(errors="surrogatepass"), codec, is_text=True)
 
 
-def _decode_json(text: str) -> object:
+def decode_bytes(data: bytes, codec: Codec, *, is_text: bool) -> object:
+    """The same for the bytes of a frame; ``is_text`` if it is a text frame. Text that isn't UTF-8 isn't JSON."""
+    if is_text is not (codec is Codec.JSON):
+        expected = "text" if codec is Codec.JSON else "binary"
+        raise InvalidSignal(f"the subprotocol {codec} has {expected} frames")
+    return _decode_json(_check_size(data)) if is_text else _decode_msgpack(_check_size(data))
+
+
+def _decode_json(data: bytes) -> object:
     try:
-        data = _check_size(text.encode())
         return pydantic_core.from_json(data, allow_inf_nan=False, cache_strings="none")
     except ValueError as exc:
         raise InvalidSignal(f"not JSON: {exc}") from None

@@ -12,13 +12,14 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from ..codec import Codec
-from ..limits import MAX_BATCH_SIZE, MAX_MESSAGE_SIZE
+from ..limits import MAX_BATCH_SIZE
 from .admission import Admission
-from .connection import ClientConnection, check_room
+from .connection import check_room
 from .hub import Hub
 from .listening import listen_error
 from .long_poll import LongPoll
 from .settings import ServerSettings
+from .websockets import WebSockets
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
@@ -53,6 +54,7 @@ class RendezvousService:
         self._admission = Admission(
             max_total=settings.max_clients, max_per_address=settings.max_clients_per_address
         )
+        self.websockets = WebSockets(self.hub, settings, self._admission)
         self.long_poll = LongPoll(self.hub, settings, self._admission)
 
     async def index(self, request: web.Request) -> web.StreamResponse:
@@ -61,28 +63,17 @@ class RendezvousService:
             return await self.websocket(request)
         return web.FileResponse(_STATIC / "index.html")
 
-    async def websocket(self, request: web.Request) -> web.WebSocketResponse:
+    async def websocket(self, request: web.Request) -> web.StreamResponse:
         """``/ws``: one client."""
         self._check_subprotocols(request)
         address = request.remote or "unknown"
         check_room(self._admission, address)
-        socket = web.WebSocketResponse(
-            protocols=tuple(Codec),
-            heartbeat=self._settings.heartbeat,
-            max_msg_size=MAX_MESSAGE_SIZE,
-            timeout=self._settings.close_timeout,
-            # Decompression takes 300 KiB for each client; signals are short.
-            compress=False,
-        )
-        self._admission.enter(address)
-        try:
-            await socket.prepare(request)
-            # There is none if the client was gone before the server looked.
-            if request.transport is not None:
-                await ClientConnection(socket, request.transport, address, self.hub, self._settings).run()
-        finally:
-            self._admission.leave(address)
-        return socket
+        # Decompression takes 300 KiB for each client; signals are short.
+        socket = web.WebSocketResponse(protocols=tuple(Codec), compress=False)
+        await socket.prepare(request)
+        self.websockets.take_over(request.protocol, Codec(socket.ws_protocol or Codec.JSON), address)
+        # It goes nowhere: the connection is lost for aiohttp.
+        return web.Response()
 
     async def health(self, _request: web.Request) -> web.Response:
         """``/healthz``: whether the server runs, and for how many."""
@@ -96,7 +87,9 @@ class RendezvousService:
         async def tick() -> None:
             while True:
                 await asyncio.sleep(_TICK)
-                self.hub.expire(asyncio.get_running_loop().time())
+                now = asyncio.get_running_loop().time()
+                self.hub.expire(now)
+                self.websockets.look_after(now)
 
         task = asyncio.create_task(tick())
         yield
@@ -105,8 +98,12 @@ class RendezvousService:
             await task
 
     async def shut_down(self, _app: web.Application) -> None:
-        """Say goodbye to the clients; aiohttp waits for them to go."""
+        """Say goodbye to the clients; aiohttp waits for those that poll to go."""
         self.hub.shut_down()
+
+    async def await_end(self, _app: web.Application) -> None:
+        """Wait for the others."""
+        await self.websockets.gone()
 
     @staticmethod
     def _check_subprotocols(request: web.Request) -> None:
@@ -135,6 +132,7 @@ def create_app(settings: ServerSettings) -> web.Application:
     app.on_response_prepare.append(_add_headers)
     app.cleanup_ctx.append(service.expire)
     app.on_shutdown.append(service.shut_down)
+    app.on_shutdown.append(service.await_end)
     app.on_cleanup.append(service.long_poll.end_all)
     return app
 
