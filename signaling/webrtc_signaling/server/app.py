@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from ..batch import CONTENT_TYPE
 from ..codec import Codec
 from ..limits import MAX_BATCH_SIZE
 from .admission import Admission
@@ -182,5 +183,8 @@ async def running_app(app: web.Application, settings: ServerSettings) -> AsyncIt
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    # Polls show nothing, and each keeps the headers of its last response.
+    if response.content_type == CONTENT_TYPE:
+        return
     for name, value in _PAGE_HEADERS.items():
         response.headers.setdefault(name, value)

@@ -48,6 +48,8 @@ class Client:
         if not isinstance(message, Register):
             raise InvalidSignal("type: register first")
         proven = check_proof(message, self.challenge, insecure=self._settings.insecure)
+        # It is good once, and half a KiB for each client that is there.
+        del self.challenge
         self.registration, reply = self._hub.register(message, self._link, _now(), proven=proven)
         self.name = f"{self.name} ({message.peer})"
         _logger.info("%s registered%s", self.name, "" if proven else " WITHOUT PROOF")
