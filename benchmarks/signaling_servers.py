@@ -17,6 +17,9 @@ from . import tools
 
 SECONDS_TO_START = 20.0
 
+CORES = sorted(os.sched_getaffinity(0))
+"""The first is the server's, and the last one the clients'."""
+
 OURS = {
     "WEBRTC_SIGNALING_LOG_LEVEL": "warning",
     # A client of the measure of rates sends as much as a hundred do elsewhere.
@@ -46,12 +49,12 @@ class Server:
 
 
 @contextmanager
-def running_server(kind: str, core: int, *arguments: str) -> Iterator[Server]:
+def running_server(kind: str) -> Iterator[Server]:
     """Run ``ours`` or ``peerjs`` on one core, as long as the context is open."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with _pinned([*_command(kind, port), *arguments], core, OURS) as pid:
+    with _pinned(_command(kind, port), CORES[0], OURS) as pid:
         _wait_for(port)
         yield Server(pid, port)
 
@@ -60,12 +63,6 @@ def raise_limits() -> None:
     """Let this process and its children have as many open files as they may: one for each client, on both sides."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def cores() -> tuple[list[int], int]:
-    """The cores for servers, and the one for clients."""
-    *servers, clients = sorted(os.sched_getaffinity(0))
-    return servers or [clients], clients
 
 
 def _command(kind: str, port: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Many clients of a signaling server in one process, as cheap as they can be: it carries out commands, a line of JSON each.
+"""Many clients of a signaling server in one process, as cheap as they can be. It carries out commands, in lines of JSON.
 
     python -m benchmarks.peers.signaling_clients ours|polls|peerjs PORT
 
@@ -25,6 +25,7 @@ from .signaling_protocols import PROTOCOLS, Client, Traffic
 FIRST_ADDRESS = ipaddress.IPv4Address("127.1.0.1")
 PER_ADDRESS = 200
 """Clients with one source address: below what the server lets in by default."""
+SECONDS_TO_ARRIVE = 30.0
 AT_ONCE = 50
 """Clients that connect at any time: each holds a place in the listener's queue."""
 
@@ -85,15 +86,14 @@ class Clients:
         await asyncio.sleep(seconds)
         elapsed, arrived = loop.time() - started, traffic.arrived
         await self._arrived(traffic, traffic.sent)
-        return {"arrived": arrived, "seconds": elapsed, **traffic.milliseconds()}
+        return {"arrived": arrived, "total": traffic.sent, "seconds": elapsed, **traffic.milliseconds()}
 
     def _traffic(self, clients: int) -> Traffic:
         return Traffic(self._clients[:clients])
 
     async def _arrived(self, traffic: Traffic, count: int) -> None:
-        async with asyncio.timeout(30):
-            while traffic.arrived < count:
-                await asyncio.sleep(0.01)
+        async with asyncio.timeout(SECONDS_TO_ARRIVE):
+            await traffic.wait_for(count)
         self._standing()
 
     def _standing(self) -> int:

@@ -52,7 +52,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's are no subclass.
-        self._transport = cast('asyncio.Transport', transport)
+        self._transport = cast("asyncio.Transport", transport)
         self.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -68,8 +68,8 @@ class Client(asyncio.Protocol):
         """Say the first words."""
         raise NotImplementedError
 
-    def send_to(self, other: Client, number: int) -> None:
-        """Send the next message of the dial ``number``."""
+    def send_to(self, other: Client) -> None:
+        """Send the next message of a dial."""
         raise NotImplementedError
 
 
@@ -155,7 +155,7 @@ class OurClient(WebSocketClient):
             case "error":
                 self.fail(payload.decode())
 
-    def send_to(self, other: Client, number: int) -> None:
+    def send_to(self, other: Client) -> None:
         assert isinstance(other, OurClient)
         step = self._sent % DIAL
         if step == 0:
@@ -256,16 +256,16 @@ class PeerJSClient(WebSocketClient):
         else:
             self.fail(payload.decode())
 
-    def send_to(self, other: Client, number: int) -> None:
+    def send_to(self, other: Client) -> None:
         assert isinstance(other, PeerJSClient)
         step = self._sent % DIAL
         self._sent += 1
         content = (
             b'"OFFER","payload":{"sdp":{"type":"offer","sdp":"%s"},"type":"data","connectionId":"dc_%d"}'
-            % (SDP.encode(), number)
+            % (SDP.encode(), self._sent)
             if step == 0
             else b'"CANDIDATE","payload":{"candidate":%s,"type":"data","connectionId":"dc_%d"}'
-            % (CANDIDATE.encode(), number)
+            % (CANDIDATE.encode(), self._sent)
         )
         self._transport.write(text_frame(b'{"type":%s,"dst":"%s"}' % (content, other.peer.encode())))
 
@@ -287,6 +287,8 @@ class Traffic:
         self._under_way: list[deque[float]] = [deque() for _ in clients]
         self._seconds: list[float] = []
         self._refills_until = 0.0
+        self._awaited = -1
+        self._is_here = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         for number, client in enumerate(clients):
             client.on_message = lambda number=number: self._arrive(number)  # type: ignore[misc]
@@ -301,7 +303,13 @@ class Traffic:
         receiver = sender ^ 1
         self.sent += 1
         self._under_way[receiver].append(at)
-        self._clients[sender].send_to(self._clients[receiver], number)
+        self._clients[sender].send_to(self._clients[receiver])
+
+    async def wait_for(self, count: int) -> None:
+        """Until so many have arrived."""
+        self._awaited = count
+        if self.arrived < count:
+            await self._is_here.wait()
 
     def milliseconds(self) -> dict[str, float]:
         """How long messages took."""
@@ -312,5 +320,7 @@ class Traffic:
         now = self._loop.time()
         self._seconds.append(now - self._under_way[receiver].popleft())
         self.arrived += 1
+        if self.arrived == self._awaited:
+            self._is_here.set()
         if now < self._refills_until:
             self.send(receiver ^ 1, at=now)

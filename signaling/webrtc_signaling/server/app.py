@@ -102,9 +102,9 @@ class RendezvousService:
         """Say goodbye to the clients; aiohttp waits for those that poll to go."""
         self.hub.shut_down()
 
-    async def await_end(self, _app: web.Application) -> None:
-        """Wait for the others."""
-        await self.websockets.gone()
+    async def end_websockets(self, _app: web.Application) -> None:
+        """Wait for the others, which aiohttp doesn't know any more."""
+        await self.websockets.end_all()
 
     @staticmethod
     def _check_subprotocols(request: web.Request) -> None:
@@ -133,7 +133,7 @@ def create_app(settings: ServerSettings) -> web.Application:
     app.on_response_prepare.append(_add_headers)
     app.cleanup_ctx.append(service.expire)
     app.on_shutdown.append(service.shut_down)
-    app.on_shutdown.append(service.await_end)
+    app.on_shutdown.append(service.end_websockets)
     app.on_cleanup.append(service.long_poll.end_all)
     return app
 

@@ -16,9 +16,10 @@ from aiohttp import WSCloseCode, web
 
 from webrtc_transport.errors import InvalidSignal
 
+from ..channel import ReliableChannel
 from ..codec import Codec, decode_bytes, encode_bytes
 from ..limits import MAX_MESSAGE_SIZE
-from ..messages import Failure, Message, error_data, parse_client_message
+from ..messages import Envelope, Failure, Message, SessionFailure, error_data, parse_client_message
 from .admission import Admission
 from .auth import Refused
 from .client import Client, failure_of
@@ -34,8 +35,11 @@ _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 _GOODBYES: Final = frozenset({WSCloseCode.OK, WSCloseCode.GOING_AWAY})
 """How a client ends its registration. The second is what a browser sends when its page is left."""
 
-_SILENCE: Final = 1.5
-"""How long a client may be silent, in heartbeats: it is asked after one, and has half of one to answer."""
+_ANSWER: Final = 0.5
+"""How long a client that was asked whether it is there may be silent, in heartbeats."""
+
+_MAX_WRITE: Final = 64 * 1024
+"""Bytes of messages in one write: as much as asyncio lets wait for a client before it asks to pause."""
 
 
 def check_room(admission: Admission, address: str) -> None:
@@ -59,12 +63,12 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_address",
         "_all",
+        "_asked_at",
         "_client",
         "_codec",
         "_farewell",
         "_frames",
         "_heard_at",
-        "_is_asked",
         "_is_closing",
         "_is_leaving",
         "_is_marked",
@@ -79,6 +83,7 @@ class ClientConnection(asyncio.Protocol):
         transport: asyncio.Transport,
         codec: Codec,
         address: str,
+        *,
         all_: WebSockets,
         hub: Hub,
         settings: ServerSettings,
@@ -91,8 +96,8 @@ class ClientConnection(asyncio.Protocol):
         self._settings = settings
         self._frames = FrameReader(MAX_MESSAGE_SIZE)
         self._heard_at = asyncio.get_running_loop().time()
-        self._is_asked = False
-        """Whether a ping is to be answered."""
+        self._asked_at: float | None = None
+        """When it was sent the ping that it has to answer."""
         self._is_paused = False
         self._is_marked = False
         """Whether it is to be flushed at the end of this turn of the loop."""
@@ -128,7 +133,7 @@ class ClientConnection(asyncio.Protocol):
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        self._heard_at, self._is_asked = asyncio.get_running_loop().time(), False
+        self._heard_at, self._asked_at = asyncio.get_running_loop().time(), None
         try:
             for opcode, payload in self._frames.feed(data):
                 self._handle(opcode, payload)
@@ -157,29 +162,33 @@ class ClientConnection(asyncio.Protocol):
     def flush(self) -> None:
         """Write what there is to write, all at once, unless the client doesn't read."""
         self._is_marked = False
-        registration = self._client.registration
-        if registration is None or self._is_paused or (self._is_closing and self._farewell is None):
+        if self._is_paused or (self._is_closing and self._farewell is None):
             return
-        channel = registration.channel
-        now = math.inf if self._is_closing else asyncio.get_running_loop().time()
-        if messages := channel.transmit(now):
+        registration = self._client.registration
+        if registration is not None:
+            self._transmit(registration.channel)
+        if self._farewell is not None and not self._is_paused:
+            farewell, self._farewell = self._farewell, None
+            self._send(farewell)
+            self._transport.write(close_frame(WSCloseCode.POLICY_VIOLATION))
+
+    def _transmit(self, channel: ReliableChannel[Envelope | SessionFailure]) -> None:
+        loop = asyncio.get_running_loop()
+        now = math.inf if self._is_closing else loop.time()
+        while not self._is_paused and (messages := channel.transmit(now, _MAX_WRITE)):
             self._transport.write(b"".join([self._frame(message) for message in messages]))
-        if self._is_closing:
-            if not self._is_paused and self._farewell is not None:
-                farewell, self._farewell = self._farewell, None
-                self._send(farewell)
-                self._transport.write(close_frame(WSCloseCode.POLICY_VIOLATION))
-        elif channel.ack_at is not None and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(channel.ack_at, self._acknowledge)
+        if channel.ack_at is not None and self._timer is None:
+            self._timer = loop.call_at(channel.ack_at, self._acknowledge)
 
     def look_after(self, now: float) -> None:
         """Ask a client that is silent, and drop one that doesn't answer."""
-        silent, heartbeat = now - self._heard_at, self._settings.heartbeat
-        if silent >= _SILENCE * heartbeat:
-            _logger.info("%s doesn't answer", self._client.name)
-            self._transport.abort()
-        elif silent >= heartbeat and not self._is_asked and not self._is_closing:
-            self._is_asked = True
+        heartbeat = self._settings.heartbeat
+        if self._asked_at is not None:
+            if now - self._asked_at >= _ANSWER * heartbeat:
+                _logger.info("%s doesn't answer", self._client.name)
+                self._transport.abort()
+        elif now - self._heard_at >= heartbeat and not self._is_closing:
+            self._asked_at = now
             self._transport.write(frame(Opcode.PING, b""))
 
     # ------------------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ _MAX_CONTROL_LENGTH: Final = 125
 _LENGTH_16: Final = 126
 _LENGTH_64: Final = 127
 _KEY_LENGTH: Final = 4
+_CODE_LENGTH: Final = 2
 
 
 class Opcode(IntEnum):
@@ -59,7 +60,7 @@ def close_frame(code: int) -> bytes:
 
 def close_code(payload: bytes) -> int | None:
     """Why the other end closes, if it says so."""
-    return int.from_bytes(payload[:2], "big") if len(payload) >= 2 else None
+    return int.from_bytes(payload[:_CODE_LENGTH], "big") if len(payload) >= _CODE_LENGTH else None
 
 
 class FrameReader:

@@ -9,6 +9,7 @@ from typing import Final, cast
 from aiohttp import web
 
 from ..codec import Codec
+from ..messages import Failure, error_data
 from .admission import Admission
 from .connection import ClientConnection
 from .hub import Hub
@@ -16,9 +17,6 @@ from .settings import ServerSettings
 
 _LOOKS: Final = 20
 """For silent clients, in each heartbeat. One clock for all of them costs no timer for each."""
-
-_PAUSE: Final = 0.01
-"""Seconds between looks whether the last client has gone."""
 
 
 class WebSockets:
@@ -36,6 +34,7 @@ class WebSockets:
         self._connections: set[ClientConnection] = set()
         self._marked: list[ClientConnection] = []
         self._next_look = -math.inf
+        self._all_gone: asyncio.Event | None = None
 
     def take_over(self, http: web.RequestHandler[web.Request], codec: Codec, address: str) -> None:
         """Serve a client whose handshake was answered, unless it has gone meanwhile."""
@@ -43,7 +42,9 @@ class WebSockets:
         if transport is None:
             return
         self._admission.enter(address)
-        connection = ClientConnection(transport, codec, address, self, self._hub, self._settings)
+        connection = ClientConnection(
+            transport, codec, address, all_=self, hub=self._hub, settings=self._settings
+        )
         self._connections.add(connection)
         before = cast("asyncio.Protocol", transport.get_protocol())
         transport.set_protocol(connection)
@@ -56,6 +57,8 @@ class WebSockets:
         """A connection is over."""
         self._connections.discard(connection)
         self._admission.leave(address)
+        if self._all_gone is not None and not self._connections:
+            self._all_gone.set()
 
     def flush_soon(self, connection: ClientConnection) -> None:
         """Let it write at the end of this turn of the loop: then all that it has goes at once."""
@@ -70,10 +73,14 @@ class WebSockets:
             for connection in list(self._connections):
                 connection.look_after(now)
 
-    async def gone(self) -> None:
-        """Wait until all have gone. Since they were said goodbye to, each has ``close_timeout`` for it."""
-        while self._connections:
-            await asyncio.sleep(_PAUSE)
+    async def end_all(self) -> None:
+        """Say goodbye to those to whom the hub hasn't, and wait until all have gone: at most ``close_timeout``."""
+        farewell = Failure(data=error_data("shutting-down", "the server ends or restarts; come back"))
+        for connection in list(self._connections):
+            connection.close(farewell)
+        self._all_gone = asyncio.Event()
+        if self._connections:
+            await self._all_gone.wait()
 
     def _flush(self) -> None:
         marked, self._marked = self._marked, []
