@@ -1,4 +1,4 @@
-"""Many clients of a signaling server in one process, as cheap as they can be. It carries out commands, in lines of JSON.
+"""Many clients of a signaling server in one process, as cheap as they can be. It carries out commands, as JSON lines.
 
     python -m benchmarks.peers.signaling_clients ours|polls|peerjs PORT
 

@@ -11,6 +11,7 @@ import pydantic_core
 
 from webrtc_transport.errors import InvalidSignal
 
+from .envelopes import check_size, decode_json
 from .limits import MAX_COLLECTION_LENGTH, MAX_MESSAGE_SIZE
 from .messages import Message, to_wire
 
@@ -48,8 +49,8 @@ def encode_bytes(message: Message, codec: Codec) -> bytes:
     if codec is Codec.MSGPACK:
         packed = msgpack.packb(to_wire(message, binary=True))
         assert isinstance(packed, bytes)
-        return _check_size(packed)
-    return _check_size(pydantic_core.to_json(to_wire(message, binary=False)))
+        return check_size(packed)
+    return check_size(pydantic_core.to_json(to_wire(message, binary=False)))
 
 
 def decode(frame: Frame, codec: Codec) -> object:
@@ -68,14 +69,7 @@ def decode_bytes(data: bytes, codec: Codec, *, is_text: bool) -> object:
     if is_text is not (codec is Codec.JSON):
         expected = "text" if codec is Codec.JSON else "binary"
         raise InvalidSignal(f"the subprotocol {codec} has {expected} frames")
-    return _decode_json(_check_size(data)) if is_text else _decode_msgpack(_check_size(data))
-
-
-def _decode_json(data: bytes) -> object:
-    try:
-        return pydantic_core.from_json(data, allow_inf_nan=False, cache_strings="none")
-    except ValueError as exc:
-        raise InvalidSignal(f"not JSON: {exc}") from None
+    return decode_json(check_size(data)) if is_text else _decode_msgpack(check_size(data))
 
 
 def _decode_msgpack(data: bytes) -> object:
@@ -83,9 +77,3 @@ def _decode_msgpack(data: bytes) -> object:
         return msgpack.unpackb(data, strict_map_key=True, **_MSGPACK_LIMITS)
     except ValueError as exc:
         raise InvalidSignal(f"not MessagePack: {type(exc).__name__} {exc}") from None
-
-
-def _check_size(data: bytes) -> bytes:
-    if len(data) > MAX_MESSAGE_SIZE:
-        raise InvalidSignal(f"the message has {len(data)} bytes; {MAX_MESSAGE_SIZE} are allowed")
-    return data

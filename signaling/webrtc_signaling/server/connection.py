@@ -121,7 +121,7 @@ class ClientConnection(asyncio.Protocol):
 
     def close(self, farewell: Failure) -> None:
         if not self._is_closing:
-            _logger.info("%s has to go: %s", self._client.name, farewell.data.code)
+            self._client.dismissed(farewell)
             self._is_closing, self._farewell = True, farewell
             self._call_later(self._settings.close_timeout, self._transport.abort)
             self.wake()
@@ -228,7 +228,7 @@ class ClientConnection(asyncio.Protocol):
         """The client closes, or has seen that the server does."""
         if not self._is_closing:
             self._is_leaving = code in _GOODBYES
-            self._transport.write(close_frame(WSCloseCode.OK if code is None else code))
+            self._transport.write(close_frame(WSCloseCode.OK))
         self._is_closing = True
         self._transport.close()
 
@@ -236,7 +236,7 @@ class ClientConnection(asyncio.Protocol):
         self._refuse(Failure(data=error_data("register-timeout", "you have not registered in time")))
 
     def _refuse(self, failure: Failure) -> None:
-        _logger.info("%s refused: %s (%s)", self._client.name, failure.data.message, failure.data.code)
+        self._client.refused(failure)
         self._send(failure)
         self._finish(WSCloseCode.POLICY_VIOLATION)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
 import secrets
 from collections.abc import Callable
 from typing import Final, Self
@@ -32,8 +30,6 @@ from .client import Client, failure_of
 from .connection import check_room
 from .hub import Hub
 from .settings import ServerSettings
-
-_logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
 _MAX_REQUESTS: Final = 4
 """Requests of one connection at a time: a poll, a message, and each once more when it seemed lost. Each can hold a body
@@ -86,7 +82,7 @@ class PollConnection:
             self._waiting.set_result(None)
 
     def close(self, farewell: Failure) -> None:
-        _logger.info("%s has to go: %s", self._client.name, farewell.data.code)
+        self._client.dismissed(farewell)
         self._farewell = farewell
         self.wake()
         # Until then the client can ask again, should the answer be lost.
@@ -119,7 +115,7 @@ class PollConnection:
                     self._client.receive(registration, message, len(frame))
         except (Refused, InvalidSignal) as exc:
             failure = failure_of(exc)
-            _logger.info("%s refused: %s (%s)", self._client.name, failure.data.message, failure.data.code)
+            self._client.refused(failure)
             self.end()
             return [failure]
         if self._client.registration is not None:
@@ -178,7 +174,7 @@ class PollConnection:
 
     def _outgoing(self, channel: ReliableChannel[Envelope | SessionFailure]) -> list[Message]:
         # Acknowledgements are the answers to messages, so none is due here.
-        messages: list[Message] = [*channel.transmit(-math.inf, MAX_BATCH_SIZE)]
+        messages: list[Message] = [*channel.transmit(self._loop.time(), MAX_BATCH_SIZE)]
         if self._farewell is not None and not messages:
             messages.append(self._farewell)
         return messages
@@ -249,9 +245,11 @@ class LongPoll:
 
         def forget() -> None:
             self._admission.leave(address)
+            self._hub.journal.closed("long-poll")
             del self._connections[name]
 
         self._admission.enter(address)
+        self._hub.journal.opened("long-poll")
         connection = self._connections[name] = PollConnection(address, self._hub, self._settings, forget)
         return connection.challenge.model_copy(update={"connection": name})
 

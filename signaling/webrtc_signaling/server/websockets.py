@@ -42,6 +42,7 @@ class WebSockets:
         if transport is None:
             return
         self._admission.enter(address)
+        self._hub.journal.opened("websocket")
         connection = ClientConnection(
             transport, codec, address, all_=self, hub=self._hub, settings=self._settings
         )
@@ -57,6 +58,7 @@ class WebSockets:
         """A connection is over."""
         self._connections.discard(connection)
         self._admission.leave(address)
+        self._hub.journal.closed("websocket")
         if self._all_gone is not None and not self._connections:
             self._all_gone.set()
 
