@@ -13,7 +13,7 @@ import argparse
 import os
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from .commanded import Result, running, save
@@ -95,13 +95,18 @@ def median_of(rounds: list[Result]) -> Result:
 
 
 def idle(count: int, file: Path | None) -> Iterator[str]:
-    """Measure memory; yields what doesn't hold."""
+    """Measure memory; tells what doesn't hold."""
     found = {
         kind: measure_idle(kind, number)
         for kind, number in (("ours", count), ("polls", count // POLLERS_SHARE), ("peerjs", count))
     }
     for kind, figures in found.items():
         _show(f"idle {kind}", figures, file)
+    return failures_of_idle(found)
+
+
+def failures_of_idle(found: Mapping[str, Result]) -> Iterator[str]:
+    """Which bounds of memory don't hold."""
     for kind in ("ours", "polls"):
         if found[kind]["bytes each"] > MAX_BYTES:
             yield f"a client of {kind} takes {found[kind]['bytes each'] / KIB:.1f} KiB"
@@ -111,7 +116,7 @@ def idle(count: int, file: Path | None) -> Iterator[str]:
 
 
 def rate(rounds: int, file: Path | None) -> Iterator[str]:
-    """Measure rates, in turn; yields what doesn't hold."""
+    """Measure rates, in turn; tells what doesn't hold."""
     runs: dict[str, list[Result]] = {"ours": [], "peerjs": []}
     for _ in range(rounds):
         for kind, done in runs.items():
@@ -119,6 +124,11 @@ def rate(rounds: int, file: Path | None) -> Iterator[str]:
     found = {kind: median_of(done) for kind, done in runs.items()}
     for kind, figures in found.items():
         _show(f"rate {kind}", {**figures, "rounds": rounds}, file)
+    return failures_of_rate(found)
+
+
+def failures_of_rate(found: Mapping[str, Result]) -> Iterator[str]:
+    """Which bounds of rates don't hold."""
     if found["ours"]["paced p99"] > MAX_P99:
         yield f"p99 is {found['ours']['paced p99']:.0f} ms"
     for name in ("rate", "per cpu second"):

@@ -291,7 +291,7 @@ class Traffic:
         self._is_here = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         for number, client in enumerate(clients):
-            client.on_message = lambda number=number: self._arrive(number)  # type: ignore[misc]
+            client.on_message = lambda number=number: self._arrive(number)
 
     def refill_until(self, ended: float) -> None:
         """From now on each arrival lets another message go."""

@@ -35,6 +35,9 @@ class Opcode(IntEnum):
     PONG = 10
 
 
+_OPCODES: Final = {opcode.value: opcode for opcode in Opcode}
+
+
 class FrameError(Exception):
     """The other end broke the protocol; ``code`` is the close code that it is told."""
 
@@ -129,10 +132,9 @@ class FrameReader:
             raise FrameError(WSCloseCode.PROTOCOL_ERROR, "reserved bits without an extension")
         if not second & _MASKED:
             raise FrameError(WSCloseCode.PROTOCOL_ERROR, "a frame without a mask")
-        try:
-            opcode = Opcode(first & 0x0F)
-        except ValueError:
-            raise FrameError(WSCloseCode.PROTOCOL_ERROR, f"a frame of the kind {first & 0x0F}") from None
+        opcode = _OPCODES.get(first & 0x0F)
+        if opcode is None:
+            raise FrameError(WSCloseCode.PROTOCOL_ERROR, f"a frame of the kind {first & 0x0F}")
         if opcode >= Opcode.CLOSE and (length > _MAX_CONTROL_LENGTH or not first & _FINAL):
             raise FrameError(WSCloseCode.PROTOCOL_ERROR, "a control frame that is long or in parts")
         return opcode

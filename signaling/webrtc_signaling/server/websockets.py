@@ -36,7 +36,7 @@ class WebSockets:
         self._next_look = -math.inf
         self._all_gone: asyncio.Event | None = None
 
-    def take_over(self, http: web.RequestHandler[web.Request], codec: Codec, address: str) -> None:
+    def take_over(self, http: web.RequestHandler, codec: Codec, address: str) -> None:
         """Serve a client whose handshake was answered, unless it has gone meanwhile."""
         transport = http.transport
         if transport is None:
