@@ -369,6 +369,10 @@ def _validate(model: type[_Model_t], fields: Mapping[str, object]) -> _Model_t:
 
 
 def _numbered(parse: Callable[[Mapping[str, object]], _N], fields: Mapping[str, object]) -> Numbered[_N]:
+    seq, ack = fields.get("seq"), fields.get("ack")
+    # The usual case, in a tenth of the time. True is an int, but no number.
+    if type(seq) is int and type(ack) is int and 1 <= seq <= MAX_NUMBER and 0 <= ack <= MAX_NUMBER:
+        return Numbered(parse(fields), seq, ack)
     numbers = _validate(_Numbers, fields)
     return Numbered(parse(fields), numbers.seq, numbers.ack)
 
