@@ -4,46 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import signal
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated, Final
 
 import typer
-from typer.models import OptionInfo
 
 from webrtc_transport.errors import ConfigurationError
 
-from .app import running_server
-from .settings import LogLevel, ServerSettings, variable
+from .app import SERVICE, create_app, running_app
+from .journal import Event
+from .logs import Log
+from .options import parameters, settings_of
+from .settings import ServerSettings, variable
+from .token_command import token
 
-_FLAGS: Final = ("host", "port", "insecure", "grace", "log_level")
-"""The settings that are flags. The others are for few, and for the environment."""
+_logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
-_BOUNDS: Final = (("min", "ge"), ("max", "le"))
-"""What typer calls the bounds of a number, and what pydantic does."""
-
-_DEFAULTS: Final = ServerSettings.model_construct()
-
-
-def _option(name: str) -> OptionInfo:
-    field = ServerSettings.model_fields[name]
-    flag = f"--{name.replace('_', '-')}"
-    bounds = {
-        word: getattr(rule, key) for rule in field.metadata for word, key in _BOUNDS if hasattr(rule, key)
-    }
-    option: OptionInfo = typer.Option(flag, help=field.description, envvar=variable(name), **bounds)
-    return option
-
-
-def _epilog() -> str:
-    others = [
-        f"{variable(name)} ({field.default}): {' '.join((field.description or '').split())}"
-        for name, field in ServerSettings.model_fields.items()
-        if name not in _FLAGS
-    ]
-    return "\n\n".join(["Further settings are environment variables:", *others])
-
+_WRONG_USAGE: Final = 2
+"""The exit status of shells and typer for wrong options."""
 
 app = typer.Typer(
     add_completion=False,
@@ -69,35 +51,61 @@ def _webrtc_signaling(
     pass
 
 
-@app.command(epilog=_epilog())
-def serve(
-    host: Annotated[str, _option("host")] = _DEFAULTS.host,
-    port: Annotated[int, _option("port")] = _DEFAULTS.port,
-    insecure: Annotated[bool, _option("insecure")] = _DEFAULTS.insecure,
-    grace: Annotated[float, _option("grace")] = _DEFAULTS.grace,
-    log_level: Annotated[LogLevel, _option("log_level")] = _DEFAULTS.log_level,
-) -> None:
-    """Let peers find each other, until interrupted."""
-    # First, because the settings may have something to warn of.
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+_HELP: Final = f"""Let peers find each other, until interrupted.
+
+Each option is an environment variable, too, {variable("port")} for --port, and \
+a key in the TOML file that --config names: port = 8765. An option wins over its variable, and a variable over the file.
+"""
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each setting."""
+    command.__signature__ = inspect.Signature(parameters())  # type: ignore[attr-defined]
+    return command
+
+
+@app.command(help=_HELP)
+@_with_settings
+def serve(**options: object) -> None:
+    """Run the server."""
+    log = Log()
     try:
-        settings = ServerSettings(host=host, port=port, insecure=insecure, grace=grace, log_level=log_level)
+        settings = settings_of(options)
     except ConfigurationError as exc:
-        raise typer.BadParameter(str(exc)) from None
+        log.begin()
+        for fault in str(exc).splitlines():
+            typer.echo(f"error: {fault}", err=True)
+        raise typer.Exit(_WRONG_USAGE) from None
+    log.begin(settings.log_format, settings.log_level)
     try:
         asyncio.run(_run(settings))
+    except ConfigurationError as exc:
+        typer.echo(f"error: {exc}", err=True)
+        raise typer.Exit(_WRONG_USAGE) from None
     except OSError as exc:
         typer.echo(exc.strerror or str(exc), err=True)
         raise typer.Exit(1) from None
 
 
+app.command("token")(token)
+
+
 async def _run(settings: ServerSettings) -> None:
-    stopped = asyncio.Event()
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     for signum in (signal.SIGINT, signal.SIGTERM):
         # Elsewhere than on Unix, asyncio.run() cancels this on an interrupt.
         with contextlib.suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
-    async with running_server(settings) as url:
+            asyncio.get_running_loop().add_signal_handler(signum, signals.put_nowait, signum)
+    application = create_app(settings)
+    async with running_app(application, settings) as url:
         typer.echo(f"listening on {url}")
         typer.echo(f"demo page: http{url.removeprefix('ws')}")
-        await stopped.wait()
+        _logger.info(Event("listening", url=url))
+        signum = await signals.get()
+        application[SERVICE].readiness.end()
+        # Who presses Ctrl-C doesn't stand behind a load balancer, and who sends a second signal is in a hurry.
+        drain = settings.drain if signum is signal.SIGTERM else 0
+        _logger.info(Event("shutting down", signal=signum.name, drain=drain))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain):
+                await signals.get()

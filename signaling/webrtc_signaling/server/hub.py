@@ -8,6 +8,7 @@ with it is then told, and whether signals were lost with it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from webrtc_transport.errors import InvalidSignal
@@ -17,6 +18,8 @@ from ..channel import BufferFull, ReliableChannel, Total
 from ..messages import (
     Envelope,
     Failure,
+    IceServers,
+    IceServersRequest,
     Malformed,
     Numbered,
     Register,
@@ -26,11 +29,15 @@ from ..messages import (
 )
 from .admission import TokenBucket
 from .auth import Refused
+from .journal import Journal
 from .registration import Link, Registration, Session, SessionKey
 from .settings import ServerSettings
 
 _FAILURE_SIZE: Final = 1024
 """Bytes that an error takes at most, for the bound on a queue."""
+
+_ICE_SERVERS_SIZE: Final = 2048
+"""The same for ICE servers; most have one, with a few URLs."""
 
 _NOT_BACK: Final = "has not come back"
 
@@ -40,8 +47,13 @@ _INSECURE_NOTICE: Final = "this server runs --insecure: it accepts peer ids with
 class Hub:
     """Routes signals between registrations."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(
+        self, settings: ServerSettings, *, ice_servers: Callable[[str], IceServers] | None = None
+    ) -> None:
         self._settings = settings
+        self._ice_servers = ice_servers
+        """Makes those that a peer may use."""
+        self.journal = Journal()
         self._registrations: dict[str, Registration] = {}
         self._queued = Total()
         """What waits for all of them together."""
@@ -52,6 +64,21 @@ class Hub:
 
     def __len__(self) -> int:
         return len(self._registrations)
+
+    @property
+    def away(self) -> int:
+        """Registrations without a connection."""
+        return len(self._away)
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that were begun and not ended."""
+        return sum(registration.started for registration in self._registrations.values())
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for clients, or for their acknowledgement."""
+        return self._queued.size
 
     def register(
         self, register: Register, link: Link, now: float, *, proven: bool
@@ -76,12 +103,17 @@ class Hub:
             received=present.channel.received,
             grace=self._settings.grace,
             notice=_INSECURE_NOTICE if self._settings.insecure else None,
+            turn=True if self._ice_servers is not None and proven else None,
         )
 
     def receive(
-        self, source: Registration, numbered: Numbered[Envelope | Malformed], size: int, now: float
+        self,
+        source: Registration,
+        numbered: Numbered[Envelope | Malformed | IceServersRequest],
+        size: int,
+        now: float,
     ) -> None:
-        """A client sent a signal of ``size`` bytes. What can't be delivered is answered with an error.
+        """A client sent a signal of ``size`` bytes, or a question. What can't be delivered is answered with an error.
 
         :raises InvalidSignal: if its numbers are impossible
         """
@@ -89,10 +121,13 @@ class Hub:
         if not source.channel.accept(numbered.seq, now):
             return
         message = numbered.message
-        try:
-            self._route(source, message, size, now)
-        except Refused as exc:
-            self._tell(source, SessionKey(message.recipient, message.session), exc.code, str(exc))
+        if isinstance(message, IceServersRequest):
+            self._push(source, self._ice_servers_of(source), _ICE_SERVERS_SIZE)
+        else:
+            try:
+                self._route(source, message, size, now)
+            except Refused as exc:
+                self._tell(source, SessionKey(message.recipient, message.session), exc.code, str(exc))
         self._end_overrun()
 
     def disconnected(self, registration: Registration, link: Link, now: float, *, leaving: bool) -> None:
@@ -142,6 +177,7 @@ class Hub:
                 max_messages=settings.max_queued_messages,
                 max_bytes=settings.max_queued_bytes,
                 total=self._queued,
+                on_transmit=self.journal.statistics.latency.observe,
             ),
             bucket=TokenBucket(settings.max_messages_per_second, settings.max_message_burst),
             instance=None,
@@ -185,12 +221,22 @@ class Hub:
         return None
 
     def _tell(self, registration: Registration, key: SessionKey, code: str, message: str) -> None:
+        self.journal.failed(key.session, registration.peer, key.peer, code, message)
         failure = SessionFailure(peer=key.peer, session=key.session, data=error_data(code, message))
+        self._push(registration, failure, _FAILURE_SIZE)
+
+    def _push(self, registration: Registration, message: SessionFailure | IceServers, size: int) -> None:
+        """Send what the server itself has to say."""
         try:
-            registration.channel.push(failure, _FAILURE_SIZE)
+            registration.channel.push(message, size)
         except BufferFull:
             self._overrun.append(registration)
         registration.wake()
+
+    def _ice_servers_of(self, registration: Registration) -> IceServers:
+        if self._ice_servers is None or not registration.proven:
+            return IceServers(servers=(), lifetime=0)
+        return self._ice_servers(registration.peer)
 
     # --- signals ------------------------------------------------------------------------------------------------------
 
@@ -213,11 +259,12 @@ class Hub:
         target = self._find(source, message.recipient, now)
         self._note_session(source, target, message, now)
         try:
-            target.channel.push(message, size)
+            target.channel.push(message, size, now)
         except BufferFull:
             if key in source.sessions:
                 self._forget_session(source, key)
             raise Refused("peer-busy", f"too many messages wait for {target.peer}") from None
+        self.journal.routed(message)
         target.wake()
 
     def _find(self, source: Registration, peer: str, now: float) -> Registration:
@@ -245,6 +292,7 @@ class Hub:
         session = source.sessions.get(key)
         if isinstance(envelope.signal, Bye | Error):
             if session is not None:
+                self.journal.ended(key.session, source.peer, target.peer, envelope.signal.type)
                 self._forget_session(source, key)
         elif session is not None:
             session.used_at = now
@@ -252,6 +300,7 @@ class Hub:
             session = Session(source, now)
             source.sessions[key] = target.sessions[SessionKey(source.peer, envelope.session)] = session
             source.started += 1
+            self.journal.began(key.session, source.peer, target.peer)
 
     def _check_room(self, source: Registration, now: float) -> None:
         """:raises Refused: if ``source`` has started as many sessions as it may"""
