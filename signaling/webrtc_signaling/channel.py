@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
@@ -35,10 +36,12 @@ class Total:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Kept(Generic[_T]):
     message: _T
     size: int
+    pushed_at: float | None
+    """``None`` if nobody asks, or has been told already."""
 
 
 class ReliableChannel(Generic[_T]):
@@ -47,12 +50,21 @@ class ReliableChannel(Generic[_T]):
     :param max_messages: messages that may be unacknowledged
     :param max_bytes: their size in bytes
     :param total: counts what is kept here among other things, until :meth:`leave_total`
+    :param on_transmit: is told of each message, when it is transmitted first, how many seconds it has waited
     """
 
-    def __init__(self, *, max_messages: int, max_bytes: int, total: Total | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_messages: int,
+        max_bytes: int,
+        total: Total | None = None,
+        on_transmit: Callable[[float], None] | None = None,
+    ) -> None:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._total = Total() if total is None else total
+        self._on_transmit = on_transmit
         self._kept: deque[_Kept[_T]] = deque()
         """The unacknowledged messages, numbered ``_acked + 1`` to ``sent``."""
         self._kept_bytes = 0
@@ -93,14 +105,14 @@ class ReliableChannel(Generic[_T]):
         """When an acknowledgement is due, if one is owed."""
         return self._ack_at
 
-    def push(self, message: _T, size: int) -> None:
-        """Queue a message of ``size`` bytes.
+    def push(self, message: _T, size: int, now: float | None = None) -> None:
+        """Queue a message of ``size`` bytes. With ``now``, its time to its transmission is told.
 
         :raises BufferFull: if too many, or too large ones, are unacknowledged
         """
         if len(self._kept) >= self._max_messages or self._kept_bytes + size > self._max_bytes:
             raise BufferFull
-        self._kept.append(_Kept(message, size))
+        self._kept.append(_Kept(message, size, now))
         self._kept_bytes += size
         self._total.size += size
 
@@ -165,6 +177,9 @@ class ReliableChannel(Generic[_T]):
             if output and size > max_bytes:
                 break
             self._transmitted += 1
+            if kept.pushed_at is not None and self._on_transmit is not None and math.isfinite(now):
+                self._on_transmit(now - kept.pushed_at)
+                kept.pushed_at = None
             output.append(Numbered(kept.message, self._transmitted, self._received))
         if output:
             self._unannounced, self._ack_at = 0, None

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import random
 import secrets
-from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from webrtc_transport.identity import Identity
 from webrtc_transport.redaction import redacted
 
 from .channel import BufferFull, ReliableChannel
+from .client_backend import ClientEvents, SignalingClient
 from .codec import Codec, encode
 from .connect_errors import connect_reason
 from .limits import MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES
@@ -37,7 +37,7 @@ from .messages import (
     SessionFailure,
     register_payload,
 )
-from .session_book import SessionBook, SessionEvents
+from .session_book import SessionBook
 from .wire import Carrier, Disconnected
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling")
@@ -72,15 +72,7 @@ Connect: TypeAlias = Callable[[str, ClientOptions], AbstractAsyncContextManager[
 """Makes a connection to the server at a URL. What goes wrong is ``Disconnected``, or an error of aiohttp's."""
 
 
-class ClientEvents(SessionEvents):
-    """What a :class:`RendezvousClient` tells, on its loop."""
-
-    @abstractmethod
-    def on_refused(self, error: SignalingRejected) -> None:
-        """The service refused us for good."""
-
-
-class RendezvousClient:
+class RendezvousClient(SignalingClient):
     """Registers with the service at ``url`` when it is first needed, and stays registered until closed.
 
     ``sessions`` may be used once :meth:`ready` has returned. All methods are for the engine's loop.

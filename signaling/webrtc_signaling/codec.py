@@ -11,6 +11,7 @@ import pydantic_core
 
 from webrtc_transport.errors import InvalidSignal
 
+from .envelopes import check_size, decode_json
 from .limits import MAX_COLLECTION_LENGTH, MAX_MESSAGE_SIZE
 from .messages import Message, to_wire
 
@@ -42,8 +43,8 @@ def encode(message: Message, codec: Codec) -> Frame:
     if codec is Codec.MSGPACK:
         packed = msgpack.packb(to_wire(message, binary=True))
         assert isinstance(packed, bytes)
-        return _check_size(packed)
-    return _check_size(pydantic_core.to_json(to_wire(message, binary=False))).decode()
+        return check_size(packed)
+    return check_size(pydantic_core.to_json(to_wire(message, binary=False))).decode()
 
 
 def decode(frame: Frame, codec: Codec) -> object:
@@ -55,7 +56,7 @@ def decode(frame: Frame, codec: Codec) -> object:
         case Codec.JSON, str():
             return _decode_json(frame)
         case Codec.MSGPACK, bytes():
-            return _decode_msgpack(_check_size(frame))
+            return _decode_msgpack(check_size(frame))
         case _:
             expected = "text" if codec is Codec.JSON else "binary"
             raise InvalidSignal(f"the subprotocol {codec} has {expected} frames")
@@ -63,10 +64,10 @@ def decode(frame: Frame, codec: Codec) -> object:
 
 def _decode_json(text: str) -> object:
     try:
-        data = _check_size(text.encode())
-        return pydantic_core.from_json(data, allow_inf_nan=False, cache_strings="none")
-    except ValueError as exc:
-        raise InvalidSignal(f"not JSON: {exc}") from None
+        data = text.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidSignal(f"not JSON: {exc.reason}") from None
+    return decode_json(check_size(data))
 
 
 def _decode_msgpack(data: bytes) -> object:
@@ -74,9 +75,3 @@ def _decode_msgpack(data: bytes) -> object:
         return msgpack.unpackb(data, strict_map_key=True, **_MSGPACK_LIMITS)
     except ValueError as exc:
         raise InvalidSignal(f"not MessagePack: {type(exc).__name__} {exc}") from None
-
-
-def _check_size(data: bytes) -> bytes:
-    if len(data) > MAX_MESSAGE_SIZE:
-        raise InvalidSignal(f"the message has {len(data)} bytes; {MAX_MESSAGE_SIZE} are allowed")
-    return data

@@ -277,7 +277,15 @@ def parse_server_message(value: object) -> ServerMessage:
             raise InvalidSignal(f"type: {_name(kind)} is no message of a server")
 
 
-def to_wire(message: Message, *, binary: bool) -> dict[str, object]:
+def parse_envelope(value: object) -> Envelope | Malformed:
+    """Check a decoded envelope that a service carried as it was, without numbers of its own.
+
+    :raises InvalidSignal: if it doesn't say whose session it belongs to
+    """
+    return _parse_envelope(_check_head(value))
+
+
+def to_wire(message: Message | Envelope, *, binary: bool) -> dict[str, object]:
     """A message as a map; ``binary`` leaves bytes as they are, instead of base64."""
     fields: dict[str, object] = {"version": VERSION}
     body: Challenge | Register | Registered | Ack | Failure | Envelope | SessionFailure

@@ -18,6 +18,8 @@ from .connection import ClientConnection, check_room
 from .hub import Hub
 from .listening import listen_error
 from .long_poll import LongPoll
+from .probes import Probes
+from .readiness import Readiness
 from .settings import ServerSettings
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
@@ -54,12 +56,18 @@ class RendezvousService:
             max_total=settings.max_clients, max_per_address=settings.max_clients_per_address
         )
         self.long_poll = LongPoll(self.hub, settings, self._admission)
+        self.readiness = Readiness()
+        self.probes = Probes(self.hub, self._admission, self.readiness, settings)
 
     async def index(self, request: web.Request) -> web.StreamResponse:
         """``/``: the demo page for people, the service for WebSockets."""
         if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
             return await self.websocket(request)
         return web.FileResponse(_STATIC / "index.html")
+
+    async def status_page(self, _request: web.Request) -> web.FileResponse:
+        """``/status``: how the server is doing, for people."""
+        return web.FileResponse(_STATIC / "status.html")
 
     async def websocket(self, request: web.Request) -> web.WebSocketResponse:
         """``/ws``: one client."""
@@ -79,16 +87,11 @@ class RendezvousService:
             await socket.prepare(request)
             # There is none if the client was gone before the server looked.
             if request.transport is not None:
-                await ClientConnection(socket, request.transport, address, self.hub, self._settings).run()
+                with self.hub.journal.connection("websocket"):
+                    await ClientConnection(socket, request.transport, address, self.hub, self._settings).run()
         finally:
             self._admission.leave(address)
         return socket
-
-    async def health(self, _request: web.Request) -> web.Response:
-        """``/healthz``: whether the server runs, and for how many."""
-        return web.json_response(
-            {"status": "ok", "connections": self._admission.total, "registrations": len(self.hub)}
-        )
 
     async def expire(self, _app: web.Application) -> AsyncIterator[None]:
         """Forget registrations in time, while the application runs."""
@@ -106,6 +109,7 @@ class RendezvousService:
 
     async def shut_down(self, _app: web.Application) -> None:
         """Say goodbye to the clients; aiohttp waits for them to go."""
+        self.readiness.end()
         self.hub.shut_down()
 
     @staticmethod
@@ -130,7 +134,8 @@ def create_app(settings: ServerSettings) -> web.Application:
     app.router.add_post("/poll", service.long_poll.post)
     app.router.add_get("/poll", service.long_poll.get)
     app.router.add_delete("/poll", service.long_poll.delete)
-    app.router.add_get("/healthz", service.health)
+    app.router.add_get("/status", service.status_page)
+    service.probes.add_to(app)
     app.router.add_static("/static", _STATIC)
     app.on_response_prepare.append(_add_headers)
     app.cleanup_ctx.append(service.expire)

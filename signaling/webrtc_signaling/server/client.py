@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from webrtc_transport.errors import InvalidSignal
 
@@ -22,22 +21,29 @@ from .hub import Hub
 from .registration import Link, Registration
 from .settings import ServerSettings
 
-_logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
-
 
 class Client:
     """One connection of a client: it registers once, and then sends.
 
-    :param name: for the log
+    :param address: for the log
     """
 
-    def __init__(self, link: Link, name: str, hub: Hub, settings: ServerSettings) -> None:
-        self.name = name
+    def __init__(self, link: Link, address: str, hub: Hub, settings: ServerSettings) -> None:
         self.challenge = new_challenge()
         self.registration: Registration | None = None
+        self._address = address
         self._link = link
         self._hub = hub
         self._settings = settings
+
+    @property
+    def name(self) -> str:
+        """For the log."""
+        return self._address if self._peer is None else f"{self._address} ({self._peer})"
+
+    @property
+    def _peer(self) -> str | None:
+        return None if self.registration is None else self.registration.peer
 
     def register(self, message: ClientMessage) -> tuple[Registration, Registered]:
         """Check who it is; returns its registration, and the answer.
@@ -49,8 +55,7 @@ class Client:
             raise InvalidSignal("type: register first")
         proven = check_proof(message, self.challenge, insecure=self._settings.insecure)
         self.registration, reply = self._hub.register(message, self._link, _now(), proven=proven)
-        self.name = f"{self.name} ({message.peer})"
-        _logger.info("%s registered%s", self.name, "" if proven else " WITHOUT PROOF")
+        self._hub.journal.registered(message.peer, self._address, proven=proven, resumed=reply.resumed)
         return self.registration, reply
 
     def receive(self, registration: Registration, message: ClientMessage, size: int) -> None:
@@ -75,9 +80,18 @@ class Client:
         self._link.close(Failure(data=error_data("rate-limited", "you send too many messages")))
         return False
 
+    def refused(self, failure: Failure) -> None:
+        """It is told that it can't go on, because of what it did."""
+        self._hub.journal.refused(self._peer, self._address, failure)
+
+    def dismissed(self, failure: Failure) -> None:
+        """It is told that it has to go."""
+        self._hub.journal.dismissed(self._peer, self._address, failure)
+
     def disconnected(self, *, leaving: bool) -> None:
         """The connection is over; ``leaving`` if the client said goodbye."""
         if self.registration is not None:
+            self._hub.journal.disconnected(self.registration.peer, self._address, leaving=leaving)
             self._hub.disconnected(self.registration, self._link, _now(), leaving=leaving)
 
 

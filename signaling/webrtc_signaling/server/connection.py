@@ -71,7 +71,7 @@ class ClientConnection:
         self._wire.wake()
 
     def close(self, farewell: Failure) -> None:
-        _logger.info("%s has to go: %s", self._client.name, farewell.data.code)
+        self._client.dismissed(farewell)
         self._wire.finish(farewell)
         asyncio.get_running_loop().call_later(self._settings.close_timeout, self._transport.abort)
 
@@ -113,7 +113,7 @@ class ClientConnection:
         self._wire.wake()
 
     async def _refuse(self, failure: Failure) -> None:
-        _logger.info("%s refused: %s (%s)", self._client.name, failure.data.message, failure.data.code)
+        self._client.refused(failure)
         with contextlib.suppress(TimeoutError, Disconnected):
             async with asyncio.timeout(self._settings.close_timeout):
                 await self._wire.close(failure)

@@ -26,6 +26,7 @@ from ..messages import (
 )
 from .admission import TokenBucket
 from .auth import Refused
+from .journal import Journal
 from .registration import Link, Registration, Session, SessionKey
 from .settings import ServerSettings
 
@@ -42,6 +43,7 @@ class Hub:
 
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
+        self.journal = Journal()
         self._registrations: dict[str, Registration] = {}
         self._queued = Total()
         """What waits for all of them together."""
@@ -52,6 +54,21 @@ class Hub:
 
     def __len__(self) -> int:
         return len(self._registrations)
+
+    @property
+    def away(self) -> int:
+        """Registrations without a connection."""
+        return len(self._away)
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that were begun and not ended."""
+        return sum(registration.started for registration in self._registrations.values())
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for clients, or for their acknowledgement."""
+        return self._queued.size
 
     def register(
         self, register: Register, link: Link, now: float, *, proven: bool
@@ -142,6 +159,7 @@ class Hub:
                 max_messages=settings.max_queued_messages,
                 max_bytes=settings.max_queued_bytes,
                 total=self._queued,
+                on_transmit=self.journal.statistics.latency.observe,
             ),
             bucket=TokenBucket(settings.max_messages_per_second, settings.max_message_burst),
             instance=None,
@@ -185,6 +203,7 @@ class Hub:
         return None
 
     def _tell(self, registration: Registration, key: SessionKey, code: str, message: str) -> None:
+        self.journal.failed(key.session, registration.peer, key.peer, code, message)
         failure = SessionFailure(peer=key.peer, session=key.session, data=error_data(code, message))
         try:
             registration.channel.push(failure, _FAILURE_SIZE)
@@ -213,11 +232,12 @@ class Hub:
         target = self._find(source, message.recipient, now)
         self._note_session(source, target, message, now)
         try:
-            target.channel.push(message, size)
+            target.channel.push(message, size, now)
         except BufferFull:
             if key in source.sessions:
                 self._forget_session(source, key)
             raise Refused("peer-busy", f"too many messages wait for {target.peer}") from None
+        self.journal.routed(message)
         target.wake()
 
     def _find(self, source: Registration, peer: str, now: float) -> Registration:
@@ -245,6 +265,7 @@ class Hub:
         session = source.sessions.get(key)
         if isinstance(envelope.signal, Bye | Error):
             if session is not None:
+                self.journal.ended(key.session, source.peer, target.peer, envelope.signal.type)
                 self._forget_session(source, key)
         elif session is not None:
             session.used_at = now
@@ -252,6 +273,7 @@ class Hub:
             session = Session(source, now)
             source.sessions[key] = target.sessions[SessionKey(source.peer, envelope.session)] = session
             source.started += 1
+            self.journal.began(key.session, source.peer, target.peer)
 
     def _check_room(self, source: Registration, now: float) -> None:
         """:raises Refused: if ``source`` has started as many sessions as it may"""

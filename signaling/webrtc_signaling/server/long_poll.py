@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import math
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -33,8 +31,6 @@ from .client import Client, failure_of
 from .connection import check_room
 from .hub import Hub
 from .settings import ServerSettings
-
-_logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
 _MAX_REQUESTS: Final = 4
 """Requests of one connection at a time: a poll, a message, and each once more when it seemed lost. Each can hold a body
@@ -75,7 +71,7 @@ class PollConnection:
         self._changed.set()
 
     def close(self, farewell: Failure) -> None:
-        _logger.info("%s has to go: %s", self._client.name, farewell.data.code)
+        self._client.dismissed(farewell)
         self._farewell = farewell
         self._changed.set()
         # Until then the client can ask again, should the answer be lost.
@@ -108,7 +104,7 @@ class PollConnection:
                     self._client.receive(registration, message, len(frame))
         except (Refused, InvalidSignal) as exc:
             failure = failure_of(exc)
-            _logger.info("%s refused: %s (%s)", self._client.name, failure.data.message, failure.data.code)
+            self._client.refused(failure)
             self.end()
             return [failure]
         if self._client.registration is not None:
@@ -156,7 +152,7 @@ class PollConnection:
 
     def _outgoing(self, channel: ReliableChannel[Envelope | SessionFailure]) -> list[Message]:
         # Acknowledgements are the answers to messages, so none is due here.
-        messages: list[Message] = [*channel.transmit(-math.inf, MAX_BATCH_SIZE)]
+        messages: list[Message] = [*channel.transmit(self._loop.time(), MAX_BATCH_SIZE)]
         if self._farewell is not None and not messages:
             messages.append(self._farewell)
         return messages
@@ -222,9 +218,11 @@ class LongPoll:
 
         def forget() -> None:
             self._admission.leave(address)
+            self._hub.journal.closed("long-poll")
             del self._connections[name]
 
         self._admission.enter(address)
+        self._hub.journal.opened("long-poll")
         connection = self._connections[name] = PollConnection(address, self._hub, self._settings, forget)
         return connection.challenge.model_copy(update={"connection": name})
 

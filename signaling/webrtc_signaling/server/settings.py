@@ -9,13 +9,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from webrtc_transport.settings import Settings
 from webrtc_transport.spelling import nearest
 
 from ..limits import MAX_MESSAGE_SIZE
+from .logs import LogFormat
 from .setting_sources import Environment, TomlFile
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
@@ -68,7 +69,19 @@ class ServerSettings(Settings, BaseSettings):
     """Accept peer ids without proof: anybody can take anybody's place. For experiments only."""
 
     log_level: Annotated[LogLevel, Topic.OPERATION] = "info"
-    """How much to log."""
+    """How much to log: ``info`` has a line for each client and session that comes or goes, ``warning`` what needs
+    attention."""
+
+    log_format: Annotated[LogFormat, Topic.OPERATION] = "text"
+    """Lines for people, or one JSON object a line."""
+
+    operator_token: Annotated[SecretStr | None, Topic.OPERATION] = Field(default=None, min_length=16)
+    """Lets in to the status page and the metrics, as ``Authorization: Bearer …``; at least 16 characters. Without it,
+    only requests from this machine get in, and none that a reverse proxy passes on."""
+
+    drain: Annotated[float, Topic.OPERATION] = Field(default=0.0, ge=0, le=3600)
+    """Seconds from SIGTERM to the end, in which the server goes on and ``/readyz`` says that nobody else should come: a
+    load balancer needs a few to see it."""
 
     grace: Annotated[float, Topic.TIMES] = Field(default=30.0, ge=0, le=86400)
     """How long a peer that lost its connection keeps its registration, and what is sent to it."""
