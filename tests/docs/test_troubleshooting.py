@@ -23,7 +23,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from tests.docs.pages import DOCS, blocks
 from tests.engine_loop import end_the_loop
 from tests.pairs import LOOPBACK, config, connected, transport
-from webrtc_signaling.limits import ACK_DELAY
+from tests.webrtc_signaling.servers import signaling_server
 from webrtc_signaling.memory import MemoryBackend
 from webrtc_signaling.server.app import running_app, running_server
 from webrtc_signaling.server.settings import ServerSettings
@@ -463,17 +463,20 @@ anyio.run(main)
 @scenario
 async def a_peer_that_is_killed():
     async with (
-        running_server(ServerSettings(port=0, grace=0.1)) as url,
-        WebRTCTransport(Identity.generate(), signaling=[url], config=LOOPBACK) as client,
-        await anyio.open_process([sys.executable, "-c", PEER_THAT_HANGS, url], stderr=None) as process,
+        signaling_server(grace=0.1) as server,
+        WebRTCTransport(Identity.generate(), signaling=[server.url], config=LOOPBACK) as client,
+        await anyio.open_process([sys.executable, "-c", PEER_THAT_HANGS, server.url], stderr=None) as process,
         anyio.create_task_group() as tasks,
     ):
         output = BufferedByteReceiveStream(process.stdout)
         address = (await output.receive_until(b"\n", 200)).decode()
+        channel = server.hub._registrations[address.rpartition("/")[2]].channel
 
         async def kill():
             await output.receive_until(b"\n", 200)
-            await anyio.sleep(5 * ACK_DELAY)  # the peer has it, and the server knows
+            # The peer has the offer, which goes alone until there is an answer; and the server knows.
+            while await server.call(lambda: channel.kept_bytes):
+                await anyio.sleep(0.01)
             process.kill()
 
         tasks.start_soon(kill)
