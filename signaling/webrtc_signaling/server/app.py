@@ -13,12 +13,13 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from ..batch import CONTENT_TYPE
 from ..codec import Codec
-from ..limits import MAX_BATCH_SIZE, MAX_MESSAGE_SIZE
+from ..limits import MAX_BATCH_SIZE
 from .access import Access
 from .admission import Admission, Rates
 from .client_address import ClientAddresses
-from .connection import ClientConnection, check_room
+from .connection import check_room
 from .hub import Hub
 from .listening import listen_error
 from .long_poll import LongPoll
@@ -29,6 +30,7 @@ from .settings import ServerSettings
 from .sockets import CountedProtocol, SocketCount
 from .tls import server_context
 from .turn_credentials import TurnCredentials
+from .websockets import WebSockets
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
@@ -81,6 +83,7 @@ class RendezvousService:
             addresses=self.addresses,
             origins=self.origins,
         )
+        self.websockets = WebSockets(self.hub, settings, self._admission, access=self._access)
         self.readiness = Readiness()
         self.probes = Probes(self.hub, self._admission, self.readiness, settings)
 
@@ -94,33 +97,18 @@ class RendezvousService:
         """``/status``: how the server is doing, for people."""
         return web.FileResponse(_STATIC / "status.html")
 
-    async def websocket(self, request: web.Request) -> web.WebSocketResponse:
+    async def websocket(self, request: web.Request) -> web.StreamResponse:
         """``/ws``: one client."""
         self.origins.check(request)
         self._check_subprotocols(request)
         address = self.addresses.of_request(request)
         check_room(self._admission, address)
-        socket = web.WebSocketResponse(
-            protocols=tuple(Codec),
-            heartbeat=self._settings.heartbeat,
-            max_msg_size=MAX_MESSAGE_SIZE,
-            timeout=self._settings.close_timeout,
-            # Decompression takes 300 KiB for each client; signals are short.
-            compress=False,
-        )
-        self._admission.enter(address)
-        try:
-            await socket.prepare(request)
-            # There is none if the client was gone before the server looked.
-            if request.transport is not None:
-                connection = ClientConnection(
-                    socket, request.transport, address, self.hub, self._settings, access=self._access
-                )
-                with self.hub.journal.connection("websocket"):
-                    await connection.run()
-        finally:
-            self._admission.leave(address)
-        return socket
+        # Decompression takes 300 KiB for each client; signals are short.
+        socket = web.WebSocketResponse(protocols=tuple(Codec), compress=False)
+        await socket.prepare(request)
+        self.websockets.take_over(request.protocol, Codec(socket.ws_protocol or Codec.JSON), address)
+        # It goes nowhere: the connection is lost for aiohttp.
+        return web.Response()
 
     async def expire(self, _app: web.Application) -> AsyncIterator[None]:
         """Forget registrations in time, while the application runs."""
@@ -128,7 +116,9 @@ class RendezvousService:
         async def tick() -> None:
             while True:
                 await asyncio.sleep(_TICK)
-                self.hub.expire(asyncio.get_running_loop().time())
+                now = asyncio.get_running_loop().time()
+                self.hub.expire(now)
+                self.websockets.look_after(now)
 
         task = asyncio.create_task(tick())
         yield
@@ -137,9 +127,13 @@ class RendezvousService:
             await task
 
     async def shut_down(self, _app: web.Application) -> None:
-        """Say goodbye to the clients; aiohttp waits for them to go."""
+        """Say goodbye to the clients; aiohttp waits for those that poll to go."""
         self.readiness.end()
         self.hub.shut_down()
+
+    async def end_websockets(self, _app: web.Application) -> None:
+        """Wait for the others, which aiohttp doesn't know any more."""
+        await self.websockets.end_all()
 
     @staticmethod
     def _check_subprotocols(request: web.Request) -> None:
@@ -174,6 +168,7 @@ def create_app(settings: ServerSettings) -> web.Application:
     app.on_response_prepare.append(service.origins.add_headers)
     app.cleanup_ctx.append(service.expire)
     app.on_shutdown.append(service.shut_down)
+    app.on_shutdown.append(service.end_websockets)
     app.on_cleanup.append(service.long_poll.end_all)
     return app
 
@@ -237,5 +232,8 @@ async def running_app(app: web.Application, settings: ServerSettings) -> AsyncIt
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    # Polls show nothing, and each keeps the headers of its last response.
+    if response.content_type == CONTENT_TYPE:
+        return
     for name, value in _PAGE_HEADERS.items():
         response.headers.setdefault(name, value)

@@ -63,6 +63,8 @@ class Client:
             raise InvalidSignal("type: register first")
         proven = check_proof(message, self.challenge, insecure=self._settings.insecure)
         expires_at = self._access.check(message, _now())
+        # It is good once, and half a KiB for each client that is there.
+        del self.challenge
         self.registration, reply = self._hub.register(message, self._link, _now(), proven=proven)
         self._hub.journal.registered(message.peer, self._address, proven=proven, resumed=reply.resumed)
         if expires_at is not None:

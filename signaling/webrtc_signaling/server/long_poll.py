@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Self
 
 from aiohttp import hdrs, web
 
@@ -54,12 +53,15 @@ class PollConnection:
         self._settings = settings
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        self._changed = asyncio.Event()
+        self._waiting: asyncio.Future[None] | None = None
+        """The last poll, while it waits."""
         self._polls = 0
         """Only the last one is answered with messages."""
         self._farewell: Failure | None = None
         self._is_over = False
-        self._expiry = self._loop.call_later(settings.register_timeout, self.end)
+        self._expires_at = self._loop.time() + settings.register_timeout
+        self._expiry = self._loop.call_at(self._expires_at, self._expire)
+        """Not later than that: it isn't made anew for each request."""
 
     @property
     def challenge(self) -> Challenge:
@@ -71,13 +73,22 @@ class PollConnection:
         """Whether it may make no further request now."""
         return self.requests >= (1 if self._client.registration is None else _MAX_REQUESTS)
 
+    def __enter__(self) -> Self:
+        """A request is handled."""
+        self.requests += 1
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.requests -= 1
+
     def wake(self) -> None:
-        self._changed.set()
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def close(self, farewell: Failure) -> None:
         self._client.dismissed(farewell)
         self._farewell = farewell
-        self._changed.set()
+        self.wake()
         # Until then the client can ask again, should the answer be lost.
         self._expiry.cancel()
         self._expiry = self._loop.call_later(self._settings.close_timeout, self.end)
@@ -86,7 +97,7 @@ class PollConnection:
         self._is_over = True
         self._client.superseded()
         self._expiry.cancel()
-        self._changed.set()
+        self.wake()
         self._on_end()
 
     def end(self, *, leaving: bool = False) -> None:
@@ -133,17 +144,14 @@ class PollConnection:
         if not self._client.may_go_on(registration):
             wait = 0
         # The poll before this one ends: its client has given it up.
-        self._changed.set()
+        self.wake()
         deadline = self._loop.time() + wait
         while not self._is_over and this_poll == self._polls:
-            self._changed.clear()
             if messages := self._outgoing(channel):
                 return messages
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._changed.wait()
-            except TimeoutError:
+            if self._loop.time() >= deadline:
                 break
+            await self._wait(deadline)
         return []
 
     def take(self, received: int) -> None:
@@ -155,6 +163,20 @@ class PollConnection:
             self._client.registration.channel.acknowledge(received)
         self.end(leaving=True)
 
+    async def _wait(self, deadline: float) -> None:
+        """Until :meth:`wake`, or the deadline. A bare future and a timer: thousands of polls wait at any time."""
+        waiting = self._waiting = self._loop.create_future()
+        timer = self._loop.call_at(deadline, self._end_wait, waiting)
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+
+    @staticmethod
+    def _end_wait(waiting: asyncio.Future[None]) -> None:
+        if not waiting.done():
+            waiting.set_result(None)
+
     def _outgoing(self, channel: ReliableChannel[ToClient]) -> list[Message]:
         # Acknowledgements are the answers to messages, so none is due here.
         messages: list[Message] = [*channel.transmit(self._loop.time(), MAX_BATCH_SIZE)]
@@ -165,9 +187,14 @@ class PollConnection:
     def _stay(self, wait: float) -> None:
         """The client is there, and need not come again before ``wait`` seconds and its time of absence are over."""
         until = self._loop.time() + wait + _ABSENCE * self._settings.heartbeat
-        if self._farewell is None and (self._expiry.when() < until or self._expiry.cancelled()):
-            self._expiry.cancel()
-            self._expiry = self._loop.call_at(until, self.end)
+        if self._farewell is None:
+            self._expires_at = max(self._expires_at, until)
+
+    def _expire(self) -> None:
+        if self._loop.time() < self._expires_at:
+            self._expiry = self._loop.call_at(self._expires_at, self._expire)
+        else:
+            self.end()
 
 
 class LongPoll:
@@ -249,22 +276,20 @@ class LongPoll:
         return connection.challenge.model_copy(update={"connection": name})
 
     def _find(self, request: web.Request) -> PollConnection:
-        connection = self._connections.get(request.headers.get(CONNECTION_HEADER, ""))
+        name = request.headers.get(CONNECTION_HEADER)
+        if name is None:
+            raise web.HTTPBadRequest(text=f"{CONNECTION_HEADER}: the name of a connection is needed\n")
+        connection = self._connections.get(name)
         if connection is None:
             raise web.HTTPNotFound(text="there is no such connection (any more); open another\n")
         return connection
 
-    @contextlib.contextmanager
-    def _request_of(self, request: web.Request) -> Iterator[PollConnection]:
-        """Around the handling of a request: the connection that it belongs to."""
+    def _request_of(self, request: web.Request) -> PollConnection:
+        """The connection that a request belongs to; to be held as a context while it is handled."""
         connection = self._find(request)
         if connection.is_busy:
             raise web.HTTPTooManyRequests(text="too many requests at once\n")
-        connection.requests += 1
-        try:
-            yield connection
-        finally:
-            connection.requests -= 1
+        return connection
 
     async def _send(self, request: web.Request, response: web.Response) -> None:
         """Send a response of any size. Who doesn't read it loses the request, and can make it again."""

@@ -112,7 +112,7 @@ def _poll() -> Mapping[str, object]:
             "description": f"Without `{CONNECTION_HEADER}`, it opens a connection, and is answered with a `challenge`. "
             "With it, it sends messages, first `register`.",
             "parameters": [{**_NEEDED, **name, "required": False}],
-            "requestBody": {"content": {CONTENT_TYPE: {"schema": _LINES}}},
+            "requestBody": {"description": _LINES["description"], "content": {CONTENT_TYPE: {}}},
             "responses": {
                 "200": _lines("The answers: `registered` or `ack`, or an `error` that ends the connection."),
                 "201": _lines("A `challenge`."),
