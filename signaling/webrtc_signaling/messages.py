@@ -74,7 +74,8 @@ Errors of the server
     ``invalid-proof``, ``replaced``, ``token-required``, ``invalid-token``. Until the client does better:
     ``invalid-message``, ``rate-limited``, ``token-expired``, ``register-timeout``, ``slow-consumer``,
     ``shutting-down``. Before there is a WebSocket, too many connections, or too fast ones, are refused with HTTP
-    status 429 (from one address) or 503 (in total), an unknown subprotocol with 400, and a page of a foreign origin with 403.
+    status 429 (from one address) or 503 (in total), an unknown subprotocol with 400, and a page of a foreign origin
+    with 403.
 """
 
 from __future__ import annotations
