@@ -27,7 +27,6 @@ from tests.pairs import LOOPBACK, config, connected, transport
 from tests.webrtc_signaling.servers import signaling_server
 from webrtc_signaling import RendezvousServer
 from webrtc_signaling.client import ClientOptions
-from webrtc_signaling.limits import ACK_DELAY
 from webrtc_signaling.memory import MemoryBackend
 from webrtc_signaling.server.app import running_app, running_server
 from webrtc_signaling.server.settings import ServerSettings
