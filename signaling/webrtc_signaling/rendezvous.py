@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
+from types import TracebackType
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
+import anyio
+
 from webrtc_transport.abc import SignalingContext
+from webrtc_transport.config import IceServer
 from webrtc_transport.errors import ConfigurationError
 from webrtc_transport.redaction import redacted
+from webrtc_transport.task_group import bare_task_group
 
 from .client import ClientOptions, RendezvousClient
-from .client_backend import ClientBackend
+from .client_backend import ClientBackend, ClientEvents
+from .tokens import TokenDesk, TokenSource
 from .wire import Carrier
 
 
@@ -27,22 +35,28 @@ class RendezvousBackend(ClientBackend):
     schemes: ClassVar[tuple[str, str]]
     """Of its URLs, without and with TLS."""
 
-    def __init__(self, url: str, context: SignalingContext, *, options: ClientOptions | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        context: SignalingContext,
+        *,
+        options: ClientOptions | None = None,
+        token: TokenSource | None = None,
+    ) -> None:
         """Build the backend; no I/O yet.
 
-        :raises ConfigurationError: if ``url`` is no address of a server
+        :param token: of the server's operator, or an async function that gets a fresh one for each connection
+        :raises ConfigurationError: if ``url`` is no address of a server, or ``token`` no token
         """
         if not _is_server_url(url, self.schemes):
             plain, secure = self.schemes
             raise ConfigurationError(
                 f"{redacted(url)!r} is no address of a signaling server: use {plain}://host:port or {secure}://host:port"
             )
-        super().__init__(
-            context,
-            lambda events: RendezvousClient(
-                url, context.identity, events, options or ClientOptions(), self.open_carrier
-            ),
-        )
+        self._tokens = TokenDesk(token, context.portal)
+        self._token_scope: anyio.CancelScope | None = None
+        self._stack = AsyncExitStack()
+        super().__init__(context, partial(self._make_client, url, context, options or ClientOptions()))
 
     @staticmethod
     @abstractmethod
@@ -52,6 +66,39 @@ class RendezvousBackend(ClientBackend):
     @classmethod
     def from_url(cls, url: str, context: SignalingContext) -> Self:
         return cls(url, context)
+
+    async def __aenter__(self) -> Self:
+        if self._tokens.has_fresh_ones:
+            tasks = await self._stack.enter_async_context(bare_task_group())
+            self._token_scope = await tasks.start(self._tokens.serve)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        await super().__aexit__(exc_type, exc_val, exc_tb)
+        if self._token_scope is not None:
+            self._token_scope.cancel()
+        await self._stack.aclose()
+
+    async def ice_servers(self) -> Sequence[IceServer]:
+        """The ICE servers that the server lends us, with credentials that are good for a while.
+
+        :raises SignalingUnavailable: if the server can't be reached, or doesn't answer
+        :raises SignalingRejected: if it refuses us
+        """
+        return await self._portal.run(self._client.ice_servers)
+
+    def _make_client(
+        self, url: str, context: SignalingContext, options: ClientOptions, events: ClientEvents
+    ) -> RendezvousClient:
+        self._client = RendezvousClient(
+            url, context.identity, events, options, self.open_carrier, tokens=self._tokens
+        )
+        return self._client
 
 
 def _is_server_url(url: str, schemes: tuple[str, str]) -> bool:

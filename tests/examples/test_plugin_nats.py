@@ -1,7 +1,6 @@
 """The example of a plugin, as a user has it: wheels in a fresh environment, and peers that meet at a real server."""
 
 import contextlib
-import itertools
 import os
 import site
 import socket
@@ -19,7 +18,6 @@ from tests.requirements import require_program
 PROJECT = Path(__file__).parents[2]
 PLUGIN = PROJECT / "examples" / "plugin-nats"
 ECHO = PROJECT / "examples" / "webrtc_echo.py"
-EVENT_LOOPS = ["asyncio", "trio"]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +70,7 @@ def test_the_packages_are_those_of_the_wheels(python, tmp_path):
         assert Path(path).is_relative_to(python.parents[1])
 
 
-@pytest.mark.parametrize(("listener", "dialer"), itertools.product(EVENT_LOOPS, EVENT_LOOPS))
+@pytest.mark.parametrize(("listener", "dialer"), [("asyncio", "trio"), ("trio", "asyncio")])
 def test_two_peers_meet(python, url, tmp_path, listener, dialer):
     options = ["--signaling", url, "--backend"]
     with running([python, ECHO, "--listen", *options, listener], cwd=tmp_path) as process:

@@ -233,6 +233,22 @@ def test_everything_arrives_once_and_in_order_whatever_is_cut(script):
     )
 
 
+def test_the_wait_of_a_message_is_told_once():
+    waits = []
+    channel = ReliableChannel(max_messages=9, max_bytes=99, on_transmit=waits.append)
+    channel.push("a", 1, 10.0)
+    channel.push("b", 1, 12.0)
+    channel.push("c", 1)
+    channel.transmit(12.5)
+    assert waits == [2.5, 0.5]
+    channel.resume(0)
+    channel.transmit(20.0)
+    assert waits == [2.5, 0.5]
+    channel.push("d", 1, 20.0)
+    channel.transmit(float("inf"))
+    assert waits == [2.5, 0.5]
+
+
 def test_several_channels_are_counted_together_until_they_leave():
     total = Total()
     first, second = (ReliableChannel(max_messages=9, max_bytes=99, total=total) for _ in range(2))

@@ -118,6 +118,8 @@ class UdpPort:
         """
         if may_fragment:
             return self._send_fragmented(datagrams, address)
+        if len(datagrams) == 1:
+            return self.send(datagrams[0], address)
         if len(datagrams) <= 1 or not self._can_segment:
             return self._send_each(datagrams, address)
         fits = True

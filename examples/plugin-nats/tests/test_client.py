@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 
 import anyio
 import broker
@@ -17,10 +18,11 @@ from webrtc_signaling.messages import Envelope
 from webrtc_signaling.testing.meeting import echo, serving, session_pair, until_bye
 from webrtc_signaling.testing.samples import ANSWER, BYE, OFFER, candidate
 from webrtc_signaling_nats import NatsBackend, NatsOptions
-from webrtc_transport import Identity, TransportConfig
+from webrtc_transport import Identity, TransportConfig, WebRTCTransport
 from webrtc_transport.abc import SignalingContext
 from webrtc_transport.errors import ConfigurationError, InvalidSignal, PeerUnreachable, SignalingUnavailable
 from webrtc_transport.portal import open_portal
+from webrtc_transport.protocol.proof import sign_description
 
 pytestmark = pytest.mark.anyio
 
@@ -63,7 +65,7 @@ async def publish(identity, *payloads):
 
     async def acknowledged(connection, payload):
         try:
-            await connection.request(f"webrtc-signaling.{identity.peer_id}", payload, timeout=0.2)
+            await connection.request(f"webrtc-signaling.{identity.peer_id}", payload, timeout=0.1)
         except nats.errors.TimeoutError:
             return False
         return True
@@ -141,6 +143,23 @@ async def test_what_is_no_signal_for_us_is_ignored_and_not_acknowledged(alice, b
         async with backend(alice) as dialer, await dialer.connect(bob.peer_id) as session:
             await session.send(OFFER)
             assert await session.receive() == OFFER
+
+
+async def test_who_writes_in_anothers_name_gets_no_connection(alice, bob, caplog):
+    caplog.set_level(logging.INFO, "libp2p.transport.webrtc.listener")
+    mallory, to_whom = Identity.generate(), {"session_id": SESSION, "receiver": bob.peer_id}
+    now = time.time_ns() // 1_000_000
+    proof = sign_description(mallory, kind="offer", sdp=OFFER.data.sdp, now_ms=now, **to_whom)
+    forged = envelope(alice, bob, OFFER.model_copy(update={"proof": proof}))
+    with anyio.fail_after(TIMEOUT):
+        async with WebRTCTransport(bob, signaling=[broker.URL]) as transport:
+            await transport.listen("/webrtc")
+            assert await publish(bob, forged) == [True]
+            while "no connection with" not in caplog.text:
+                await anyio.sleep(0.01)
+    assert (
+        f"the offer is signed by {mallory.peer_id}, but it claims to come from {alice.peer_id}" in caplog.text
+    )
 
 
 async def test_a_malformed_signal_ends_its_session_and_no_other(alice, bob):

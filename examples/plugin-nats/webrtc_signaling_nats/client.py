@@ -50,8 +50,8 @@ class NatsOptions:
     retry_initial: float = 0.1
     retry_max: float = 10.0
     """Attempts to reconnect follow after pauses that double from the first to the second of these."""
-    close_timeout: float = 2.0
-    """For saying goodbye."""
+    close_timeout: float = 0.5
+    """For saying goodbye: what was sent by then arrives, whether or not it was acknowledged."""
 
 
 @dataclass(slots=True)
@@ -285,7 +285,8 @@ class NatsClient(SignalingClient):
                 return None
             # A farewell is a courtesy: whoever we refuse must not make us repeat ourselves.
             pause = self._options.retry_initial
-            if isinstance(first, Bye | Error) or loop.time() + pause >= deadline:
+            is_last = isinstance(first, Bye | Error) or self._final is not None
+            if is_last or loop.time() + pause >= deadline:
                 break
             await asyncio.sleep(pause)
         return SessionFailure(peer=key.peer, session=key.session, data=error_data(code, reason))

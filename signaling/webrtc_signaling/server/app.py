@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,14 +16,20 @@ from aiohttp import hdrs, web
 from ..batch import CONTENT_TYPE
 from ..codec import Codec
 from ..limits import MAX_BATCH_SIZE
-from .admission import Admission
+from .access import Access
+from .admission import Admission, Rates
+from .client_address import ClientAddresses
 from .connection import check_room
 from .hub import Hub
 from .listening import listen_error
 from .long_poll import LongPoll
+from .origins import Origins
 from .probes import Probes
 from .readiness import Readiness
 from .settings import ServerSettings
+from .sockets import CountedProtocol, SocketCount
+from .tls import server_context
+from .turn_credentials import TurnCredentials
 from .websockets import WebSockets
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
@@ -52,13 +60,30 @@ class RendezvousService:
     """The request handlers, and what they share."""
 
     def __init__(self, settings: ServerSettings) -> None:
-        self.hub = Hub(settings)
+        turn = TurnCredentials.of(settings)
+        issue = None if turn is None else lambda peer: turn.make(peer, time.time())
+        self.hub = Hub(settings, ice_servers=issue)
+        self.origins = Origins(settings.allowed_origins)
+        self.addresses = ClientAddresses(settings.trusted_proxies)
+        self._access = Access(settings)
         self._settings = settings
         self._admission = Admission(
-            max_total=settings.max_clients, max_per_address=settings.max_clients_per_address
+            max_total=settings.max_clients,
+            max_per_address=settings.max_clients_per_address,
+            rates=Rates(
+                settings.max_connections_per_second_per_address,
+                settings.max_connection_burst_per_address or 2 * settings.max_clients_per_address,
+            ),
         )
-        self.websockets = WebSockets(self.hub, settings, self._admission)
-        self.long_poll = LongPoll(self.hub, settings, self._admission)
+        self.long_poll = LongPoll(
+            self.hub,
+            settings,
+            self._admission,
+            access=self._access,
+            addresses=self.addresses,
+            origins=self.origins,
+        )
+        self.websockets = WebSockets(self.hub, settings, self._admission, access=self._access)
         self.readiness = Readiness()
         self.probes = Probes(self.hub, self._admission, self.readiness, settings)
 
@@ -74,8 +99,9 @@ class RendezvousService:
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
         """``/ws``: one client."""
+        self.origins.check(request)
         self._check_subprotocols(request)
-        address = request.remote or "unknown"
+        address = self.addresses.of_request(request)
         check_room(self._admission, address)
         # Decompression takes 300 KiB for each client; signals are short.
         socket = web.WebSocketResponse(protocols=tuple(Codec), compress=False)
@@ -120,7 +146,10 @@ SERVICE: Final = web.AppKey("service", RendezvousService)
 
 
 def create_app(settings: ServerSettings) -> web.Application:
-    """The application, for a runner of your own; :func:`running_server` has one."""
+    """The application, for a runner of your own; :func:`running_server` has one.
+
+    :raises ConfigurationError: if a key or a secret can't be read, or the settings don't fit together
+    """
     if settings.insecure:
         _logger.warning("--insecure: peer ids are accepted WITHOUT PROOF. Anybody can take anybody's place")
     service = RendezvousService(settings)
@@ -131,10 +160,12 @@ def create_app(settings: ServerSettings) -> web.Application:
     app.router.add_post("/poll", service.long_poll.post)
     app.router.add_get("/poll", service.long_poll.get)
     app.router.add_delete("/poll", service.long_poll.delete)
+    app.router.add_route("OPTIONS", "/poll", service.origins.preflight)
     app.router.add_get("/status", service.status_page)
     service.probes.add_to(app)
     app.router.add_static("/static", _STATIC)
     app.on_response_prepare.append(_add_headers)
+    app.on_response_prepare.append(service.origins.add_headers)
     app.cleanup_ctx.append(service.expire)
     app.on_shutdown.append(service.shut_down)
     app.on_shutdown.append(service.end_websockets)
@@ -144,9 +175,10 @@ def create_app(settings: ServerSettings) -> web.Application:
 
 @contextlib.asynccontextmanager
 async def running_server(settings: ServerSettings) -> AsyncIterator[str]:
-    """Serve while the context is open; gives the ``ws://`` URL.
+    """Serve while the context is open; gives the ``ws://`` URL, or ``wss://`` with a certificate.
 
     :raises OSError: if the address can't be listened on
+    :raises ConfigurationError: if a key, a secret or a certificate can't be used
     """
     async with running_app(create_app(settings), settings) as url:
         yield url
@@ -155,6 +187,7 @@ async def running_server(settings: ServerSettings) -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def running_app(app: web.Application, settings: ServerSettings) -> AsyncIterator[str]:
     """The same for an application that was made before."""
+    tls = server_context(settings.tls_certificate, settings.tls_key)
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -164,17 +197,29 @@ async def running_app(app: web.Application, settings: ServerSettings) -> AsyncIt
     )
     await runner.setup()
     assert runner.server is not None
+    sockets = SocketCount(
+        settings.max_sockets_per_address or 4 * settings.max_clients_per_address,
+        ClientAddresses(settings.trusted_proxies),
+    )
     loop = asyncio.get_running_loop()
     try:
         try:
             listener = await loop.create_server(
-                runner.server, settings.host, settings.port, reuse_port=settings.reuse_port or None
+                partial(CountedProtocol, runner.server, sockets),
+                settings.host,
+                settings.port,
+                reuse_port=settings.reuse_port or None,
+                ssl=tls,
+                # A client that begins TLS and says no more holds a descriptor for no longer than any other.
+                ssl_handshake_timeout=settings.register_timeout if tls else None,
+                ssl_shutdown_timeout=settings.close_timeout if tls else None,
             )
         except OSError as exc:
             raise listen_error(exc, settings.host, settings.port) from None
         try:
             host, port = listener.sockets[0].getsockname()[:2]
-            yield f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
+            scheme = "ws" if tls is None else "wss"
+            yield f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
             # asyncio leaves connections open that it has accepted when the listener is closed, but not yet handed over.
             for sock in listener.sockets:
                 loop.remove_reader(sock)

@@ -20,6 +20,7 @@ from .journal import Event
 from .logs import Log
 from .options import parameters, settings_of
 from .settings import ServerSettings, variable
+from .token_command import token
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
@@ -78,9 +79,15 @@ def serve(**options: object) -> None:
     log.begin(settings.log_format, settings.log_level)
     try:
         asyncio.run(_run(settings))
+    except ConfigurationError as exc:
+        typer.echo(f"error: {exc}", err=True)
+        raise typer.Exit(_WRONG_USAGE) from None
     except OSError as exc:
         typer.echo(exc.strerror or str(exc), err=True)
         raise typer.Exit(1) from None
+
+
+app.command("token")(token)
 
 
 async def _run(settings: ServerSettings) -> None:

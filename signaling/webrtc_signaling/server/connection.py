@@ -19,7 +19,8 @@ from webrtc_transport.errors import InvalidSignal
 from ..channel import ReliableChannel
 from ..codec import Codec, decode_bytes, encode_bytes
 from ..limits import MAX_MESSAGE_SIZE
-from ..messages import Envelope, Failure, Message, SessionFailure, error_data, parse_client_message
+from ..messages import Failure, Message, ToClient, error_data, parse_client_message
+from .access import Access
 from .admission import Admission
 from .auth import Refused
 from .client import Client, failure_of
@@ -45,12 +46,14 @@ _MAX_WRITE: Final = 64 * 1024
 def check_room(admission: Admission, address: str) -> None:
     """Before a client costs anything.
 
-    :raises HTTPException: if nobody else is let in, or nobody else from its address
+    :raises HTTPException: if nobody else is let in, or nobody else from its address, or not so soon
     """
     if admission.is_full:
         raise web.HTTPServiceUnavailable(text="too many clients\n")
     if admission.is_full_for(address):
         raise web.HTTPTooManyRequests(text="too many clients from your address\n")
+    if admission.is_too_fast(address, asyncio.get_running_loop().time()):
+        raise web.HTTPTooManyRequests(text="too many new connections from your address; slow down\n")
 
 
 class ClientConnection(asyncio.Protocol):
@@ -87,12 +90,13 @@ class ClientConnection(asyncio.Protocol):
         all_: WebSockets,
         hub: Hub,
         settings: ServerSettings,
+        access: Access,
     ) -> None:
         self._transport = transport
         self._codec = codec
         self._address = address
         self._all = all_
-        self._client = Client(self, address, hub, settings)
+        self._client = Client(self, address, hub, access, settings)
         self._settings = settings
         self._frames = FrameReader(MAX_MESSAGE_SIZE)
         self._heard_at = asyncio.get_running_loop().time()
@@ -178,7 +182,7 @@ class ClientConnection(asyncio.Protocol):
             self._send(farewell)
             self._transport.write(close_frame(WSCloseCode.POLICY_VIOLATION))
 
-    def _transmit(self, channel: ReliableChannel[Envelope | SessionFailure]) -> None:
+    def _transmit(self, channel: ReliableChannel[ToClient]) -> None:
         loop = asyncio.get_running_loop()
         now = math.inf if self._is_closing else loop.time()
         while not self._is_paused and (messages := channel.transmit(now, _MAX_WRITE)):
@@ -219,7 +223,7 @@ class ClientConnection(asyncio.Protocol):
     def _receive(self, opcode: Opcode, payload: bytes) -> None:
         """A message came.
 
-        :raises Refused: if its proof is wrong
+        :raises Refused: if its proof is wrong, or the operator doesn't want it
         :raises InvalidSignal: if it breaks the protocol
         """
         message = parse_client_message(decode_bytes(payload, self._codec, is_text=opcode is Opcode.TEXT))

@@ -8,6 +8,7 @@ with it is then told, and whether signals were lost with it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from webrtc_transport.errors import InvalidSignal
@@ -17,6 +18,8 @@ from ..channel import BufferFull, ReliableChannel, Total
 from ..messages import (
     Envelope,
     Failure,
+    IceServers,
+    IceServersRequest,
     Malformed,
     Numbered,
     Register,
@@ -33,6 +36,9 @@ from .settings import ServerSettings
 _FAILURE_SIZE: Final = 1024
 """Bytes that an error takes at most, for the bound on a queue."""
 
+_ICE_SERVERS_SIZE: Final = 2048
+"""The same for ICE servers; most have one, with a few URLs."""
+
 _NOT_BACK: Final = "has not come back"
 
 _INSECURE_NOTICE: Final = "this server runs --insecure: it accepts peer ids without proof"
@@ -41,8 +47,12 @@ _INSECURE_NOTICE: Final = "this server runs --insecure: it accepts peer ids with
 class Hub:
     """Routes signals between registrations."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(
+        self, settings: ServerSettings, *, ice_servers: Callable[[str], IceServers] | None = None
+    ) -> None:
         self._settings = settings
+        self._ice_servers = ice_servers
+        """Makes those that a peer may use."""
         self.journal = Journal()
         self._registrations: dict[str, Registration] = {}
         self._queued = Total()
@@ -93,12 +103,17 @@ class Hub:
             received=present.channel.received,
             grace=self._settings.grace,
             notice=_INSECURE_NOTICE if self._settings.insecure else None,
+            turn=True if self._ice_servers is not None and proven else None,
         )
 
     def receive(
-        self, source: Registration, numbered: Numbered[Envelope | Malformed], size: int, now: float
+        self,
+        source: Registration,
+        numbered: Numbered[Envelope | Malformed | IceServersRequest],
+        size: int,
+        now: float,
     ) -> None:
-        """A client sent a signal of ``size`` bytes. What can't be delivered is answered with an error.
+        """A client sent a signal of ``size`` bytes, or a question. What can't be delivered is answered with an error.
 
         :raises InvalidSignal: if its numbers are impossible
         """
@@ -106,10 +121,13 @@ class Hub:
         if not source.channel.accept(numbered.seq, now):
             return
         message = numbered.message
-        try:
-            self._route(source, message, size, now)
-        except Refused as exc:
-            self._tell(source, SessionKey(message.recipient, message.session), exc.code, str(exc))
+        if isinstance(message, IceServersRequest):
+            self._push(source, self._ice_servers_of(source), _ICE_SERVERS_SIZE)
+        else:
+            try:
+                self._route(source, message, size, now)
+            except Refused as exc:
+                self._tell(source, SessionKey(message.recipient, message.session), exc.code, str(exc))
         self._end_overrun()
 
     def disconnected(self, registration: Registration, link: Link, now: float, *, leaving: bool) -> None:
@@ -205,11 +223,20 @@ class Hub:
     def _tell(self, registration: Registration, key: SessionKey, code: str, message: str) -> None:
         self.journal.failed(key.session, registration.peer, key.peer, code, message)
         failure = SessionFailure(peer=key.peer, session=key.session, data=error_data(code, message))
+        self._push(registration, failure, _FAILURE_SIZE)
+
+    def _push(self, registration: Registration, message: SessionFailure | IceServers, size: int) -> None:
+        """Send what the server itself has to say."""
         try:
-            registration.channel.push(failure, _FAILURE_SIZE)
+            registration.channel.push(message, size)
         except BufferFull:
             self._overrun.append(registration)
         registration.wake()
+
+    def _ice_servers_of(self, registration: Registration) -> IceServers:
+        if self._ice_servers is None or not registration.proven:
+            return IceServers(servers=(), lifetime=0)
+        return self._ice_servers(registration.peer)
 
     # --- signals ------------------------------------------------------------------------------------------------------
 

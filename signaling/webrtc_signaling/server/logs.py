@@ -8,6 +8,8 @@ import logging.handlers
 import time
 from typing import Final, Literal
 
+from aiohttp.http import HttpProcessingError
+
 from .journal import Event
 
 LogFormat = Literal["text", "json"]
@@ -49,6 +51,11 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+def _is_our_business(record: logging.LogRecord) -> bool:
+    """Not what isn't HTTP: strangers could fill the log with tracebacks, and show what else is in their requests."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 class Log:
     """Standard error as the log of the process. What is logged before :meth:`begin` is kept until then."""
 
@@ -63,6 +70,7 @@ class Log:
         handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
         root.removeHandler(self._early)
         root.addHandler(handler)
+        logging.getLogger("aiohttp.server").addFilter(_is_our_business)
         root.setLevel(level.upper())
         self._early.setTarget(handler)
         self._early.close()

@@ -18,17 +18,19 @@ from ..limits import MAX_BATCH_SIZE, MIN_COMPRESSED_SIZE
 from ..messages import (
     MAX_NUMBER,
     Challenge,
-    Envelope,
     Failure,
     Message,
-    SessionFailure,
+    ToClient,
     parse_client_message,
 )
+from .access import Access
 from .admission import Admission
 from .auth import Refused
 from .client import Client, failure_of
+from .client_address import ClientAddresses
 from .connection import check_room
 from .hub import Hub
+from .origins import Origins
 from .settings import ServerSettings
 
 _MAX_REQUESTS: Final = 4
@@ -42,10 +44,12 @@ _ABSENCE: Final = 1.5
 class PollConnection:
     """The hub's :class:`~webrtc_signaling.server.registration.Link` to a client that polls."""
 
-    def __init__(self, address: str, hub: Hub, settings: ServerSettings, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, address: str, hub: Hub, access: Access, settings: ServerSettings, on_end: Callable[[], None]
+    ) -> None:
         self.requests = 0
         """That are under way."""
-        self._client = Client(self, address, hub, settings)
+        self._client = Client(self, address, hub, access, settings)
         self._settings = settings
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
@@ -91,6 +95,7 @@ class PollConnection:
 
     def drop(self) -> None:
         self._is_over = True
+        self._client.superseded()
         self._expiry.cancel()
         self.wake()
         self._on_end()
@@ -172,7 +177,7 @@ class PollConnection:
         if not waiting.done():
             waiting.set_result(None)
 
-    def _outgoing(self, channel: ReliableChannel[Envelope | SessionFailure]) -> list[Message]:
+    def _outgoing(self, channel: ReliableChannel[ToClient]) -> list[Message]:
         # Acknowledgements are the answers to messages, so none is due here.
         messages: list[Message] = [*channel.transmit(self._loop.time(), MAX_BATCH_SIZE)]
         if self._farewell is not None and not messages:
@@ -195,8 +200,20 @@ class PollConnection:
 class LongPoll:
     """The handlers of requests to ``/poll``."""
 
-    def __init__(self, hub: Hub, settings: ServerSettings, admission: Admission) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        settings: ServerSettings,
+        admission: Admission,
+        *,
+        access: Access,
+        addresses: ClientAddresses,
+        origins: Origins,
+    ) -> None:
         self._hub = hub
+        self._access = access
+        self._addresses = addresses
+        self._origins = origins
         self._settings = settings
         self._admission = admission
         self._connections: dict[str, PollConnection] = {}
@@ -204,8 +221,9 @@ class LongPoll:
 
     async def post(self, request: web.Request) -> web.Response:
         """Open a connection, or send over one."""
+        self._origins.check(request)
         if CONNECTION_HEADER not in request.headers:
-            return _response(request, [self._open(request.remote or "unknown")], status=201)
+            return _response(request, [self._open(self._addresses.of_request(request))], status=201)
         with self._request_of(request):
             try:
                 frames = unpack(await self._read(request))
@@ -216,6 +234,7 @@ class LongPoll:
 
     async def get(self, request: web.Request) -> web.Response:
         """Wait for messages; ``received`` is the number of the last one that the client has."""
+        self._origins.check(request)
         with self._request_of(request) as connection:
             received = _number(request, "received")
             wait = min(_number(request, "wait"), self._settings.heartbeat)
@@ -228,6 +247,7 @@ class LongPoll:
 
     async def delete(self, request: web.Request) -> web.Response:
         """Say goodbye."""
+        self._origins.check(request)
         try:
             self._find(request).take(_number(request, "received"))
         except InvalidSignal as exc:
@@ -250,11 +270,16 @@ class LongPoll:
 
         self._admission.enter(address)
         self._hub.journal.opened("long-poll")
-        connection = self._connections[name] = PollConnection(address, self._hub, self._settings, forget)
+        connection = self._connections[name] = PollConnection(
+            address, self._hub, self._access, self._settings, forget
+        )
         return connection.challenge.model_copy(update={"connection": name})
 
     def _find(self, request: web.Request) -> PollConnection:
-        connection = self._connections.get(request.headers.get(CONNECTION_HEADER, ""))
+        name = request.headers.get(CONNECTION_HEADER)
+        if name is None:
+            raise web.HTTPBadRequest(text=f"{CONNECTION_HEADER}: the name of a connection is needed\n")
+        connection = self._connections.get(name)
         if connection is None:
             raise web.HTTPNotFound(text="there is no such connection (any more); open another\n")
         return connection

@@ -36,8 +36,8 @@ _DESCRIPTION: Final = """\
 The HTTP part of the rendezvous server: clients that can't have a WebSocket poll for their messages, and operators and
 their programs ask how the server is doing.
 
-What clients say to the server, over a WebSocket or by polls, is described with the rendezvous protocol; a WebSocket opens
-on `/` or `/ws`.
+What clients say to the server, over a WebSocket or by polls, is described with the rendezvous protocol; a WebSocket
+opens on `/` or `/ws`.
 """
 
 
@@ -102,7 +102,7 @@ def _poll() -> Mapping[str, object]:
             "description": f"Without `{CONNECTION_HEADER}`, it opens a connection, and is answered with a `challenge`. "
             "With it, it sends messages, first `register`.",
             "parameters": [{**_NEEDED, **name, "required": False}],
-            "requestBody": {"content": {CONTENT_TYPE: {"schema": _LINES}}},
+            "requestBody": {"description": _LINES["description"], "content": {CONTENT_TYPE: {}}},
             "responses": {
                 "200": _lines("The answers: `registered` or `ack`, or an `error` that ends the connection."),
                 "201": _lines("A `challenge`."),

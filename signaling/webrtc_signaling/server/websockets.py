@@ -10,6 +10,7 @@ from aiohttp import web
 
 from ..codec import Codec
 from ..messages import Failure, error_data
+from .access import Access
 from .admission import Admission
 from .connection import ClientConnection
 from .hub import Hub
@@ -27,7 +28,8 @@ class WebSockets:
     for it: that it has lost the connection.
     """
 
-    def __init__(self, hub: Hub, settings: ServerSettings, admission: Admission) -> None:
+    def __init__(self, hub: Hub, settings: ServerSettings, admission: Admission, *, access: Access) -> None:
+        self._access = access
         self._hub = hub
         self._settings = settings
         self._admission = admission
@@ -44,7 +46,13 @@ class WebSockets:
         self._admission.enter(address)
         self._hub.journal.opened("websocket")
         connection = ClientConnection(
-            transport, codec, address, all_=self, hub=self._hub, settings=self._settings
+            transport,
+            codec,
+            address,
+            all_=self,
+            hub=self._hub,
+            settings=self._settings,
+            access=self._access,
         )
         self._connections.add(connection)
         before = cast("asyncio.Protocol", transport.get_protocol())

@@ -16,7 +16,16 @@ const element = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 });
 
 /** The server lets nobody in without a token, or not with this one. */
-class NotAllowed extends Error {}
+class NotAllowed extends Error {
+  /**
+   * @param {string} message
+   * @param {boolean} isTokenWanted
+   */
+  constructor(message, isTokenWanted) {
+    super(message);
+    this.isTokenWanted = isTokenWanted;
+  }
+}
 
 class Page {
   #peers = new Timeline(element("peers-plot"));
@@ -37,17 +46,18 @@ class Page {
     try {
       this.#show(await fetchStatus());
     } catch (error) {
-      if (error instanceof NotAllowed) return this.#ask(error.message);
+      if (error instanceof NotAllowed) return this.#ask(error);
       setState("no-answer", "The server doesn't answer; trying again…");
     }
     this.#timer = setTimeout(() => this.#look(), PERIOD);
   }
 
   /** Ask for the token; there is nothing to do until somebody enters it. */
-  #ask(reason) {
+  #ask({ message, isTokenWanted }) {
     element("figures").hidden = true;
     element("access").hidden = false;
-    element("access-cure").textContent = reason;
+    element("access-cure").textContent = message;
+    element("token-label").hidden = element("token-row").hidden = !isTokenWanted;
     setState("refused", "No access");
   }
 
@@ -104,9 +114,10 @@ async function fetchStatus() {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const response = await fetch("status.json", { headers, signal: AbortSignal.timeout(TIMEOUT) });
   if (response.status === 401) {
-    throw new NotAllowed(token ? "The server doesn't know this token." : "From elsewhere, the server wants a token.");
+    const reason = token ? "The server doesn't know this token." : "From elsewhere, the server wants a token.";
+    throw new NotAllowed(reason, true);
   }
-  if (response.status === 403) throw new NotAllowed(await response.text());
+  if (response.status === 403) throw new NotAllowed(await response.text(), false);
   if (!response.ok) throw new Error(`status ${response.status}`);
   return response.json();
 }
