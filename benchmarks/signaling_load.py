@@ -77,9 +77,7 @@ def measure_rate(kind: str) -> Result:
         clients.call("connect", count=SENDERS)
         clients.call("saturate", window=1, seconds=1, clients=SENDERS)
         used = server.cpu()
-        paces = [
-            clients.call("pace", rate=PACE, seconds=PACE_SECONDS, clients=SENDERS) for _ in range(PACES)
-        ]
+        paces = [clients.call("pace", rate=PACE, seconds=PACE_SECONDS, clients=SENDERS) for _ in range(PACES)]
         load = (server.cpu() - used) / sum(pace["seconds"] for pace in paces)
         paced = median_of(paces)
         used = server.cpu()
