@@ -42,6 +42,7 @@ def registered(url):
     }
     message = {"version": 1, "type": "register", "peer": peer, "instance": INSTANCE, **proof}
     name = challenge["connection"]
-    assert post(json.dumps(message).encode(), {HEADER: name})["type"] == "registered"
+    answer = post(json.dumps(message).encode(), {HEADER: name})
+    assert answer["type"] == "registered", answer
     connection.close()
     return name
