@@ -66,13 +66,8 @@ class ReliableChannel(Generic[_T]):
         self._total = Total() if total is None else total
         self._on_transmit = on_transmit
         self._kept: deque[_Kept[_T]] | tuple[()] = ()
-<<<<<<< HEAD
-        """The unacknowledged messages, numbered ``_acked + 1`` to ``sent``. An empty deque takes 3/4 KiB, a fifth of
-        what a server has for an idle client; so there is one only while there are messages."""
-=======
         """The unacknowledged messages, numbered ``_acked + 1`` to ``sent``. A deque takes 3/4 KiB also if it is empty,
         a fifth of what a server has for an idle client; so there is one only while there are messages."""
->>>>>>> main
         self._kept_bytes = 0
         self._acked = 0
         self._transmitted = 0
