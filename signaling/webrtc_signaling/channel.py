@@ -1,7 +1,8 @@
 """Messages that outlive the connection that carries them. Sans-IO.
 
 Each end of a registration holds one :class:`ReliableChannel`, for as long as the registration lives. It numbers what
-goes out and keeps it until the other end acknowledges it, and drops what comes in twice.
+goes out and keeps it until the other end acknowledges it, and drops what comes in twice. A server acknowledges what
+comes in when the peer that it is for has it; until then it is *held*.
 
 The driver of a connection obeys one rule: after each call, it sends what :meth:`ReliableChannel.transmit` returns, and
 calls that again at :attr:`ReliableChannel.ack_at`. A connection begins with :meth:`ReliableChannel.resume`, except for
@@ -12,13 +13,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
 
 from webrtc_transport.errors import InvalidSignal
 
-from .limits import ACK_DELAY, ACK_EVERY
+from .limits import ACK_DELAY, ACK_EVERY, HELD_ACK_DELAY
 from .messages import Ack, Numbered
 
 _T = TypeVar("_T")
@@ -39,6 +41,7 @@ class Total:
 class _Kept(Generic[_T]):
     message: _T
     size: int
+    on_taken: Callable[[], None] | None
 
 
 class ReliableChannel(Generic[_T]):
@@ -60,6 +63,8 @@ class ReliableChannel(Generic[_T]):
         self._transmitted = 0
         """The last number that was given to the current connection."""
         self._received = 0
+        self._held: dict[int, tuple[str, str]] = {}
+        """The messages in that aren't to be acknowledged yet, in order."""
         self._unannounced = 0
         self._ack_at: float | None = None
 
@@ -72,6 +77,16 @@ class ReliableChannel(Generic[_T]):
     def received(self) -> int:
         """The number of the last message in."""
         return self._received
+
+    @property
+    def settled(self) -> int:
+        """The number of the last message in that may be acknowledged: no message up to it is held."""
+        return next(iter(self._held)) - 1 if self._held else self._received
+
+    @property
+    def held(self) -> Mapping[int, tuple[str, str]]:
+        """The numbers of the messages in that are held, in order, and what they were held for."""
+        return self._held
 
     @property
     def unacknowledged(self) -> list[_T]:
@@ -93,30 +108,40 @@ class ReliableChannel(Generic[_T]):
         """When an acknowledgement is due, if one is owed."""
         return self._ack_at
 
-    def push(self, message: _T, size: int) -> None:
-        """Queue a message of ``size`` bytes.
+    def push(self, message: _T, size: int, on_taken: Callable[[], None] | None = None) -> None:
+        """Queue a message of ``size`` bytes; ``on_taken`` is called when the other end has acknowledged it.
 
         :raises BufferFull: if too many, or too large ones, are unacknowledged
         """
         if len(self._kept) >= self._max_messages or self._kept_bytes + size > self._max_bytes:
             raise BufferFull
-        self._kept.append(_Kept(message, size))
+        self._kept.append(_Kept(message, size, on_taken))
         self._kept_bytes += size
         self._total.size += size
 
-    def accept(self, seq: int, now: float) -> bool:
+    def accept(self, seq: int, now: float, *, hold: tuple[str, str] | None = None) -> bool:
         """Take note of the number of an inbound message; false means that it was here before.
 
+        :param hold: don't acknowledge it before it is settled (:meth:`settle`); says what it is held for
         :raises InvalidSignal: if the one before it is missing
         """
         if seq > self._received + 1:
             raise InvalidSignal(f"seq: {seq} after {self._received}; a message is missing")
         is_new = seq > self._received
         self._received = max(self._received, seq)
-        self._unannounced += 1
-        due = now if self._unannounced >= ACK_EVERY else now + ACK_DELAY
+        if is_new and hold is not None:
+            self._held[seq] = hold
+            due = now + HELD_ACK_DELAY
+        else:
+            self._unannounced += 1
+            due = now if self._unannounced >= ACK_EVERY else now + ACK_DELAY
         self._ack_at = due if self._ack_at is None else min(self._ack_at, due)
         return is_new
+
+    def settle(self, seq: int) -> None:
+        """A message in that was held may be acknowledged. The next :meth:`transmit` sees to it."""
+        if self._held.pop(seq, None) is not None:
+            self._unannounced += 1
 
     def acknowledge(self, ack: int) -> None:
         """The other end has everything up to number ``ack``.
@@ -126,10 +151,12 @@ class ReliableChannel(Generic[_T]):
         if ack > self._transmitted:
             raise InvalidSignal(f"ack: {ack} was never sent; the last number is {self._transmitted}")
         while self._acked < ack:
-            size = self._kept.popleft().size
-            self._kept_bytes -= size
-            self._total.size -= size
+            kept = self._kept.popleft()
+            self._kept_bytes -= kept.size
+            self._total.size -= kept.size
             self._acked += 1
+            if kept.on_taken is not None:
+                kept.on_taken()
 
     def resume(self, received: int) -> None:
         """Go on over a new connection, whose other end has everything up to number ``received``.
@@ -142,6 +169,26 @@ class ReliableChannel(Generic[_T]):
         self.acknowledge(received)
         # Both ends have just told what they have.
         self._unannounced, self._ack_at = 0, None
+
+    def renewed(self, keep: Callable[[_T], bool]) -> ReliableChannel[_T]:
+        """A channel to another end, which has nothing yet, for the unacknowledged messages that are to be kept.
+
+        The others are forgotten, without a call of their ``on_taken``. This channel goes away.
+        """
+        other: ReliableChannel[_T] = ReliableChannel(
+            max_messages=self._max_messages, max_bytes=self._max_bytes, total=self._total
+        )
+        self.leave_total()
+        for kept in self._kept:
+            if keep(kept.message):
+                other.push(kept.message, kept.size, kept.on_taken)
+        return other
+
+    def give_up(self) -> None:
+        """The other end will acknowledge nothing any more, so that nobody is to wait for it."""
+        for kept in self._kept:
+            if kept.on_taken is not None:
+                kept.on_taken()
 
     def rewind(self, received: int) -> None:
         """Give what is beyond number ``received`` to this connection again: the other end may not have it.
@@ -156,6 +203,7 @@ class ReliableChannel(Generic[_T]):
     def transmit(self, now: float, max_bytes: float = math.inf) -> list[Numbered[_T] | Ack]:
         """What is to be sent now: messages not yet given to this connection, or an acknowledgement that is due.
 
+        :param now: ``-inf`` for messages alone
         :param max_bytes: of all messages together; the first may be larger
         """
         output: list[Numbered[_T] | Ack] = []
@@ -165,14 +213,19 @@ class ReliableChannel(Generic[_T]):
             if output and size > max_bytes:
                 break
             self._transmitted += 1
-            output.append(Numbered(kept.message, self._transmitted, self._received))
+            output.append(Numbered(kept.message, self._transmitted, self.settled))
         if output:
             self._unannounced, self._ack_at = 0, None
-        elif self._ack_at is not None and now >= self._ack_at:
+            return output
+        if self._unannounced:
+            # Some may have been settled since the last call.
+            due = now if self._unannounced >= ACK_EVERY else now + ACK_DELAY
+            self._ack_at = due if self._ack_at is None else min(self._ack_at, due)
+        if self._ack_at is not None and now >= self._ack_at and now > -math.inf:
             output.append(self.announce())
         return output
 
     def announce(self) -> Ack:
         """An acknowledgement, whether it is due or not."""
         self._unannounced, self._ack_at = 0, None
-        return Ack(ack=self._received)
+        return Ack(ack=self.settled)

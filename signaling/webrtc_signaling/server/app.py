@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +15,12 @@ from aiohttp import hdrs, web
 from ..codec import Codec
 from ..limits import MAX_BATCH_SIZE, MAX_MESSAGE_SIZE
 from .admission import Admission
+from .backplane import Backplane
 from .connection import ClientConnection, check_room
 from .hub import Hub
 from .listening import listen_error
 from .long_poll import LongPoll
+from .neighbours import Neighbours
 from .settings import ServerSettings
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
@@ -49,6 +52,8 @@ class RendezvousService:
 
     def __init__(self, settings: ServerSettings) -> None:
         self.hub = Hub(settings)
+        self.cluster = None if settings.redis is None else _cluster(self.hub, settings.redis, settings.grace)
+        """``None`` if this server is the only one."""
         self._settings = settings
         self._admission = Admission(
             max_total=settings.max_clients, max_per_address=settings.max_clients_per_address
@@ -90,6 +95,17 @@ class RendezvousService:
             {"status": "ok", "connections": self._admission.total, "registrations": len(self.hub)}
         )
 
+    async def join(self, _app: web.Application) -> AsyncIterator[None]:
+        """Be one of several servers, while the application runs.
+
+        :raises ConnectionError: if what joins them can't be reached
+        """
+        if self.cluster is None:
+            yield
+        else:
+            async with self.cluster.backplane.joined(self.cluster.neighbours):
+                yield
+
     async def expire(self, _app: web.Application) -> AsyncIterator[None]:
         """Forget registrations in time, while the application runs."""
 
@@ -97,6 +113,8 @@ class RendezvousService:
             while True:
                 await asyncio.sleep(_TICK)
                 self.hub.expire(asyncio.get_running_loop().time())
+                if self.cluster is not None:
+                    self.cluster.neighbours.tick()
 
         task = asyncio.create_task(tick())
         yield
@@ -113,6 +131,22 @@ class RendezvousService:
         asked = {name.strip() for name in request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(",")}
         if asked != {""} and asked.isdisjoint(Codec):
             raise web.HTTPBadRequest(text=f"use one of the subprotocols {', '.join(Codec)}\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What makes the server one of several."""
+
+    backplane: Backplane
+    neighbours: Neighbours
+
+
+def _cluster(hub: Hub, url: str, grace: float) -> Cluster:
+    # The only one who needs the package.
+    from .redis_backplane import RedisBackplane  # noqa: PLC0415
+
+    backplane = RedisBackplane(url, grace=grace)
+    return Cluster(backplane, Neighbours(hub, backplane, lambda: asyncio.get_running_loop().time()))
 
 
 SERVICE: Final = web.AppKey("service", RendezvousService)
@@ -133,6 +167,7 @@ def create_app(settings: ServerSettings) -> web.Application:
     app.router.add_get("/healthz", service.health)
     app.router.add_static("/static", _STATIC)
     app.on_response_prepare.append(_add_headers)
+    app.cleanup_ctx.append(service.join)
     app.cleanup_ctx.append(service.expire)
     app.on_shutdown.append(service.shut_down)
     app.on_cleanup.append(service.long_poll.end_all)
@@ -143,7 +178,7 @@ def create_app(settings: ServerSettings) -> web.Application:
 async def running_server(settings: ServerSettings) -> AsyncIterator[str]:
     """Serve while the context is open; gives the ``ws://`` URL.
 
-    :raises OSError: if the address can't be listened on
+    :raises OSError: if the address can't be listened on, or the cluster can't be joined
     """
     async with running_app(create_app(settings), settings) as url:
         yield url

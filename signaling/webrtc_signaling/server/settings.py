@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+from importlib.util import find_spec
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from webrtc_transport.redaction import redacted
 from webrtc_transport.settings import Settings
 from webrtc_transport.spelling import nearest
 
@@ -61,6 +64,10 @@ class ServerSettings(Settings, BaseSettings):
     """Let another server listen on the same port, so that it can take over without a gap: start it, and then end this
     one. Both need the setting. Not on Windows."""
 
+    redis: str | None = Field(default=None, repr=False)
+    """URL of the Redis that makes several servers one, such as redis://:password@10.0.0.5:6379/0 (rediss:// is with
+    TLS): their clients meet each other. Without it a server knows nobody else's."""
+
     max_clients: int = Field(default=20_000, ge=1)
     """Connections, and registrations, in total: each costs some 30 KiB and a file descriptor."""
 
@@ -90,6 +97,20 @@ class ServerSettings(Settings, BaseSettings):
     """Bytes that wait for all clients together. When there are more, the client for which most waits has to go: one
     that reads has next to nothing waiting."""
 
+    @field_validator("redis")
+    @classmethod
+    def _check_redis(cls, url: str | None) -> str | None:
+        if url is not None:
+            if not _is_redis_url(url):
+                raise ValueError(
+                    f"{redacted(url)} is no URL of a Redis; write redis://host:port or rediss://host:port"
+                )
+            if find_spec("redis") is None:
+                raise ValueError(
+                    "needs a package that isn't installed: pip install 'webrtc-transport[redis]'"
+                )
+        return url
+
     def __init__(self, **values: object) -> None:
         fields = type(self).model_fields
         for name in sorted(os.environ):
@@ -103,6 +124,20 @@ class ServerSettings(Settings, BaseSettings):
     @classmethod
     def _origin(cls, name: str, *, is_argument: bool) -> str:
         return super()._origin(name, is_argument=True) if is_argument else variable(name)
+
+
+def _is_redis_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # A query would be taken for arguments of the client.
+        return (
+            parts.scheme in ("redis", "rediss")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not parts.query
+        )
+    except ValueError:
+        return False
 
 
 def variable(name: str) -> str:

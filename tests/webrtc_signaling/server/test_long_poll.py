@@ -88,7 +88,7 @@ async def test_a_later_poll_ends_the_one_before():
     async with serve() as server:
         alice, bob = await registered(server, ALICE), await registered(server, BOB)
         first = asyncio.create_task(bob.poll())
-        while not server.hub._registrations[BOB_ID].link._polls:
+        while not server.hub.roster._registrations[BOB_ID].link._polls:
             await asyncio.sleep(0)
         second = asyncio.create_task(bob.poll())
         assert await first == []
@@ -175,7 +175,7 @@ async def test_the_end_of_the_server_is_announced_to_who_waits_and_to_who_comes_
     async with serve() as server:
         alice, bob = await registered(server, ALICE), await registered(server, BOB)
         waiting = asyncio.create_task(alice.poll())
-        while not server.hub._registrations[ALICE_ID].link._polls:
+        while not server.hub.roster._registrations[ALICE_ID].link._polls:
             await asyncio.sleep(0)
         await server.app[SERVICE].shut_down(server.app)
         for messages in (await waiting, await alice.poll(), await bob.poll()):
@@ -216,7 +216,7 @@ async def test_nobody_takes_the_peer_id_of_another():
         bob = await registered(server, BOB)
         mallory = await Poller(server, Identity.generate()).open()
         assert await refused(mallory, mallory.register_message(peer=BOB_ID)) == "invalid-proof"
-        assert server.hub._registrations.keys() == {BOB_ID}
+        assert server.hub.roster._registrations.keys() == {BOB_ID}
         assert await bob.poll(wait=0) == []
 
 
