@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sized
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection, Iterator, Mapping, Sized
+from typing import TYPE_CHECKING, Final, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 
 from .errors import ConfigurationError
 from .spelling import did_you_mean
@@ -47,25 +48,36 @@ class Settings(BaseModel):
             raise ConfigurationError(f"{kind}: {name} can't be changed; make a new {kind}")
 
     @classmethod
-    def _faults(cls, exc: ValidationError, given: Collection[str]) -> Iterator[str]:
+    def _faults(cls, exc: ValidationError, given: Mapping[str, object]) -> Iterator[str]:
         for error in exc.errors(include_url=False):
             name = str(error["loc"][0]) if error["loc"] else ""
             entry = "".join(f"[{part}]" for part in error["loc"][1:])
             if error["type"] == "extra_forbidden":
-                yield f"{cls.__name__} has no setting {name!r}{_instead(name, cls.model_fields)}"
+                yield f"{cls._place(name, given)} has no setting {name!r}{_instead(name, cls.model_fields)}"
             elif error["type"] == "missing":
                 yield f"{cls.__name__} needs {name}"
             elif not name:
                 yield f"{cls.__name__}: {fault(error)}"
             else:
-                origin = cls._origin(name, is_argument=name in given)
-                yield f"{origin}{entry} {fault(error, secret=not cls.model_fields[name].repr)}"
+                secret = is_secret(cls.model_fields[name])
+                yield f"{cls._origin(name, given)}{entry} {fault(error, secret=secret)}"
 
     @classmethod
-    def _origin(cls, name: str, *, is_argument: bool) -> str:
-        """What to call the setting ``name``, which may have been set elsewhere than in an argument."""
-        assert is_argument, "there is nowhere else"
-        return f"{cls.__name__}: {name}"
+    def _place(cls, name: str, given: Mapping[str, object]) -> str:
+        """Where ``name`` was set, if not in the arguments that were ``given``."""
+        assert name in given, "there is nowhere else"
+        return cls.__name__
+
+    @classmethod
+    def _origin(cls, name: str, given: Mapping[str, object]) -> str:
+        """What to call the setting ``name`` as somebody who has set it knows it."""
+        return f"{cls._place(name, given)}: {name}"
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether the value of a setting must not be shown."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return not field.repr or SecretStr in kinds
 
 
 def fault(error: ErrorDetails, *, secret: bool = False) -> str:

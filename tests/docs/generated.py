@@ -24,8 +24,8 @@ from typer.main import get_command
 from tests.docs.pages import DOCS
 from webrtc_signaling import limits as signaling_limits
 from webrtc_signaling.client import ClientOptions
-from webrtc_signaling.server.commands import app as signaling_app
-from webrtc_signaling.server.settings import ServerSettings
+from webrtc_signaling.server.options import option_name, parameters, topic
+from webrtc_signaling.server.settings import ServerSettings, Topic
 from webrtc_transport.cli.commands import app as transport_app
 from webrtc_transport.config import IceServer, TransportConfig
 from webrtc_transport.protocol import limits as transport_limits
@@ -177,6 +177,21 @@ def limit_table(rows: list[tuple[str, ...]]) -> str:
 # --- command line -------------------------------------------------------------------------------------------------
 
 
+def serve_options() -> str:
+    """The options of the server, which are its settings, by topic."""
+    rows: dict[Topic, list[tuple[str, ...]]] = {}
+    explained = {
+        constant.name: constant.explanation for constant in constants(inspect.getsource(ServerSettings))
+    }
+    for parameter in parameters():
+        name, field = parameter.name, ServerSettings.model_fields[parameter.name]
+        shown = "off" if field.default is False else default(ServerSettings, name)
+        row = (f"`{option_name(name)}`", shown, bounds(ServerSettings, name), explained[name])
+        rows.setdefault(topic(field), []).append(row)
+    header = ("Option", "Default", "Allowed", "What it is, and why")
+    return "".join(f"\n### {about}\n\n{table(header, found)}" for about, found in rows.items())
+
+
 def flags(app: typer.Typer, name: str) -> str:
     """The flags of a subcommand. What ``--help`` prints is laid out anew by each version of typer."""
     command: Any = get_command(app)
@@ -207,7 +222,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "client-options": client_options,
     "transport-limits": lambda: "".join(limits(transport_limits)),
     "signaling-limits": lambda: "".join(limits(signaling_limits)),
-    "flags": lambda: flags(signaling_app, "serve"),
+    "serve-options": serve_options,
     "doctor-flags": lambda: flags(transport_app, "doctor"),
     "send-flags": lambda: flags(transport_app, "send"),
     "receive-flags": lambda: flags(transport_app, "receive"),

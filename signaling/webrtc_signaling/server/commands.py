@@ -4,46 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import signal
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated, Final
 
 import typer
-from typer.models import OptionInfo
 
 from webrtc_transport.errors import ConfigurationError
 
 from .app import running_server
-from .settings import LogLevel, ServerSettings, variable
+from .options import parameters, settings_of
+from .settings import ServerSettings, variable
 
-_FLAGS: Final = ("host", "port", "insecure", "grace", "log_level")
-"""The settings that are flags. The others are for few, and for the environment."""
-
-_BOUNDS: Final = (("min", "ge"), ("max", "le"))
-"""What typer calls the bounds of a number, and what pydantic does."""
-
-_DEFAULTS: Final = ServerSettings.model_construct()
-
-
-def _option(name: str) -> OptionInfo:
-    field = ServerSettings.model_fields[name]
-    flag = f"--{name.replace('_', '-')}"
-    bounds = {
-        word: getattr(rule, key) for rule in field.metadata for word, key in _BOUNDS if hasattr(rule, key)
-    }
-    option: OptionInfo = typer.Option(flag, help=field.description, envvar=variable(name), **bounds)
-    return option
-
-
-def _epilog() -> str:
-    others = [
-        f"{variable(name)} ({field.default}): {' '.join((field.description or '').split())}"
-        for name, field in ServerSettings.model_fields.items()
-        if name not in _FLAGS
-    ]
-    return "\n\n".join(["Further settings are environment variables:", *others])
-
+_WRONG_USAGE: Final = 2
+"""The exit status of shells and typer for wrong options."""
 
 app = typer.Typer(
     add_completion=False,
@@ -69,21 +46,32 @@ def _webrtc_signaling(
     pass
 
 
-@app.command(epilog=_epilog())
-def serve(
-    host: Annotated[str, _option("host")] = _DEFAULTS.host,
-    port: Annotated[int, _option("port")] = _DEFAULTS.port,
-    insecure: Annotated[bool, _option("insecure")] = _DEFAULTS.insecure,
-    grace: Annotated[float, _option("grace")] = _DEFAULTS.grace,
-    log_level: Annotated[LogLevel, _option("log_level")] = _DEFAULTS.log_level,
-) -> None:
-    """Let peers find each other, until interrupted."""
+_HELP: Final = f"""Let peers find each other, until interrupted.
+
+Each option is an environment variable, too, {variable("port")} for --port, and \
+a key in the TOML file that --config names: port = 8765. An option wins over its variable, and a variable over the file.
+"""
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each setting."""
+    command.__signature__ = inspect.Signature(parameters())  # type: ignore[attr-defined]
+    return command
+
+
+@app.command(help=_HELP)
+@_with_settings
+def serve(**options: object) -> None:
+    """Run the server."""
     # First, because the settings may have something to warn of.
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        settings = ServerSettings(host=host, port=port, insecure=insecure, grace=grace, log_level=log_level)
+        settings = settings_of(options)
     except ConfigurationError as exc:
-        raise typer.BadParameter(str(exc)) from None
+        for fault in str(exc).splitlines():
+            typer.echo(f"error: {fault}", err=True)
+        raise typer.Exit(_WRONG_USAGE) from None
+    logging.getLogger().setLevel(settings.log_level.upper())
     try:
         asyncio.run(_run(settings))
     except OSError as exc:

@@ -341,7 +341,10 @@ def _entries_in(answer: object) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
     """The entries of a stream, and their ids, in the answer to ``XREAD``."""
     match answer:
         case [[_, [*entries]]]:
-            yield from entries
+            for entry in entries:
+                match entry:
+                    case (bytes(entry_id), dict(fields)):
+                        yield entry_id, fields
 
 
 def _take(events: BackplaneEvents, fields: dict[bytes, bytes]) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
+from enum import StrEnum
 from importlib.util import find_spec
-from typing import Final, Literal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from webrtc_transport.redaction import redacted
 from webrtc_transport.settings import Settings
 from webrtc_transport.spelling import nearest
 
 from ..limits import MAX_MESSAGE_SIZE
+from .setting_sources import Environment, TomlFile
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
@@ -24,76 +28,97 @@ _PREFIX: Final = "WEBRTC_SIGNALING_"
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
+class Topic(StrEnum):
+    """What a setting is about: ``--help`` shows those of one topic together. Annotate the field with it."""
+
+    LISTENING = "Listening"
+    ACCESS = "Who gets in"
+    OPERATION = "Operation"
+    CLUSTER = "Several servers"
+    TIMES = "Times, in seconds"
+    LIMITS = "Limits"
+    OTHER = "Other settings"
+    """Of those without a topic."""
+
+
 class ServerSettings(Settings, BaseSettings):
-    """Settings, each also an environment variable: ``WEBRTC_SIGNALING_PORT`` and so on. Times are seconds.
+    """Settings. What isn't given here is taken from the environment, ``WEBRTC_SIGNALING_PORT`` and so on; what isn't
+    there, from the TOML file ``config``, if one is given, where it is called ``port``.
+
+    Each field is an option of ``webrtc-signaling serve``, too. A list is one variable with blanks or commas between its
+    entries, an option that may be repeated, and an array in the file.
 
     A variable that begins so and is no setting is ignored, with a warning.
 
-    :raises ConfigurationError: if a setting is unknown or wrong; with one line for each fault
+    :raises ConfigurationError: if a setting is unknown or wrong, or the file can't be read; one line for each fault
     """
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True
     )
 
-    host: str = "127.0.0.1"
+    config: Annotated[Path | None, Topic.OPERATION] = None
+    """A TOML file with settings, one ``name = value`` a line, such as ``port = 8765``. Options and variables win over
+    it."""
+
+    host: Annotated[str, Topic.LISTENING] = "127.0.0.1"
     """Address or name to listen on; 0.0.0.0 is every IPv4 address of this machine."""
 
-    port: int = Field(default=8765, ge=0, le=65535)
+    port: Annotated[int, Topic.LISTENING] = Field(default=8765, ge=0, le=65535)
     """TCP port to listen on; 0 picks a free one."""
 
-    insecure: bool = False
+    insecure: Annotated[bool, Topic.ACCESS] = False
     """Accept peer ids without proof: anybody can take anybody's place. For experiments only."""
 
-    log_level: LogLevel = "info"
+    log_level: Annotated[LogLevel, Topic.OPERATION] = "info"
     """How much to log."""
 
-    grace: float = Field(default=30.0, ge=0, le=86400)
+    grace: Annotated[float, Topic.TIMES] = Field(default=30.0, ge=0, le=86400)
     """How long a peer that lost its connection keeps its registration, and what is sent to it."""
 
-    heartbeat: float = Field(default=20.0, gt=0)
+    heartbeat: Annotated[float, Topic.TIMES] = Field(default=20.0, gt=0)
     """A silent client is asked after this time, and dropped when it doesn't answer in half of it."""
 
-    register_timeout: float = Field(default=10.0, gt=0)
+    register_timeout: Annotated[float, Topic.TIMES] = Field(default=10.0, gt=0)
     """How long a connection may take to prove its peer id; who only holds connections open pays for it."""
 
-    close_timeout: float = Field(default=2.0, gt=0)
+    close_timeout: Annotated[float, Topic.TIMES] = Field(default=2.0, gt=0)
     """How long a closing connection gets to take what is left for it."""
 
-    reuse_port: bool = False
+    reuse_port: Annotated[bool, Topic.LISTENING] = False
     """Let another server listen on the same port, so that it can take over without a gap: start it, and then end this
     one. Both need the setting. Not on Windows."""
 
-    redis: str | None = Field(default=None, repr=False)
+    redis: Annotated[str | None, Topic.CLUSTER] = Field(default=None, repr=False)
     """URL of the Redis that makes several servers one, such as redis://:password@10.0.0.5:6379/0 (rediss:// is with
     TLS): their clients meet each other. Without it a server knows nobody else's."""
 
-    max_clients: int = Field(default=20_000, ge=1)
+    max_clients: Annotated[int, Topic.LIMITS] = Field(default=20_000, ge=1)
     """Connections, and registrations, in total: each costs some 30 KiB and a file descriptor."""
 
-    max_clients_per_address: int = Field(default=256, ge=1)
+    max_clients_per_address: Annotated[int, Topic.LIMITS] = Field(default=256, ge=1)
     """Connections from one IP address, so that no single one takes all. Behind a reverse proxy all clients have the
     address of the proxy: set it to max_clients there."""
 
-    max_messages_per_second: float = Field(default=500.0, gt=0)
+    max_messages_per_second: Annotated[float, Topic.LIMITS] = Field(default=500.0, gt=0)
     """Messages that a client may send in the long run; more of them end the connection. A dial takes about 10."""
 
-    max_message_burst: int = Field(default=5000, ge=1)
+    max_message_burst: Annotated[int, Topic.LIMITS] = Field(default=5000, ge=1)
     """Messages that a client may send at once: what it has kept during a lost connection, and more."""
 
-    max_sessions: int = Field(default=512, ge=1)
+    max_sessions: Annotated[int, Topic.LIMITS] = Field(default=512, ge=1)
     """Sessions that a client has started and not ended: nobody dials more peers at once."""
 
-    session_idle: float = Field(default=300.0, gt=0)
+    session_idle: Annotated[float, Topic.TIMES] = Field(default=300.0, gt=0)
     """A session in which nothing was sent for so long no longer counts. Exchanges of descriptions take seconds."""
 
-    max_queued_messages: int = Field(default=4096, ge=16)
+    max_queued_messages: Annotated[int, Topic.LIMITS] = Field(default=4096, ge=16)
     """Messages that wait for one client, because it is away or reads slowly; to further ones it is busy."""
 
-    max_queued_bytes: int = Field(default=1024 * 1024, ge=MAX_MESSAGE_SIZE)
+    max_queued_bytes: Annotated[int, Topic.LIMITS] = Field(default=1024 * 1024, ge=MAX_MESSAGE_SIZE)
     """Bytes of the same."""
 
-    max_total_queued_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
+    max_total_queued_bytes: Annotated[int, Topic.LIMITS] = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
     """Bytes that wait for all clients together. When there are more, the client for which most waits has to go: one
     that reads has next to nothing waiting."""
 
@@ -111,7 +136,7 @@ class ServerSettings(Settings, BaseSettings):
                 )
         return url
 
-    def __init__(self, **values: object) -> None:
+    def __init__(self, **values: Any) -> None:
         fields = type(self).model_fields
         for name in sorted(os.environ):
             setting = name.lower().removeprefix(_PREFIX.lower())
@@ -122,8 +147,30 @@ class ServerSettings(Settings, BaseSettings):
         super().__init__(**values)
 
     @classmethod
-    def _origin(cls, name: str, *, is_argument: bool) -> str:
-        return super()._origin(name, is_argument=True) if is_argument else variable(name)
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours reads lists otherwise
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - named by pydantic-settings
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - named by pydantic-settings
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where settings come from; the first wins. Called by pydantic-settings."""
+        arguments, environment = init_settings, Environment(settings_cls)
+        file = _file(arguments())
+        if file is None:
+            return arguments, environment
+        return arguments, environment, TomlFile(settings_cls, file)
+
+    @classmethod
+    def _place(cls, name: str, given: Mapping[str, object]) -> str:
+        file = None if name in given else _file(given)
+        return super()._place(name, given) if file is None else str(file)
+
+    @classmethod
+    def _origin(cls, name: str, given: Mapping[str, object]) -> str:
+        is_variable = name not in given and _from_environment(name) is not None
+        return variable(name) if is_variable else super()._origin(name, given)
 
 
 def _is_redis_url(url: str) -> bool:
@@ -143,3 +190,14 @@ def _is_redis_url(url: str) -> bool:
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return f"{_PREFIX}{name}".upper()
+
+
+def _from_environment(name: str) -> str | None:
+    """What the environment says; variables are found in capitals or not."""
+    return next((value for key, value in os.environ.items() if key.upper() == variable(name)), None)
+
+
+def _file(given: Mapping[str, object]) -> Path | None:
+    """The file that settings are read from, if there is one."""
+    name = given.get("config") or _from_environment("config")
+    return Path(str(name)) if name else None

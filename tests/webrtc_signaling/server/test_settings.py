@@ -59,6 +59,31 @@ def test_a_misspelled_variable_is_told(monkeypatch, caplog):
     ]
 
 
+def test_what_is_not_in_the_environment_comes_from_the_file(monkeypatch, tmp_path):
+    path = tmp_path / "signaling.toml"
+    path.write_text("port = 1\ngrace = 2\nheartbeat = 3\n")
+    monkeypatch.setenv("WEBRTC_SIGNALING_PORT", "10")
+    monkeypatch.setenv("WEBRTC_SIGNALING_GRACE", "20")
+    settings = ServerSettings(config=path, port=100)
+    assert (settings.port, settings.grace, settings.heartbeat) == (100, 20, 3)
+
+
+def test_each_fault_names_where_it_is(monkeypatch, tmp_path):
+    path = tmp_path / "signaling.toml"
+    path.write_text("port = -1\ngrace = -1\nheartbeat = -1\nlog-level = 'info'\n")
+    monkeypatch.setenv("WEBRTC_SIGNALING_GRACE", "-2")
+    with pytest.raises(ConfigurationError) as caught:
+        ServerSettings(config=path, port=-3)
+    assert sorted(str(caught.value).splitlines()) == sorted(
+        [
+            "ServerSettings: port should be greater than or equal to 0, not -3",
+            "WEBRTC_SIGNALING_GRACE should be greater than or equal to 0, not '-2'",
+            f"{path}: heartbeat should be greater than 0, not -1",
+            f"{path} has no setting 'log-level'; did you mean 'log_level'?",
+        ]
+    )
+
+
 def test_settings_do_not_change():
     with pytest.raises(ConfigurationError, match="port can't be changed; make a new ServerSettings"):
         ServerSettings().port = 1
