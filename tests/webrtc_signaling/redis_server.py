@@ -28,7 +28,17 @@ class RedisServer:
         return f"redis://{secret}{self._host}:{self._port}/0"
 
     def start(self):
-        arguments = [self._program, "--port", self._port, "--bind", self._host, "--save", "", "--appendonly", "no"]
+        arguments = [
+            self._program,
+            "--port",
+            self._port,
+            "--bind",
+            self._host,
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
         arguments += ["--requirepass", self._password] if self._password else []
         self._process = subprocess.Popen(
             self._wrap(list(map(str, arguments))), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -23,7 +23,10 @@ class TestConformance(SignalingConformance):
 
     @contextlib.asynccontextmanager
     async def service(self):
-        async with signaling_server(redis=self.redis_url) as one, signaling_server(redis=self.redis_url) as other:
+        async with (
+            signaling_server(redis=self.redis_url) as one,
+            signaling_server(redis=self.redis_url) as other,
+        ):
             yield f"{one.url} {other.url}"
 
     def backend(self, url, identity):
