@@ -34,6 +34,8 @@ class RedisServer:
             self._port,
             "--bind",
             self._host,
+            "--protected-mode",
+            "no",
             "--save",
             "",
             "--appendonly",

@@ -69,14 +69,14 @@ async def test_msgpack_has_binary_frames():
         assert msgpack.unpackb((await socket.receive()).data)["type"] == "registered"
 
 
-async def test_messages_are_acknowledged_without_being_asked():
-    async with serve() as server, server.registered(ALICE) as alice, server.registered(BOB):
+async def test_messages_are_acknowledged_when_the_peer_has_them():
+    async with serve() as server, server.registered(ALICE) as alice, server.registered(BOB) as bob:
         await alice.signal("offer", BOB_ID, OFFER_DATA)
-        assert json.loads((await alice.socket.receive(TIMEOUT)).data) == {
-            "version": 1,
-            "type": "ack",
-            "ack": 1,
-        }
+        offer = await bob.receive()
+        # That the server is there is said in between.
+        assert json.loads((await alice.socket.receive(TIMEOUT)).data) == {"version": 1, "type": "ack", "ack": 0}
+        await bob.socket.send_str(json.dumps({"version": 1, "type": "ack", "ack": offer["seq"]}))
+        assert json.loads((await alice.socket.receive(TIMEOUT)).data) == {"version": 1, "type": "ack", "ack": 1}
 
 
 async def test_a_cut_loses_nothing():

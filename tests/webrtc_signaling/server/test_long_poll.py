@@ -38,7 +38,7 @@ async def test_signals_go_both_ways_and_are_acknowledged():
     async with serve() as server:
         alice, bob = await registered(server, ALICE), await registered(server, BOB)
         waiting = asyncio.create_task(bob.poll())
-        assert await alice.signal("offer", BOB_ID, OFFER_DATA) == [{"version": 1, "type": "ack", "ack": 1}]
+        assert await alice.signal("offer", BOB_ID, OFFER_DATA) == [{"version": 1, "type": "ack", "ack": 0}]
         [offer] = await waiting
         assert (offer["type"], offer["from"], offer["seq"], offer["data"]) == (
             "offer",
@@ -47,7 +47,9 @@ async def test_signals_go_both_ways_and_are_acknowledged():
             OFFER_DATA,
         )
         await bob.signal("answer", ALICE_ID, {"type": "answer", "sdp": "v=0\r\n"})
-        assert [message["type"] for message in await alice.poll()] == ["answer"]
+        [answer] = await alice.poll()
+        # Bob's next request said that he has the offer.
+        assert (answer["type"], answer["ack"]) == ("answer", 1)
 
 
 async def test_a_browser_with_a_websocket_meets_a_peer_that_polls():
@@ -79,9 +81,10 @@ async def test_what_is_sent_twice_goes_on_once():
         alice, bob = await registered(server, ALICE), await registered(server, BOB)
         message = alice.signal_message("offer", BOB_ID, OFFER_DATA)
         for _ in range(2):
-            assert (await alice.post(message))[0]["ack"] == 1
+            assert (await alice.post(message))[0]["ack"] == 0
         assert len(await bob.poll()) == 1
         assert await bob.poll(wait=0) == []
+        assert (await alice.post(message))[0]["ack"] == 1
 
 
 async def test_a_later_poll_ends_the_one_before():
