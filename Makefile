@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo install test test-all lint types contracts pytest soak bench bench-floors bench-ci bench-direct coverage docs serve-docs format clean
+.PHONY: help demo install test test-all lint types contracts pytest soak bench bench-floors bench-ci bench-direct bench-signaling coverage docs serve-docs format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ bench-floors: $(STAMP) ## a shorter run, which fails when a ratio is under its f
 bench-direct: $(STAMP) ## webrtc-direct under load: 1,000 connections, and a flood of false checks (needs root)
 	$(BIN)/python -m benchmarks.crowd
 	$(BIN)/python -m benchmarks.flood
+
+bench-signaling: $(STAMP) ## the signaling server: 10,000 idle clients, and what it routes, beside PeerJS's server
+	$(BIN)/python -m benchmarks.signaling_load
 
 bench-ci: $(STAMP) ## a few ratios that hold on any machine, in a minute
 	$(BIN)/python -m benchmarks --ci --rounds 2

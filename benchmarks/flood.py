@@ -3,13 +3,15 @@
     sudo .venv/bin/python -m benchmarks.flood [--rate 50000] [--seconds 30] [--backend asyncio] [--json FILE]
 
 A listener echoes on ten connections of another process, in a closed loop: while ``peers/spoofer.py`` floods its
-port, and half as long before that and after it. During the flood newcomers dial, one after the other. It fails when one
-of the bounds below doesn't hold.
+port, and half as long before that and after it, and while the same flood goes to a port that nobody reads: so much its
+sender takes from the processors. During the flood newcomers dial, one after the other. It fails when one of the bounds
+below doesn't hold.
 """
 
 from __future__ import annotations
 
 import argparse
+import socket
 import statistics
 import sys
 import time
@@ -38,8 +40,8 @@ def port_of(address: str) -> int:
     return int(address.partition("/udp/")[2].partition("/")[0])
 
 
-def overflowed(port: int) -> int:
-    """Datagrams that the kernel dropped because the socket's buffer was full."""
+def dropped(port: int) -> int:
+    """Datagrams that the kernel dropped: by the filter of the port's socket, or because its buffer was full."""
     rows = (line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:])
     return sum(int(row[-1]) for row in rows if row[1].endswith(f":{port:04X}"))
 
@@ -53,6 +55,16 @@ def dial_in_turn(newcomer: Commanded, address: str, ended: float) -> list[float]
     return seconds
 
 
+def echo_beside_flood(known: Commanded, rate: float, seconds: float) -> list[int]:
+    """Echoes in each second while the flood goes to a socket of no use: what the sender alone takes."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
+        sink.bind(("127.0.0.1", 0))
+        with running("spoofer", sink.getsockname()[1], rate, seconds + 1):
+            time.sleep(1)
+            counts: list[int] = known.call("echo_for", seconds=seconds)["counts"]
+    return counts
+
+
 def measure(rate: float, seconds: float, backend: str) -> Result:
     """One listener, without the flood and with it."""
     with (
@@ -64,6 +76,7 @@ def measure(rate: float, seconds: float, backend: str) -> Result:
         port = port_of(address)
         known.call("dial", address=address, count=CONNECTIONS)
         alone = known.call("echo_for", seconds=seconds / 2)["counts"]
+        beside = echo_beside_flood(known, rate, seconds / 2)
         before = listener.call("memory")
         with running("spoofer", port, rate, seconds + IDLE + 1) as flood:
             time.sleep(1)
@@ -76,14 +89,15 @@ def measure(rate: float, seconds: float, backend: str) -> Result:
             sent = flood.result()
         after = listener.call("memory")
         alone += known.call("echo_for", seconds=seconds / 2)["counts"]
-        lost = overflowed(port)
+        lost = dropped(port)
     return {
         "alone": statistics.mean(alone),
+        "beside": statistics.mean(beside),
         "flooded": statistics.mean(flooded),
         "flooded_by_second": flooded,
         "sent": sent["sent"] / sent["seconds"],
         "us/check": idle / IDLE / sent["sent"] * sent["seconds"] * 1e6,
-        "overflowed": lost,
+        "dropped": lost,
         "entered": entered,
         "grown": after["peak"] - before["resident"],
     }
@@ -116,11 +130,13 @@ def main() -> None:
     print(f"checks per second             {found['sent']:10.0f}")
     print(f"CPU us of a check             {found['us/check']:10.1f}")
     print(f"echoes per second, alone      {found['alone']:10.0f}")
+    print(f"the same, flood to elsewhere  {found['beside']:10.0f}  {found['beside'] / found['alone']:.0%}")
     print(f"echoes per second, flooded    {found['flooded']:10.0f}  {found['flooded'] / found['alone']:.0%}")
+    print(f"of those with it elsewhere    {found['flooded'] / found['beside']:10.0%}")
     print(f"memory grown, MiB             {found['grown'] / MIB:10.1f}")
     print(f"newcomers                     {len(found['entered']):10}")
     print(f"seconds of a newcomer, most   {max(found['entered'], default=0):10.2f}")
-    print(f"datagrams that found no room  {found['overflowed']:10}")
+    print(f"dropped by the kernel         {found['dropped']:10}")
     sys.exit("; ".join(failures(found, arguments.rate)) or 0)
 
 

@@ -19,9 +19,8 @@ def median(rounds: Rounds, measure: str, variant: str, unit: str) -> float | Non
 
 def ratio(rounds: Rounds, target: Target) -> float | None:
     """The ratio of two medians, that a target is about."""
-    unit = target.figure.unit
-    ours = median(rounds, target.measure, target.variant, unit)
-    reference = median(rounds, target.measure, target.reference, unit)
+    ours = median(rounds, target.measure, target.variant, target.figure.unit)
+    reference = median(rounds, target.measure, target.reference, target.reference_unit)
     return None if ours is None or not reference else ours / reference
 
 

@@ -16,8 +16,11 @@ PACKAGES = {
     "libp2p": ("libp2p[webrtc]==0.8.1", "anyio>=4.9"),
     "wrtc": ("wrtc[aiortc]==0.1.0", "anyio>=4.9"),
     "node": ("node-datachannel@0.33.4",),
+    "peerjs": ("peer@1.0.2",),
 }
 """What each tool is made of: packages of PyPI, and of npm."""
+
+NPM = frozenset({"node", "peerjs"})
 
 
 class ToolMissing(Exception):
@@ -54,7 +57,7 @@ def install(tool: str) -> None:
     target = folder(tool)
     print(f"installing {', '.join(PACKAGES[tool])} into {target}", file=sys.stderr)
     target.mkdir(parents=True, exist_ok=True)
-    if tool == "node":
+    if tool in NPM:
         if shutil.which("node") is None or shutil.which("npm") is None:
             raise ToolMissing("Node.js and npm are not installed")
         _run(tool, ["npm", "install", "--silent", "--no-audit", "--prefix", str(target), *PACKAGES[tool]])

@@ -36,12 +36,19 @@ def at_port(address, port):
     return str(DirectAddress("ip4", "127.0.0.1", port, parsed.certhashes, parsed.peer))
 
 
-async def bound_socket():
-    """A UDP socket on loopback, to read from without the thread that looks names up, and the same to send by."""
+def bound_socket():
+    """A UDP socket on loopback."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setblocking(False)
     sock.bind(("127.0.0.1", 0))
-    return await anyio.abc.UDPSocket.from_socket(sock), sock
+    return sock
+
+
+async def datagrams(sock):
+    """What arrives, and from where. Not by an anyio socket: making one takes a thread, which looks names up."""
+    while True:
+        await anyio.wait_readable(sock)
+        yield sock.recvfrom(65536)
 
 
 class Relay:
@@ -59,29 +66,29 @@ class Relay:
         self._address = address
         self._dialer = None
 
-    async def open(self):
-        self._near, self._near_socket = await bound_socket()
-        self.address = at_port(self._address, self._near.extra(anyio.abc.SocketAttribute.local_port))
-        await self.rebind()
+    def open(self):
+        self._near = bound_socket()
+        self.address = at_port(self._address, self._near.getsockname()[1])
+        self.rebind()
         self._tasks.start_soon(self._carry_up)
 
-    async def rebind(self):
+    def rebind(self):
         """Get another address towards the listener."""
-        self._far, self._far_socket = await bound_socket()
+        self._far = bound_socket()
         self._tasks.start_soon(self._carry_down, self._far)
 
     async def _carry_up(self):
-        async with self._near:
-            async for data, source in self._near:
+        with self._near:
+            async for data, source in datagrams(self._near):
                 self._dialer = source
                 if not self.loses("up", data):
-                    await self._deliver(self._far_socket, data, self._target)
+                    await self._deliver(self._far, data, self._target)
 
     async def _carry_down(self, far):
-        async with far:
-            async for data, _ in far:
+        with far:
+            async for data, _ in datagrams(far):
                 if far is self._far and not self.loses("down", data):
-                    await self._deliver(self._near_socket, data, self._dialer)
+                    await self._deliver(self._near, data, self._dialer)
 
     async def _deliver(self, sock, data, target):
         if self.delay:
@@ -99,6 +106,6 @@ async def relay_to(address):
     """A relay in front of a listener."""
     async with anyio.create_task_group() as task_group:
         relay = Relay(task_group, str(address))
-        await relay.open()
+        relay.open()
         yield relay
         task_group.cancel_scope.cancel()

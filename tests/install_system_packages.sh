@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Debian packages that the tests use: two browsers, a TURN server, network namespaces, and Redis.
+# Debian packages that the tests use: two browsers, a TURN server, network namespaces, Redis, and a message broker.
 set -euo pipefail
-packages=(chromium firefox-esr coturn iproute2 redis-server)
-programs=(chromium firefox-esr turnserver ip redis-server)
+packages=(chromium firefox-esr coturn iproute2 redis-server nats-server)
+programs=(chromium firefox-esr turnserver ip redis-server nats-server)
 
 missing=()
 for i in "${!packages[@]}"; do

@@ -15,7 +15,7 @@ from .abc import ChannelEvents, EngineChannel
 from .config import TransportConfig
 from .connection import Connection
 from .engine.direct_peer import DirectPeer
-from .errors import ConnectionEnded, FramingError, NoiseFailed
+from .errors import ConnectionEnded, EngineError, FramingError, NoiseFailed
 from .identity import Identity, PeerId, PublicKey
 from .link import PeerLink, set_up_failed
 from .portal import same_loop_portal
@@ -106,7 +106,8 @@ class DirectLink(PeerLink):
     async def prove(self) -> Connection:
         """Wait until the peer has proven who it is, and make the connection. It may be over by then.
 
-        :raises ConnectError: if the set-up failed; :exc:`~webrtc_transport.errors.NoiseFailed` if the proof did
+        :raises ConnectError: if the set-up failed; :exc:`~webrtc_transport.errors.NoiseFailed` if the proof did, and
+            :exc:`~webrtc_transport.errors.OwnFault` if our engine
         """
         while self._noise is None:
             if self.end_reason is not None:
@@ -119,7 +120,8 @@ class DirectLink(PeerLink):
         if remote is not None and self.phase != "noise":
             # If the peer has left since then, what it sent can still be read.
             return self._connection(remote.peer_id)
-        if isinstance(self.end_reason, ConnectionEnded):
+        # A fault of our engine says nothing of the peer's proof.
+        if isinstance(self.end_reason, ConnectionEnded) and not isinstance(self.end_reason, EngineError):
             raise NoiseFailed(f"the connection ended while {self._noise.progress}: {self.end_reason}")
         if self.end_reason is not None:
             raise set_up_failed(self.end_reason)

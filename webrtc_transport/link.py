@@ -7,6 +7,7 @@ connected to a proven peer.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -98,7 +99,8 @@ class PeerLink(PeerEvents, StreamOwner):
         self._inbound_open = 0
         self._has_refused = False
         """Whether a stream was refused because of a limit."""
-        self._draining: set[Stream] = set()
+        self._draining: dict[Stream, float] = {}
+        """Streams that wait for their FIN_ACK, and until when."""
         self._consumed = 0
         self._grant_size = config.receive_buffer // GRANTS_PER_BUFFER
         # After it, the engine can tell no end.
@@ -207,6 +209,13 @@ class PeerLink(PeerEvents, StreamOwner):
         if self._stalls is not None:
             self._stalls.look(self.streams, now)
 
+    def reset_unacknowledged_streams(self, now: float) -> float:
+        """Give up the streams whose FIN_ACK didn't come in time; returns when the next one is due, or ``math.inf``."""
+        for stream, due in list(self._draining.items()):
+            if due <= now:
+                stream.timed_out(f"no FIN_ACK within {self.fin_ack_timeout:g} s; sent bytes may be lost")
+        return min(self._draining.values(), default=math.inf)
+
     async def statistics(self) -> PeerStatistics:
         return await self.portal.call(self.peer.statistics)
 
@@ -306,10 +315,14 @@ class PeerLink(PeerEvents, StreamOwner):
             self._consumed = 0
 
     def stream_draining(self, stream: Stream) -> None:
-        self._draining.add(stream)
+        self._draining[stream] = math.inf
+
+    def stream_closing(self, stream: Stream) -> None:
+        if stream in self._draining:
+            self._draining[stream] = time.monotonic() + self.fin_ack_timeout
 
     def stream_drained(self, stream: Stream) -> None:
-        self._draining.discard(stream)
+        self._draining.pop(stream, None)
         if not self._draining:
             self._drained.notify()
 
@@ -318,7 +331,7 @@ class PeerLink(PeerEvents, StreamOwner):
             self._inbound_open -= stream.is_inbound
             if self._stalls is not None:
                 self._stalls.closed(stream)
-        self._draining.discard(stream)
+        self._draining.pop(stream, None)
         if not self._draining:
             self._drained.notify()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -90,6 +91,14 @@ class Links:
             async with bare_task_group() as task_group:
                 for link in list(self._links):
                     task_group.start_soon(link.close, reason)
+
+    async def reset_unacknowledged_streams(self, fin_ack_timeout: float) -> None:
+        """Give up the streams whose FIN_ACK doesn't come within so many seconds, until cancelled."""
+        while True:
+            now = time.monotonic()
+            due = [link.reset_unacknowledged_streams(now) for link in list(self._links)]
+            # Whoever begins to wait meanwhile does so for longer than this sleeps.
+            await anyio.sleep(min([now + fin_ack_timeout, *due]) - now)
 
     async def reset_stalled_streams(self, stalled_after: float) -> None:
         """Give up the streams of which nothing was read for so many seconds, until cancelled."""

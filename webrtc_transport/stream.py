@@ -236,15 +236,11 @@ class Stream(ByteStream):
         await self.aclose()
 
     async def _wait_fin_ack(self) -> None:
+        self._owner.stream_closing(self)
         if self._state.send is not SendHalf.FIN_SENT:
             await anyio.lowlevel.checkpoint()
-        with anyio.move_on_after(self._owner.fin_ack_timeout) as scope:
-            while self._state.send is SendHalf.FIN_SENT:
-                await self._writable.wait()
-        if scope.cancelled_caught:
-            self._fail(
-                StreamTimeout(f"no FIN_ACK within {self._owner.fin_ack_timeout:g} s; sent bytes may be lost")
-            )
+        while self._state.send is SendHalf.FIN_SENT:
+            await self._writable.wait()
         self._tell()
 
     def reset(self) -> None:
@@ -256,6 +252,10 @@ class Stream(ByteStream):
     def stalled(self, why: str) -> None:
         """Give the stream up because what it has received stays where it is."""
         self._give_up(StreamStalled(why))
+
+    def timed_out(self, why: str) -> None:
+        """Give the stream up because its FIN_ACK doesn't come."""
+        self._fail(StreamTimeout(why))
 
     def _give_up(self, error: StreamError) -> None:
         # What is thrown away here must not look like the end of what the peer sent.

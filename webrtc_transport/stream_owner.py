@@ -34,6 +34,10 @@ class StreamOwner(ABC):
         """FIN was sent, and the peer is to acknowledge it."""
 
     @abstractmethod
+    def stream_closing(self, stream: Stream) -> None:
+        """If it is to, someone waits from now on: :meth:`.Stream.timed_out` ends it after ``fin_ack_timeout``."""
+
+    @abstractmethod
     def stream_drained(self, stream: Stream) -> None:
         """The peer has acknowledged all that was sent, or never will."""
 

@@ -184,6 +184,7 @@ class WebRTCTransport:
                 self._signaled = await self._open_signaling(stack)
             stack.push_async_callback(self._links.close, ConnectionClosed("the transport was closed"))
             self._tasks = await stack.enter_async_context(bare_task_group())
+            self._tasks.start_soon(self._links.reset_unacknowledged_streams, self._config.fin_ack_timeout)
             if self._config.stalled_stream_timeout is not None:
                 self._tasks.start_soon(self._links.reset_stalled_streams, self._config.stalled_stream_timeout)
             self._stack = stack.pop_all()

@@ -1,8 +1,8 @@
 """Puts measured figures where a page says ``<!-- figures: … -->``: tables, and a chart of bars.
 
 ``docs/explanation/figures.json`` is what ``python -m benchmarks --json`` wrote. ``direct.json`` beside it is what the
-same wrote of the measures of webrtc-direct, and what ``benchmarks.crowd`` and ``benchmarks.flood`` added. No number is
-typed by hand.
+same wrote of the measures of webrtc-direct, and what ``benchmarks.crowd`` and ``benchmarks.flood`` added;
+``signaling.json`` is of ``benchmarks.signaling_load``. No number is typed by hand.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def _figures(match: re.Match[str]) -> str:
     what, measure, unit = match.groups()
+    if what == "signaling":
+        return signaling(json.loads((FOLDER / "signaling.json").read_text(encoding="utf-8")), measure, unit)
     if what == "direct":
         return direct(json.loads((FOLDER / "direct.json").read_text(encoding="utf-8")), measure, unit)
     measured = json.loads((FOLDER / "figures.json").read_text(encoding="utf-8"))
@@ -63,15 +65,40 @@ def direct(measured: dict[str, Any], what: str, name: str) -> str:
     return value if isinstance(value, str) else number(value / scales.get(unit, 1))
 
 
+def signaling(measured: dict[str, Any], what: str, name: str) -> str:
+    """One figure of a signaling server under load, such as ``idle`` ``ours bytes each``, a ratio, or a chart."""
+    kind, _, figure = name.partition(" ")
+    if kind == "chart":
+        found = {other.partition(" ")[2]: figures for other, figures in measured.items() if what in other}
+        return bars(
+            {other: figures[figure] / _scale(figure) for other, figures in found.items()}, name, "ours"
+        )
+    found_here = measured[f"{what} {kind}"]
+    if figure.startswith("ratio "):
+        figure = figure.removeprefix("ratio ")
+        return f"{found_here[figure] / measured[f'{what} peerjs'][figure]:.2f}"
+    value = found_here[figure]
+    return value if isinstance(value, str) else number(value / _scale(figure))
+
+
+def _scale(figure: str) -> float:
+    return 2**10 if figure == "bytes each" else 1
+
+
 def chart(rounds: Rounds, measure: str, unit: str) -> str:
     """A drawing of the medians of one figure, a bar for each variant."""
     found = {variant: median(rounds, measure, variant, unit) for variant in rounds[measure]}
     values = {variant: value for variant, value in found.items() if value is not None}
+    return bars(values, f"{measure}, {unit}", "native")
+
+
+def bars(values: dict[str, float], label: str, ours: str) -> str:
+    """A drawing with a bar for each value; those whose names begin with ``ours`` stand out."""
     rows = []
     for row, (variant, value) in enumerate(sorted(values.items(), key=lambda item: -item[1])):
         y = row * _ROW_HEIGHT
         width = max(1, round(value / max(values.values()) * _BAR_WIDTH))
-        opacity = 1 if variant.startswith("native") else 0.45
+        opacity = 1 if variant.startswith(ours) else 0.45
         rows += [
             f'<text x="{_NAME_WIDTH - 8}" y="{y + 16}" text-anchor="end">{escape(variant)}</text>',
             f'<rect x="{_NAME_WIDTH}" y="{y + 4}" width="{width}" height="{_ROW_HEIGHT - 8}" '
@@ -80,6 +107,6 @@ def chart(rounds: Rounds, measure: str, unit: str) -> str:
         ]
     size = f"{_NAME_WIDTH + _BAR_WIDTH + 70} {len(values) * _ROW_HEIGHT}"
     return (
-        f'<svg viewBox="0 0 {size}" role="img" aria-label="{escape(f"{measure}, {unit}")}" '
+        f'<svg viewBox="0 0 {size}" role="img" aria-label="{escape(label)}" '
         f'fill="currentColor" font-size="13">{"".join(rows)}</svg>'
     )

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 import secrets
-from abc import abstractmethod
+import ssl
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -15,13 +15,16 @@ from typing import Final, TypeAlias, TypeVar
 
 import aiohttp
 
+from webrtc_transport.config import IceServer
 from webrtc_transport.errors import InvalidSignal, SignalingError, SignalingRejected, SignalingUnavailable
 from webrtc_transport.identity import Identity
 from webrtc_transport.redaction import redacted
 
 from .channel import BufferFull, ReliableChannel
+from .client_backend import ClientEvents, SignalingClient
 from .codec import Codec, encode
 from .connect_errors import connect_reason
+from .leased_ice_servers import LeasedIceServers
 from .limits import MAX_QUEUED_BYTES, MAX_QUEUED_MESSAGES
 from .messages import (
     MAX_NUMBER,
@@ -29,6 +32,8 @@ from .messages import (
     Challenge,
     Envelope,
     Failure,
+    FromClient,
+    IceServers,
     Malformed,
     Numbered,
     Register,
@@ -37,15 +42,23 @@ from .messages import (
     SessionFailure,
     register_payload,
 )
-from .session_book import SessionBook, SessionEvents
+from .session_book import SessionBook
+from .tokens import TokenDesk
 from .wire import Carrier, Disconnected
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling")
 
-_FATAL_CODES: Final = frozenset({"unsupported-version", "invalid-proof", "replaced"})
+_FATAL_CODES: Final = frozenset(
+    {"unsupported-version", "invalid-proof", "replaced", "token-required", "invalid-token"}
+)
 """What the service won't take back, however often it is asked."""
 
-_CURES: Final[Mapping[str, str]] = {"replaced": "; one identity is for one process at a time"}
+_CURES: Final[Mapping[str, str]] = {
+    "replaced": "; one identity is for one process at a time",
+    "token-required": "; RendezvousServer(url, token=…) has one",
+    "invalid-token": "; ask the operator for one that is for this peer id and this server",
+    "token-expired": "; RendezvousServer(url, token=…) also takes an async function that gets fresh ones",
+}
 """What helps, by code."""
 
 _M = TypeVar("_M", bound=ServerMessage)
@@ -66,28 +79,29 @@ class ClientOptions:
     """Attempts to reconnect follow after pauses that double from the first to the second of these."""
     close_timeout: float = 2.0
     """For saying goodbye."""
+    ssl: ssl.SSLContext | None = None
+    """For ``wss://`` and ``https://``; ``None`` trusts the authorities that the system does."""
 
 
 Connect: TypeAlias = Callable[[str, ClientOptions], AbstractAsyncContextManager[Carrier]]
 """Makes a connection to the server at a URL. What goes wrong is ``Disconnected``, or an error of aiohttp's."""
 
 
-class ClientEvents(SessionEvents):
-    """What a :class:`RendezvousClient` tells, on its loop."""
-
-    @abstractmethod
-    def on_refused(self, error: SignalingRejected) -> None:
-        """The service refused us for good."""
-
-
-class RendezvousClient:
+class RendezvousClient(SignalingClient):
     """Registers with the service at ``url`` when it is first needed, and stays registered until closed.
 
     ``sessions`` may be used once :meth:`ready` has returned. All methods are for the engine's loop.
     """
 
     def __init__(
-        self, url: str, identity: Identity, events: ClientEvents, options: ClientOptions, connect: Connect
+        self,
+        url: str,
+        identity: Identity,
+        events: ClientEvents,
+        options: ClientOptions,
+        connect: Connect,
+        *,
+        tokens: TokenDesk,
     ) -> None:
         self.sessions = SessionBook(str(identity.peer_id), events, self._push)
         self._url = url
@@ -97,6 +111,8 @@ class RendezvousClient:
         self._events = events
         self._options = options
         self._connect = connect
+        self._tokens = tokens
+        self._ice_servers = LeasedIceServers(self._push, options.connect_timeout)
         self._instance = secrets.token_urlsafe(16)
         self._channel = _new_channel()
         self._was_registered = False
@@ -144,6 +160,15 @@ class RendezvousClient:
             if not self._was_registered or loop.time() >= deadline:
                 raise error
 
+    async def ice_servers(self) -> tuple[IceServer, ...]:
+        """The ICE servers that the service lends us.
+
+        :raises SignalingUnavailable: if it can't be reached, or doesn't answer
+        :raises SignalingRejected: if it refuses us
+        """
+        await self.ready()
+        return await self._ice_servers.get()
+
     async def aclose(self) -> None:
         """Send what is queued, say goodbye and end; all within ``close_timeout``."""
         if self._final is None:
@@ -185,16 +210,21 @@ class RendezvousClient:
         :raises SignalingUnavailable: if it can't be made, or is lost
         :raises SignalingRejected: if the service refuses us for good
         """
+        waits_for = "no answer"
         try:
             async with contextlib.AsyncExitStack() as stack:
                 async with asyncio.timeout(self._options.connect_timeout):
+                    waits_for = "no token from the application's function"
+                    token = await self._tokens.fetch()
+                    waits_for = "no answer"
                     wire = await stack.enter_async_context(self._connect(self._url, self._options))
-                    self._resume(await self._register(wire))
+                    self._resume(await self._register(wire, token))
                 self._wire = wire
                 self._settle(None)
                 await wire.exchange(self._channel, self._handle)
         except TimeoutError:
-            reason = f"no answer within {self._options.connect_timeout:g} s; check host, port and firewalls between"
+            cure = "; check host, port and firewalls between" if waits_for == "no answer" else ""
+            reason = f"{waits_for} within {self._options.connect_timeout:g} s{cure}"
         except InvalidSignal as exc:
             reason = f"it doesn't speak the rendezvous protocol: {exc}"
         except (Disconnected, aiohttp.ClientError, OSError) as exc:
@@ -205,7 +235,7 @@ class RendezvousClient:
             self._wire = None
         raise SignalingUnavailable(f"no connection to {self._shown_url}: {reason}")
 
-    async def _register(self, wire: Carrier) -> Registered:
+    async def _register(self, wire: Carrier, token: str | None) -> Registered:
         challenge = self._expect(Challenge, await wire.receive())
         payload = register_payload(nonce=challenge.nonce, peer=self._peer)
         register = Register(
@@ -214,6 +244,7 @@ class RendezvousClient:
             signature=self._identity.sign(payload),
             instance=self._instance,
             received=self._channel.received if self._was_registered else None,
+            token=token,
         )
         await wire.send(register)
         return self._expect(Registered, await wire.receive())
@@ -231,7 +262,8 @@ class RendezvousClient:
             self._channel.resume(registered.received)
         else:
             forgotten, self._channel = self._channel, _new_channel()
-            self.sessions.replay(forgotten.unacknowledged)
+            self.sessions.replay(kept for kept in forgotten.unacknowledged if isinstance(kept, Envelope))
+        self._ice_servers.registered(offered=bool(registered.turn), resumed=registered.resumed)
         self._was_registered = True
         self._registered_at = asyncio.get_running_loop().time()
         self._grace = registered.grace
@@ -264,9 +296,11 @@ class RendezvousClient:
             case _:
                 raise InvalidSignal(f"a {received.type} message in between")
 
-    def _dispatch(self, message: Envelope | Malformed | SessionFailure) -> None:
+    def _dispatch(self, message: Envelope | Malformed | SessionFailure | IceServers) -> None:
         if isinstance(message, SessionFailure):
             self.sessions.receive_failure(message)
+        elif isinstance(message, IceServers):
+            self._ice_servers.receive(message)
         elif message.recipient != self._peer:
             raise InvalidSignal("to: a signal for another peer")
         else:
@@ -277,19 +311,19 @@ class RendezvousClient:
         code = failure.data.code
         said = failure.data.message or code
         message = f"{self._shown_url} refuses us: {said!r} ({code}){_CURES.get(code, '')}"
-        if code in _FATAL_CODES:
+        if code in _FATAL_CODES or (code == "token-expired" and not self._tokens.has_fresh_ones):
             return SignalingRejected(message, code=code)
         return SignalingUnavailable(message)
 
-    def _push(self, envelope: Envelope) -> None:
-        """Queue an envelope.
+    def _push(self, message: FromClient) -> None:
+        """Queue a message.
 
         :raises SignalingUnavailable: if too many are unacknowledged
         """
         # With the largest numbers, because the real ones are not known before it is transmitted.
-        size = len(encode(Numbered(envelope, MAX_NUMBER, MAX_NUMBER), self._options.codec))
+        size = len(encode(Numbered(message, MAX_NUMBER, MAX_NUMBER), self._options.codec))
         try:
-            self._channel.push(envelope, size)
+            self._channel.push(message, size)
         except BufferFull:
             raise SignalingUnavailable(
                 f"{self._shown_url} acknowledges nothing, and the queue for it is full"
@@ -333,5 +367,5 @@ class RendezvousClient:
                 await self._wanted.wait()
 
 
-def _new_channel() -> ReliableChannel[Envelope]:
+def _new_channel() -> ReliableChannel[FromClient]:
     return ReliableChannel(max_messages=MAX_QUEUED_MESSAGES, max_bytes=MAX_QUEUED_BYTES)

@@ -101,7 +101,8 @@ def _certificate_reason(error: Exception) -> str:
     why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
     return (
         f"its TLS certificate isn't trusted here ({why}); give the server one by an authority that this machine knows, "
-        "or name its authority's file in the environment variable SSL_CERT_FILE"
+        "or name its authority's file: RendezvousServer(url, ssl=ssl.create_default_context(cafile=…)) takes it, or "
+        "put it in the environment variable SSL_CERT_FILE"
     )
 
 

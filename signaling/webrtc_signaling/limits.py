@@ -28,6 +28,15 @@ MIN_POLL_INTERVAL: Final = 0.5
 MAX_PEER_ID_LENGTH: Final = 128
 """Characters of a peer id; today's have 46 to 62."""
 
+MAX_TOKEN_LENGTH: Final = 4096
+"""Characters of an operator's token: it has room for a key's worth of claims, and some 60 peer ids."""
+
+MAX_ICE_SERVERS: Final = 16
+"""ICE servers that a server names at once, and URLs of each: a client asks all of them, for each connection."""
+
+MAX_ICE_TEXT_LENGTH: Final = 512
+"""Characters of an ICE server's URL, user name or password."""
+
 MAX_COLLECTION_LENGTH: Final = 32
 """Entries of one msgpack map or array. The decoder reserves what a header announces, before it has seen any of it:
 without a bound, a message of 64 KiB with nested headers takes half a gigabyte."""

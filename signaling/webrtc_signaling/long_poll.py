@@ -16,9 +16,9 @@ from webrtc_transport.redaction import redacted
 
 from .client import ClientOptions
 from .connect_errors import connect_reason
+from .connector import Connector
 from .poll_wire import PollWire
 from .rendezvous import RendezvousBackend
-from .resolver import DaemonResolver
 from .websocket import open_websocket
 from .wire import Carrier, Disconnected
 
@@ -40,7 +40,7 @@ async def open_polls(url: str, options: ClientOptions) -> AsyncIterator[PollWire
     :raises InvalidSignal: if what answers is no server of this protocol
     :raises aiohttp.ClientConnectorError: if nothing answers
     """
-    connector = aiohttp.TCPConnector(resolver=DaemonResolver(), keepalive_timeout=_KEEP_ALIVE)
+    connector = Connector(options, keepalive_timeout=_KEEP_ALIVE)
     async with aiohttp.ClientSession(connector=connector) as http:
         server = URL(url)
         wire = PollWire(http, (server / "poll").with_query(server.query), options)

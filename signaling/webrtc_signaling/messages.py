@@ -75,6 +75,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Final, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -92,13 +93,22 @@ from webrtc_transport.protocol.signals import (
     describe_validation_error,
 )
 
-from .limits import MAX_PEER_ID_LENGTH, MAX_SESSION_SIGNALS
+from .limits import (
+    MAX_ICE_SERVERS,
+    MAX_ICE_TEXT_LENGTH,
+    MAX_PEER_ID_LENGTH,
+    MAX_SESSION_SIGNALS,
+    MAX_TOKEN_LENGTH,
+)
 
 VERSION: Final = 1
 MAX_NUMBER: Final = 2**53 - 1
 """Where JavaScript's integers end."""
 _REGISTER_CONTEXT: Final = "webrtc-signaling-register/1"
 _SIGNAL_TYPES: Final = frozenset({"offer", "answer", "candidate", "bye", "error"})
+
+MAX_LIFETIME: Final = 7 * 86_400
+"""Seconds."""
 
 PeerText = Annotated[
     str, Field(max_length=MAX_PEER_ID_LENGTH, pattern=r"^[1-9A-HJ-NP-Za-km-z]+$", strict=True)
@@ -136,6 +146,10 @@ class Register(_Model):
     instance: Token
     received: Count | None = None
     """``None`` on a client's first connection."""
+    token: Annotated[str, Field(max_length=MAX_TOKEN_LENGTH, strict=True)] | None = Field(
+        default=None, repr=False
+    )
+    """Of the server's operator, if the server asks for one."""
 
 
 class Registered(_Model):
@@ -149,6 +163,33 @@ class Registered(_Model):
     grace: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
     """Seconds."""
     notice: Annotated[str, Field(max_length=MAX_REASON_LENGTH)] | None = None
+    turn: bool | None = None
+    """Whether the server gives credentials for TURN to who asks."""
+
+
+class IceServersRequest(_Model):
+    """Client to server: which ICE servers may we use?"""
+
+    type: Literal["get-ice-servers"] = "get-ice-servers"
+
+
+IceText = Annotated[str, Field(max_length=MAX_ICE_TEXT_LENGTH, strict=True)]
+
+
+class IceServerData(_Model):
+    """What a browser's ``RTCIceServer`` has."""
+
+    urls: Annotated[tuple[IceText, ...], Field(min_length=1, max_length=MAX_ICE_SERVERS)]
+    username: IceText
+    credential: IceText = Field(repr=False)
+
+
+class IceServers(_Model):
+    """Server to client: these, for ``lifetime`` seconds from now."""
+
+    type: Literal["ice-servers"] = "ice-servers"
+    servers: Annotated[tuple[IceServerData, ...], Field(max_length=MAX_ICE_SERVERS)]
+    lifetime: Annotated[float, Field(ge=0, le=MAX_LIFETIME, allow_inf_nan=False)]
 
 
 class Ack(_Model):
@@ -209,23 +250,21 @@ class _Numbers(_Model):
     ack: Count
 
 
-ClientMessage: TypeAlias = Register | Ack | Numbered[Envelope | Malformed]
+FromClient: TypeAlias = Envelope | IceServersRequest
+"""What a client sends again until it is acknowledged."""
+
+ToClient: TypeAlias = Envelope | SessionFailure | IceServers
+"""What a server sends again until it is acknowledged."""
+
+ClientMessage: TypeAlias = Register | Ack | Numbered[Envelope | Malformed | IceServersRequest]
 """What a server receives."""
 
 ServerMessage: TypeAlias = (
-    Challenge | Registered | Ack | Failure | Numbered[Envelope | Malformed | SessionFailure]
+    Challenge | Registered | Ack | Failure | Numbered[Envelope | Malformed | SessionFailure | IceServers]
 )
 """What a client receives."""
 
-Message: TypeAlias = (
-    Challenge
-    | Register
-    | Registered
-    | Ack
-    | Failure
-    | Numbered[Envelope]
-    | Numbered[Envelope | SessionFailure]
-)
+Message: TypeAlias = Challenge | Register | Registered | Ack | Failure | Numbered[FromClient | ToClient]
 """What is sent."""
 
 
@@ -250,6 +289,8 @@ def parse_client_message(value: object) -> ClientMessage:
             return _validate(Register, fields)
         case "ack":
             return _validate(Ack, fields)
+        case "get-ice-servers":
+            return _numbered(partial(_validate, IceServersRequest), fields)
         case str(kind) if kind in _SIGNAL_TYPES:
             return _numbered(_parse_envelope, fields)
         case kind:
@@ -263,26 +304,32 @@ def parse_server_message(value: object) -> ServerMessage:
     """
     fields = _check_head(value)
     match fields.get("type"):
-        case "challenge":
-            return _validate(Challenge, fields)
-        case "registered":
-            return _validate(Registered, fields)
-        case "ack":
-            return _validate(Ack, fields)
+        case str(kind) if kind in _UNNUMBERED:
+            return _validate(_UNNUMBERED[kind], fields)
         case "error" if "from" not in fields:
             if "session" not in fields:
                 return _validate(Failure, fields)
-            return _numbered(_parse_session_failure, fields)
+            return _numbered(partial(_validate, SessionFailure), fields)
+        case "ice-servers":
+            return _numbered(partial(_validate, IceServers), fields)
         case str(kind) if kind in _SIGNAL_TYPES:
             return _numbered(_parse_envelope, fields)
         case kind:
             raise InvalidSignal(f"type: {_name(kind)} is no message of a server")
 
 
-def to_wire(message: Message, *, binary: bool) -> dict[str, object]:
+def parse_envelope(value: object) -> Envelope | Malformed:
+    """Check a decoded envelope that a service carried as it was, without numbers of its own.
+
+    :raises InvalidSignal: if it doesn't say whose session it belongs to
+    """
+    return _parse_envelope(_check_head(value))
+
+
+def to_wire(message: Message | Envelope, *, binary: bool) -> dict[str, object]:
     """A message as a map; ``binary`` leaves bytes as they are, instead of base64."""
     fields: dict[str, object] = {"version": VERSION}
-    body: Challenge | Register | Registered | Ack | Failure | Envelope | SessionFailure
+    body: Challenge | Register | Registered | Ack | Failure | FromClient | ToClient
     if isinstance(message, Numbered):
         fields |= {"seq": message.seq, "ack": message.ack}
         body = message.message
@@ -299,6 +346,12 @@ def to_wire(message: Message, *, binary: bool) -> dict[str, object]:
 
 _Model_t = TypeVar("_Model_t", bound=BaseModel)
 _N = TypeVar("_N")
+
+_UNNUMBERED: Final[Mapping[str, type[Challenge | Registered | Ack]]] = {
+    "challenge": Challenge,
+    "registered": Registered,
+    "ack": Ack,
+}
 
 
 def _check_head(value: object) -> Mapping[str, object]:
@@ -318,6 +371,10 @@ def _validate(model: type[_Model_t], fields: Mapping[str, object]) -> _Model_t:
 
 
 def _numbered(parse: Callable[[Mapping[str, object]], _N], fields: Mapping[str, object]) -> Numbered[_N]:
+    seq, ack = fields.get("seq"), fields.get("ack")
+    # The usual case, in a tenth of the time. True is an int, but no number.
+    if type(seq) is int and type(ack) is int and 1 <= seq <= MAX_NUMBER and 0 <= ack <= MAX_NUMBER:
+        return Numbered(parse(fields), seq, ack)
     numbers = _validate(_Numbers, fields)
     return Numbered(parse(fields), numbers.seq, numbers.ack)
 
@@ -328,10 +385,6 @@ def _parse_envelope(fields: Mapping[str, object]) -> Envelope | Malformed:
     except InvalidSignal as exc:
         route = _validate(Route, fields)
         return Malformed(**dict(route), reason=str(exc))
-
-
-def _parse_session_failure(fields: Mapping[str, object]) -> SessionFailure:
-    return _validate(SessionFailure, fields)
 
 
 def _name(value: object) -> str:

@@ -23,7 +23,7 @@ from .client import ClientOptions
 from .codec import Codec, decode
 from .connect_errors import connect_reason
 from .limits import MAX_BATCH_SIZE, MAX_POLL_TRIES, MIN_COMPRESSED_SIZE, MIN_POLL_INTERVAL
-from .messages import Challenge, Envelope, Register, ServerMessage, parse_server_message
+from .messages import Challenge, FromClient, Register, ServerMessage, parse_server_message
 from .wire import Disconnected, both_ways
 
 _PASSING: Final = frozenset(
@@ -85,7 +85,7 @@ class PollWire:
             self._inbox += await self._try("POST", body=body)
 
     async def exchange(
-        self, channel: ReliableChannel[Envelope], handle: Callable[[ServerMessage, int], None]
+        self, channel: ReliableChannel[FromClient], handle: Callable[[ServerMessage, int], None]
     ) -> None:
         while self._inbox:
             handle(*self._inbox.popleft())
@@ -100,7 +100,7 @@ class PollWire:
         self._awake.set()
 
     async def _read(
-        self, channel: ReliableChannel[Envelope], handle: Callable[[ServerMessage, int], None]
+        self, channel: ReliableChannel[FromClient], handle: Callable[[ServerMessage, int], None]
     ) -> None:
         loop = asyncio.get_running_loop()
         wait = math.ceil(self._options.heartbeat)
@@ -116,7 +116,7 @@ class PollWire:
                 await asyncio.sleep(begun + MIN_POLL_INTERVAL - loop.time())
 
     async def _write(
-        self, channel: ReliableChannel[Envelope], handle: Callable[[ServerMessage, int], None]
+        self, channel: ReliableChannel[FromClient], handle: Callable[[ServerMessage, int], None]
     ) -> None:
         while True:
             self._awake.clear()

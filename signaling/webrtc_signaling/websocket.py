@@ -11,10 +11,10 @@ from webrtc_transport.errors import InvalidSignal
 
 from .client import ClientOptions
 from .codec import Codec
+from .connector import Connector
 from .limits import MAX_MESSAGE_SIZE
 from .messages import ServerMessage, parse_server_message
 from .rendezvous import RendezvousBackend
-from .resolver import DaemonResolver
 from .wire import Wire
 
 
@@ -27,7 +27,7 @@ async def open_websocket(url: str, options: ClientOptions) -> AsyncIterator[Wire
     """
     codec = options.codec
     async with (
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=DaemonResolver())) as http,
+        aiohttp.ClientSession(connector=Connector(options)) as http,
         http.ws_connect(
             url,
             protocols=(codec,),

@@ -14,10 +14,10 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from .channel import ReliableChannel
 from .codec import Codec, Frame, decode, encode
-from .messages import Envelope, Failure, Message, Register, ServerMessage, SessionFailure
+from .messages import Failure, FromClient, Message, Register, ServerMessage, ToClient
 
 Socket: TypeAlias = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
-Outgoing = TypeVar("Outgoing", Envelope, Envelope | SessionFailure)
+Outgoing = TypeVar("Outgoing", bound=FromClient | ToClient)
 _M = TypeVar("_M")
 
 
@@ -49,7 +49,7 @@ class Carrier(Protocol):
 
     @abstractmethod
     async def exchange(
-        self, channel: ReliableChannel[Envelope], handle: Callable[[ServerMessage, int], None]
+        self, channel: ReliableChannel[FromClient], handle: Callable[[ServerMessage, int], None]
     ) -> None:
         """Move messages both ways until :meth:`finish`; ``handle`` gets each that arrives until then, with its size.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measures import CI_TARGETS, MEASURES, RATE, TARGETS, TIME, Target
+from benchmarks.measures import CI_TARGETS, DIAL_ALONE, DIAL_IN_CROWD, MEASURES, RATE, TARGETS, TIME, Target
 from benchmarks.peers.rtc import frame, payload_size
 from benchmarks.report import ratio, targets_table
 from tests.requirements import require_program, require_root
@@ -40,6 +40,13 @@ def test_a_ratio_is_that_of_the_medians():
     rounds = {"rtt": {"ours": [{"ms": 9.0}, {"ms": 1.0}, {"ms": 2.0}], "theirs": [{"ms": 5.0}]}}
     assert ratio(rounds, target) == 0.4
     assert targets_table(rounds, [target])[-1].endswith("| 0.40 | ≤ 0.5 | ≤ 0.3 | floor |")
+
+
+def test_a_ratio_may_be_that_of_two_figures_of_one_variant():
+    target = Target("dial", DIAL_IN_CROWD, "ours", "ours", 2, 1.5, reference_figure=DIAL_ALONE)
+    rounds = {"dial": {"ours": [{"ms alone": 10.0, "ms beside 200": 18.0}]}}
+    assert ratio(rounds, target) == 1.8
+    assert targets_table(rounds, [target])[-1].startswith("| dial, ms beside 200: ours / ms alone | 1.80 ")
 
 
 def test_a_ratio_of_what_was_not_measured_is_none():

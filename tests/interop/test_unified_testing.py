@@ -1,6 +1,5 @@
 """The program for libp2p's unified-testing keeps to its contract, against itself and against other libp2ps."""
 
-import contextlib
 import os
 import re
 import signal
@@ -47,14 +46,7 @@ def store(network, tmp_path_factory):
         require_program("redis-server"), *options, "--protected-mode", "no", "--dir", path.parent
     )
     with running(command) as server, redis.Redis(unix_socket_path=str(path)) as store:
-        deadline = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(redis.ConnectionError):
-                store.ping()
-                break
-            assert server.is_running, server.errors()
-            assert time.monotonic() < deadline, server.errors()
-            time.sleep(0.05)
+        server.wait_for("Ready")
         yield store
 
 

@@ -161,11 +161,12 @@ async def obey(commands):
 
 
 def describe(error):
-    parts = []
-    while error is not None:
-        parts.append(f"{type(error).__name__}: {error}")
-        error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
-    return " <- ".join(parts)
+    """It and its causes; of a group all that is in it."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, BaseExceptionGroup):
+        text += f" [{'; '.join(map(describe, error.exceptions))}]"
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return text if cause is None else f"{text} <- {describe(cause)}"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The tutorial "Chat between a browser and Python through a relay", worked through in Chromium."""
 
+import re
 import subprocess
 import sys
 
@@ -27,6 +28,23 @@ def wait(page, expression, timeout=30):
     assert page.browser.command("evaluate", timeout=timeout + 10, page=page.number, expression=script)
 
 
+STATE = "document.getElementById('state').textContent"
+GREETING, FAREWELL = "A browser is there. Type something.\n", "The browser has left.\n"
+
+
+def connect(page, attempts=4):
+    """Press *Connect*, and again as people do: js-libp2p gives a dial 10 s, which a crowded machine may need alone."""
+    for _ in range(attempts):
+        page.click("#dial")
+        wait(page, f"!/^(Not connected|Connecting)/.test({STATE})", timeout=60)
+        state = page.evaluate(STATE)
+        if state.startswith("Connected"):
+            break
+        assert re.search("time.?out|timed out|abort", state, re.IGNORECASE), state
+    else:
+        raise AssertionError(state)
+
+
 def test_the_chat(tmp_path):
     for block in blocks(PAGE):
         if block.is_file:
@@ -52,12 +70,13 @@ def test_the_chat(tmp_path):
                     browser.page("http://127.0.0.1:8000") as page,
                 ):
                     page.type("#address", listening)
-                    page.click("#dial")
-                    wait(page, "document.getElementById('state').textContent.startsWith('Connected')")
+                    connect(page)
                     page.type("#text", "Grüße aus dem Browser")
                     page.click("#send")
-                    assert chat.read_line() == "A browser is there. Type something.\n"
-                    assert chat.read_line() == "browser: Grüße aus dem Browser\n"
+                    assert chat.read_line() == GREETING
+                    while (line := chat.read_line()) != "browser: Grüße aus dem Browser\n":
+                        # Of a dial before.
+                        assert line in (GREETING, FAREWELL)
                     chat.write_json("Hello from Python")
                     wait(
                         page,
@@ -69,4 +88,4 @@ def test_the_chat(tmp_path):
                     page.click("#send")
                     assert chat.read_line() == "browser: without the relay\n"
                     page.leave()
-                    assert chat.read_line(60) == "The browser has left.\n"
+                    assert chat.read_line(60) == FAREWELL

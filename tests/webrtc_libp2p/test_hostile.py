@@ -86,8 +86,8 @@ def resets(monkeypatch):
     return resets
 
 
-def impatient(**changes):
-    return settings(dial_timeout=3, inbound_timeout=1, **changes)
+PATIENCE, IMPATIENCE = 20, 3
+"""Seconds for what ends by itself, and for what nobody answers."""
 
 
 async def ended(stream):
@@ -98,9 +98,9 @@ async def ended(stream):
 
 
 @contextlib.asynccontextmanager
-async def listening():
+async def listening(inbound_timeout=PATIENCE):
     """A host that listens, reached over TCP: to signaling any proven connection is as good as a relayed one."""
-    transport = WebRTCTransport(config=impatient())
+    transport = WebRTCTransport(config=settings(inbound_timeout=inbound_timeout))
     host = make_host(transports=[TCP(), transport])
     with trio.fail_after(60):
         async with (
@@ -117,7 +117,8 @@ def connections_of(transport):
 
 class TestListener:
     async def serves_on(self, host):
-        async with running(relayed_host()) as other:
+        # Its listener may be impatient: then it is dialed again.
+        async with running(relayed_host(config=settings(dial_timeout=2 * IMPATIENCE))) as other:
             address = next(address for address in host.get_addrs() if "/tcp/" in str(address))
             await other.connect(info_from_p2p_addr(address))
             dialed = Multiaddr(f"/webrtc/p2p/{host.get_id()}")
@@ -136,16 +137,16 @@ class TestListener:
             await self.serves_on(host)
 
     async def test_a_peer_that_says_nothing_is_given_up(self, resets):
-        async with listening() as (host, peer, transport):
+        async with listening(IMPATIENCE) as (host, peer, transport):
             stream = await peer.new_stream(host.get_id(), [PROTOCOL])
             started = trio.current_time()
             await ended(stream)
-            assert trio.current_time() - started < 5
+            assert trio.current_time() - started < PATIENCE
             assert connections_of(transport) == 0
             assert len(resets) == 1
 
     async def test_a_peer_that_goes_after_each_step(self):
-        async with listening() as (host, peer, transport):
+        async with listening(IMPATIENCE) as (host, peer, transport):
             for sent in (b"", VALID_OFFER[:20], VALID_OFFER, VALID_OFFER + TRICKLED):
                 for leave in ("reset", "close"):
                     stream = await peer.new_stream(host.get_id(), [PROTOCOL])
@@ -155,21 +156,21 @@ class TestListener:
             await self.serves_on(host)
 
     async def test_a_hundred_silent_peers_leave_room_for_one_that_talks(self):
-        async with listening() as (host, peer, transport):
+        async with listening(IMPATIENCE) as (host, peer, transport):
             for _ in range(100):
                 # Those over the limit of handshakes are reset at once.
                 with contextlib.suppress(StreamFailure):
                     await peer.new_stream(host.get_id(), [PROTOCOL])
             await until(lambda: connections_of(transport) == 0)
             # The others have the time of an inbound handshake.
-            await trio.sleep(impatient().inbound_timeout + 0.5)
+            await trio.sleep(IMPATIENCE + 0.5)
             await self.serves_on(host)
 
 
 @contextlib.asynccontextmanager
-async def dialing(answer):
+async def dialing(answer, dial_timeout=PATIENCE):
     """A host that dials, a relay, and a peer there that answers signaling by ``answer(stream)``."""
-    peer, dialer = relayed_host(), relayed_host(config=impatient())
+    peer, dialer = relayed_host(), relayed_host(config=settings(dial_timeout=dial_timeout))
     dialer.get_network().retry_config.max_retries = 0
     with trio.fail_after(60):
         async with relay_host() as (_, address), running(peer, "/webrtc"), running(dialer):
@@ -209,12 +210,12 @@ class TestDialer:
             assert await round_trip(dialer, peer.get_id(), b"still here") == b"still here"
 
     async def test_a_peer_that_says_nothing(self):
-        async with dialing(ended) as (dialer, peer, announced):
+        async with dialing(ended, IMPATIENCE) as (dialer, peer, announced):
             started = trio.current_time()
             assert "ConnectTimeout: not connected after 3 s, in phase 'signaling'" in await fails(
                 dialer, peer, announced
             )
-            assert trio.current_time() - started < 5
+            assert trio.current_time() - started < PATIENCE
             assert await round_trip(dialer, peer.get_id(), b"still here") == b"still here"
 
     async def test_a_peer_that_does_not_signal(self):
@@ -230,7 +231,7 @@ class TestDialer:
             await stream.write(sent)
             await stream.reset()
 
-        async with dialing(answer) as (dialer, peer, announced):
+        async with dialing(answer, IMPATIENCE) as (dialer, peer, announced):
             # Which of these, yamux doesn't tell; without candidates that work it is over in any case.
             reason = await fails(dialer, peer, announced)
             assert reason.startswith(
@@ -245,7 +246,7 @@ class TestDialer:
                 if connection.muxed_conn.peer_id != peer.get_id():
                     await connection.close()
 
-        async with dialing(answer) as (dialer, peer, announced):
+        async with dialing(answer, IMPATIENCE) as (dialer, peer, announced):
             reason = await fails(dialer, peer, announced)
             assert reason.startswith(("PeerUnreachable:", "SignalingRejected:", "ConnectTimeout:"))
 
@@ -280,9 +281,9 @@ async def test_a_connection_that_proves_nothing_is_not_signaled_over():
         )
 
     with trio.fail_after(30):
-        transport = WebRTCTransport(config=impatient())
+        transport = WebRTCTransport(config=settings())
         host = plain(transports=[TCP(), transport])
-        dialer = plain(transports=[TCP(), WebRTCTransport(config=impatient())])
+        dialer = plain(transports=[TCP(), WebRTCTransport(config=settings())])
         dialer.get_network().retry_config.max_retries = 0
         async with running(host, "/ip4/127.0.0.1/tcp/0", "/webrtc"), running(dialer):
             await dialer.connect(info_from_p2p_addr(host.get_addrs()[0]))

@@ -235,6 +235,22 @@ def test_everything_arrives_once_and_in_order_whatever_is_cut(script):
     )
 
 
+def test_the_wait_of_a_message_is_told_once():
+    waits = []
+    channel = ReliableChannel(max_messages=9, max_bytes=99, on_transmit=waits.append)
+    channel.push("a", 1, 10.0)
+    channel.push("b", 1, 12.0)
+    channel.push("c", 1)
+    channel.transmit(12.5)
+    assert waits == [2.5, 0.5]
+    channel.resume(0)
+    channel.transmit(20.0)
+    assert waits == [2.5, 0.5]
+    channel.push("d", 1, 20.0)
+    channel.transmit(float("inf"))
+    assert waits == [2.5, 0.5]
+
+
 def test_several_channels_are_counted_together_until_they_leave():
     total = Total()
     first, second = (ReliableChannel(max_messages=9, max_bytes=99, total=total) for _ in range(2))
@@ -292,7 +308,7 @@ def test_who_pushed_is_told_what_was_taken_or_given_up():
     c = channel()
     taken = []
     for message in "abc":
-        c.push(message, 1, lambda message=message: taken.append(message))
+        c.push(message, 1, on_taken=lambda message=message: taken.append(message))
     c.transmit(0)
     c.acknowledge(1)
     assert taken == ["a"]
@@ -305,7 +321,7 @@ def test_a_renewed_channel_begins_to_count_anew_with_what_is_kept():
     c = ReliableChannel(max_messages=10, max_bytes=100, total=total)
     taken = []
     for message in "abc":
-        c.push(message, 5, lambda message=message: taken.append(message))
+        c.push(message, 5, on_taken=lambda message=message: taken.append(message))
     c.transmit(0)
     c.acknowledge(1)
     renewed = c.renewed(lambda message: message != "b")

@@ -221,7 +221,7 @@ async def test_a_port_that_is_moved_behind_a_nat():
                         for number, data in enumerate(expected):
                             await stream.send(data)
                             if number == 50:
-                                await relay.rebind()
+                                relay.rebind()
                 assert received == [b"".join(expected)]
 
 

@@ -8,7 +8,7 @@ from tests.pairs import echo, read_all, serving
 from webrtc_transport.connection import Connection, ConnectionState
 from webrtc_transport.direct_link import NoiseChannel
 from webrtc_transport.engine.native_channel import NativeChannel
-from webrtc_transport.errors import ConnectionClosed, NoiseFailed, StreamReset
+from webrtc_transport.errors import ConnectionClosed, EngineError, NoiseFailed, OwnFault, StreamReset
 from webrtc_transport.protocol.framing import Flag, encode_frame
 from webrtc_transport.protocol.limits import FRAME_OVERHEAD, MAX_DIRECT_FRAME
 
@@ -152,6 +152,25 @@ async def test_silence_during_the_proof_of_who_is_there_is_no_state_of_a_connect
                     match=r"waiting for the server to begin \(message 1 of 3\): the peer has been silent",
                 ):
                     await client.dial(relay.address)
+
+
+async def test_an_engine_that_fails_before_the_proof_is_no_fault_of_the_peer(monkeypatch):
+    def send(self):
+        """Nothing: the proof never begins."""
+
+    monkeypatch.setattr(NoiseChannel, "_send", send)
+    async with transport() as server, transport() as client:
+        listener = await server.listen(ANY_PORT)
+
+        async def fail_later():
+            while not (links := [link for link in client._links._links if link.phase == "noise"]):
+                await anyio.sleep(0.001)
+            links[0].direct.close(EngineError("out of order"))
+
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(fail_later)
+            with anyio.fail_after(5), pytest.raises(OwnFault, match="given up before it stood: out of order"):
+                await client.dial(listener.addresses[0])
 
 
 async def test_channel_0_is_no_stream_and_what_comes_on_it_costs_nothing():

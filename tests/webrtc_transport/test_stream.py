@@ -107,6 +107,28 @@ async def test_an_end_without_acknowledgement_is_an_error():
             await stream.aclose()
 
 
+async def test_the_end_is_acknowledged_while_nobody_reads():
+    settings = config(engine="native", fin_ack_timeout=5)
+    async with connected(dialer_settings=settings) as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(bytes(MIB // 2))
+        # Its room for a MiB takes the end, too: what the application does is none of the sender's business.
+        await stream.aclose()
+        inbound = await pair.listener.accept_stream()
+        assert inbound.unread == (MIB // 2, 0)
+        assert await read_all(inbound) == bytes(MIB // 2)
+
+
+async def test_the_end_of_more_than_there_is_room_for_waits_for_the_reader():
+    settings = config(engine="native", fin_ack_timeout=0.5, receive_buffer=128 * 1024)
+    async with connected(dialer_settings=settings, listener_settings=settings) as pair:
+        stream = await pair.dialer.open_stream()
+        await stream.send(bytes(MIB // 4))
+        with pytest.raises(StreamTimeout):
+            # It is behind bytes for which there is no room.
+            await stream.aclose()
+
+
 async def test_busy():
     async with connected() as pair:
         stream = await pair.dialer.open_stream()

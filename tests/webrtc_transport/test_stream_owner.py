@@ -33,6 +33,9 @@ class Owner(StreamOwner):
     def stream_draining(self, stream):
         self.ended.append("draining")
 
+    def stream_closing(self, stream):
+        self.ended.append("closing")
+
     def stream_drained(self, stream):
         self.ended.append("drained")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from OpenSSL import SSL
 
@@ -14,15 +16,22 @@ from ..errors import ConnectionClosed, LimitExceeded
 from ..protocol.demux import Demultiplexer, DropReason, Newcomer
 from ..protocol.ice_controlling import ControllingAgent
 from ..protocol.ice_lite import LiteAgent
-from ..protocol.limits import MAX_DIRECT_PEERS
+from ..protocol.limits import MAX_DIRECT_PEERS, MAX_STRANGERS_PER_SECOND
+from ..protocol.load_shedding import WINDOW, LoadShedder
+from ..protocol.rate_limit import Rate, TokenBucket
 from ..protocol.sdp import Fingerprint
 from ..protocol.stun import PacketKind, classify
 from ..protocol.stun_message import Address, StunError, StunMessage
 from ..protocol.ufrag import DirectCredentials
 from .direct_hosts import local_address
 from .direct_peer import DirectPeer
-from .driver import Driver
+from .driver import Driver, TimerHandle
 from .udp_port import UdpPort
+
+_REPORTS: Final = Rate(1 / 60, 1)
+"""Warnings of a flood: as many as whoever sends it can cause in a log."""
+
+_logger = logging.getLogger("libp2p.transport.webrtc.engine")
 
 
 class DirectListenerPort:
@@ -33,6 +42,8 @@ class DirectListenerPort:
     :param context: for DTLS, with the certificate whose hash the listener announces
     :param accept: called when a newcomer has begun DTLS; gives the events of its connection, or None to refuse it
     :param gater: asked with the address of a newcomer before anything is computed for it
+    :param max_strangers: datagrams per second that are read from unknown sources; of more than that the kernel lets a
+        share through, if it can
     :raises OSError: if the address can't be bound
     """
 
@@ -47,6 +58,7 @@ class DirectListenerPort:
         config: TransportConfig,
         gater: Callable[[Address], bool] | None = None,
         max_peers: int = MAX_DIRECT_PEERS,
+        max_strangers: float = MAX_STRANGERS_PER_SECOND,
     ) -> None:
         self._driver = driver
         self._context = context
@@ -56,6 +68,11 @@ class DirectListenerPort:
         self._proven: set[DirectPeer] = set()
         self._is_stopped = False
         self._udp = UdpPort(driver, host, self._datagram_received, port=port)
+        self._shedder = LoadShedder(driver.now(), rate=max_strangers)
+        self._window: TimerHandle | None = None
+        """While there are unknown sources: when the next window of the load shedder begins."""
+        self._can_shed = True
+        self._reports = TokenBucket(_REPORTS, driver.now())
 
     @property
     def address(self) -> Address:
@@ -93,7 +110,14 @@ class DirectListenerPort:
 
     def _close_if_unused(self) -> None:
         if self._is_stopped and not self._demux:
+            self._can_shed = False
+            if self._window is not None:
+                self._window.cancel()
             self._udp.close()
+
+    def _peer_begun(self, peer: DirectPeer) -> PeerEvents | None:
+        self._demux.begun(peer)
+        return self._accept(peer)
 
     def _peer_gone(self, peer: DirectPeer) -> None:
         self._demux.forget(peer)
@@ -102,17 +126,20 @@ class DirectListenerPort:
 
     def _datagram_received(self, data: bytes, address: Address) -> None:
         kind = classify(data)
-        if kind is PacketKind.DTLS:
-            peer = self._demux.peer_at(address)
-            if peer is not None:
-                peer.packet_received(data, address)
-        elif kind is PacketKind.STUN:
+        if kind is PacketKind.STUN:
             self._stun_received(data, address)
+            return
+        peer = self._demux.peer_at(address)
+        if peer is None:
+            self._stranger_refused()
+        elif kind is PacketKind.DTLS:
+            peer.packet_received(data, address)
 
     def _stun_received(self, data: bytes, address: Address) -> None:
         now = self._driver.now()
         arrival = self._demux.route_stun(data, address, now)
         if arrival is None:
+            self._stranger_refused()
             return
         if isinstance(arrival, Newcomer):
             if self._is_stopped:
@@ -127,6 +154,34 @@ class DirectListenerPort:
             peer = arrival.peer
         peer.stun_received(arrival.message, len(data), address)
 
+    # --- floods -----------------------------------------------------------------------------------------------------
+
+    def _stranger_refused(self) -> None:
+        if self._window is None and self._can_shed:
+            self._window = self._driver.call_at(self._driver.now() + WINDOW, self._begin_window)
+
+    def _begin_window(self) -> None:
+        self._window = None
+        now = self._driver.now()
+        share = self._shedder.next_window(self._demux.strangers, now)
+        source_filter = self._udp.source_filter
+        if share is None:
+            source_filter.allow_all()
+            return
+        self._can_shed = source_filter.allow(self._demux.addresses(now), share)
+        if not self._can_shed:
+            return
+        self._shedder.mistaken(source_filter.part_known)
+        self._window = self._driver.call_at(now + WINDOW, self._begin_window)
+        if self._reports.take(now):
+            _logger.warning(
+                "a flood of datagrams from unknown sources comes to %s port %d: one in %d is looked at",
+                *self.address,
+                share.count,
+            )
+
+    # --- peers ------------------------------------------------------------------------------------------------------
+
     def _make_peer(self, credentials: DirectCredentials, now: float) -> DirectPeer:
         return DirectPeer(
             self._driver,
@@ -135,7 +190,7 @@ class DirectListenerPort:
             local_towards=partial(local_address, self._udp.address),
             context=self._context,
             fingerprints=None,
-            accept=self._accept,
+            accept=self._peer_begun,
             on_gone=self._peer_gone,
             config=self._config,
         )

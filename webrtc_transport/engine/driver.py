@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol, TypeVarTuple
 
+from ..asyncio_event import resuming
 from .resolver import resolve
 
 _Ts = TypeVarTuple("_Ts")
@@ -92,7 +93,7 @@ class AsyncioDriver(Driver):
         return self._loop.call_later(max(0.0, when - time.monotonic()), callback)
 
     def add_reader(self, sock: socket.socket, callback: Callable[[], object]) -> None:
-        self._loop.add_reader(sock, callback)
+        self._loop.add_reader(sock, resuming(callback))
 
     def remove_reader(self, sock: socket.socket) -> None:
         self._loop.remove_reader(sock)

@@ -19,6 +19,7 @@ from typing import Final
 
 from ..protocol.limits import MAX_DATAGRAM
 from .driver import Driver
+from .source_filter import SourceFilter
 
 MAX_RECEIVE: Final = 65535
 """Bytes of datagrams that the kernel gives as one: what the length field of UDP can tell."""
@@ -84,6 +85,8 @@ class UdpPort:
         self._on_datagram = on_datagram
         self._socket = _bind(host, port)
         self.address: Address = self._socket.getsockname()[:2]
+        self.source_filter = SourceFilter(self._socket)
+        """Of what comes in; at first it lets everything through."""
         self._lone_reads = 0
         """Wake-ups to come that needn't look for a second datagram."""
         self._can_segment = sys.platform == "linux"
@@ -115,6 +118,8 @@ class UdpPort:
         """
         if may_fragment:
             return self._send_fragmented(datagrams, address)
+        if len(datagrams) == 1:
+            return self.send(datagrams[0], address)
         if len(datagrams) <= 1 or not self._can_segment:
             return self._send_each(datagrams, address)
         fits = True

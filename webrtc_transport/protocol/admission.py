@@ -5,9 +5,9 @@ well-formed: the password is in the message (:mod:`.ufrag`), so not even a corre
 a peer. What tells is that a peer repeats its check, from the same address with the same USERNAME, within a
 fraction of a second, and that a flood that repeats itself can't be large in sources.
 
-So while there are few, each newcomer is let in at once. When there are too many, only those are that have been here
-before, at a rate of their own. In both cases no IP prefix takes more than its share. A refusal costs a hash and two
-comparisons, and memory is fixed.
+So while there are few, each newcomer is let in at once. As long as too many come, only those are that have been here
+before, at a rate of their own: whoever else were let in then would hardly be a peer, but cost as much as one. In
+both cases no IP prefix takes more than its share. A refusal costs a hash and two comparisons, and memory is fixed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ class Admission:
 
     def __init__(self, now: float, *, per_prefix: Rate = PER_PREFIX, total: Rate = TOTAL) -> None:
         self._first_seen = RateLimiter(
-            per_prefix=per_prefix, total=total, max_prefixes=MAX_RATE_PREFIXES, now=now
+            per_prefix=per_prefix,
+            total=total,
+            max_prefixes=MAX_RATE_PREFIXES,
+            now=now,
+            counts_refused=True,
         )
         self._repeated = RateLimiter(
             per_prefix=per_prefix, total=total, max_prefixes=MAX_RATE_PREFIXES, now=now

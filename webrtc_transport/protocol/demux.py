@@ -9,7 +9,7 @@ isn't known is refused in the order of what a refusal costs: the kind of the dat
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Generic, TypeVar
@@ -78,7 +78,7 @@ _Outcome = Check[PeerT] | Newcomer[PeerT] | DropReason
 class _Entry(Generic[PeerT]):
     """What is known of a peer."""
 
-    __slots__ = ("added_at", "addresses", "moves", "peer", "username")
+    __slots__ = ("added_at", "addresses", "has_begun", "moves", "peer", "username")
 
     def __init__(self, peer: PeerT, username: bytes, now: float) -> None:
         self.peer = peer
@@ -87,6 +87,8 @@ class _Entry(Generic[PeerT]):
         self.moves = TokenBucket(_MOVES, now)
         self.addresses: dict[Address, None] = {}
         """That of the latest check comes last."""
+        self.has_begun = False
+        """Whether it does more than check."""
 
 
 class Demultiplexer(Generic[PeerT]):
@@ -105,6 +107,8 @@ class Demultiplexer(Generic[PeerT]):
         max_half_open: int = MAX_HALF_OPEN_PEERS,
     ) -> None:
         self.dropped: Counter[DropReason] = Counter()
+        self.strangers = 0
+        """Datagrams from addresses that no peer had."""
         self._admission = admission or Admission(now)
         self._gater = gater
         self._max_peers = max_peers
@@ -130,6 +134,7 @@ class Demultiplexer(Generic[PeerT]):
         """The peer that has ``address``, for any datagram that isn't STUN."""
         entry = self._by_address.get(address)
         if entry is None:
+            self.strangers += 1
             self.dropped[DropReason.UNKNOWN_SOURCE] += 1
             return None
         return entry.peer
@@ -138,6 +143,7 @@ class Demultiplexer(Generic[PeerT]):
         """Find the peer of a datagram that begins like STUN. None: it is dropped, and counted in ``dropped``."""
         entry = self._by_address.get(address)
         if entry is None:
+            self.strangers += 1
             outcome = self._route_unknown(data, peek_username(data), address, now)
         else:
             outcome = self._route_known(entry, data, address, now)
@@ -217,6 +223,16 @@ class Demultiplexer(Generic[PeerT]):
         entry = self._entries[peer] = self._half_open[peer] = _Entry(peer, username, now)
         self._by_username[username] = entry
         self._bind(entry, address)
+
+    def begun(self, peer: PeerT) -> None:
+        """Tell that ``peer`` does more than check: it has begun DTLS."""
+        self._entries[peer].has_begun = True
+
+    def addresses(self, now: float) -> Iterator[Address]:
+        """Those of peers, but for those that are long in beginning: in a flood most of them never will."""
+        for peer, entry in self._entries.items():
+            if entry.has_begun or peer not in self._half_open or now - entry.added_at < MIN_HALF_OPEN_SECONDS:
+                yield from entry.addresses
 
     def peers(self) -> list[PeerT]:
         """All of them, now."""

@@ -34,8 +34,9 @@ CHECK_TIMEOUT: Final = 10.0
 FIRST_RETRANSMISSION: Final = 0.05
 """Seconds; RFC 8445 has 500 ms at least (section 14.3), for agents with many pairs. There are few here."""
 
-LAST_RETRANSMISSION: Final = 0.5
-"""Seconds between checks in the end: a listener under attack lets in who comes again soon (:mod:`.admission`)."""
+LAST_RETRANSMISSION: Final = 0.25
+"""Seconds between checks in the end: a listener under attack lets in who comes again soon (:mod:`.admission`), and
+hears each for a quarter of a second at a time (:mod:`.load_shedding`)."""
 
 PACE: Final = 0.02
 """Seconds between the first checks of two candidates."""
@@ -43,7 +44,7 @@ PACE: Final = 0.02
 _HURRIED_CHECK: Final = 0.5
 """Seconds at least between consent checks that the owner asks for."""
 
-_REMEMBERED: Final = 8
+_REMEMBERED: Final = 10
 """Checks of a path whose answers still count: all those of the first two seconds."""
 
 # RFC 8445, section 5.1.2.1: peer-reflexive (110), one local address (65535), component 1 (256 - 1).

@@ -134,6 +134,14 @@ REMEMBERED_CHECKS: Final = 65536
 """Refused checks that are recognised when they come again, 8 bytes each. At 50,000 spoofed ones per second one stays
 for some 1.3 s, in which a peer repeats its check at least three times."""
 
+MAX_STRANGERS_PER_SECOND: Final = 12_500.0
+"""Datagrams from unknown sources that one port reads: they cost some 6 % of a core. Of a flood of four times as many,
+each source is heard in every fourth window of time, so a newcomer gets in after two seconds."""
+
+MAX_SHARES: Final = 64
+"""Parts into which unknown sources are divided in a flood, of which one is heard at a time. A turn takes 16 s then, so
+hardly anybody comes in any more; those who are in go on."""
+
 MAX_NOISE_MESSAGE: Final = 4096
 """Bytes of a Noise handshake message: a proof of RSA-8192 (1,070 for the key, 1,024 for the signature), the keys and
 tags of Noise (96), and as much again for extensions."""

@@ -50,6 +50,11 @@ class TokenBucket:
         self._tokens -= 1
         return True
 
+    def empty(self, now: float) -> None:
+        """Take all that is there."""
+        self._tokens = 0
+        self._updated_at = max(now, self._updated_at)
+
     @property
     def next_at(self) -> float:
         """When there is a token again, or was."""
@@ -62,9 +67,20 @@ class RateLimiter:
     """A bucket per IP prefix, /32 of IPv4 and /64 of IPv6, and one for all.
 
     :param max_prefixes: buckets that are kept
+    :param counts_refused: whether also who is refused for the sake of all uses up their rate: as long as more come than
+        it allows, nobody may
     """
 
-    def __init__(self, *, per_prefix: Rate, total: Rate, max_prefixes: int, now: float) -> None:
+    def __init__(
+        self,
+        *,
+        per_prefix: Rate,
+        total: Rate,
+        max_prefixes: int,
+        now: float,
+        counts_refused: bool = False,
+    ) -> None:
+        self._counts_refused = counts_refused
         self._per_prefix = per_prefix
         self._max_prefixes = max_prefixes
         self._total = TokenBucket(total, now)
@@ -82,12 +98,12 @@ class RateLimiter:
 
         :param host: an IP address in its usual text
         """
-        if now < self._shut_until:
-            return False
-        # A prefix that is refused takes nothing from the others.
-        if not self._total.has_token(now):
+        if now < self._shut_until or not self._total.has_token(now):
+            if self._counts_refused:
+                self._total.empty(now)
             self._shut_until = self._total.next_at
             return False
+        # A prefix that is refused takes nothing from the others.
         prefix = prefix_of(host)
         bucket = self._buckets.get(prefix)
         if bucket is None:

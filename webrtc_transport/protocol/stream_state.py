@@ -143,6 +143,9 @@ TRANSITIONS: Final[Mapping[StreamInput, Transitions]] = {
 }
 """Every transition of either half. Once a half is reset, rule 6 comes before the table."""
 
+_SEND_ENDS: Final = (SendHalf.FIN_ACKED, SendHalf.RESET)
+_RECEIVE_ENDS: Final = (ReceiveHalf.FIN_RECEIVED, ReceiveHalf.RESET)
+
 _OURS: Final = frozenset(
     {StreamInput.SEND_DATA, StreamInput.SEND_FIN, StreamInput.SEND_STOP, StreamInput.SEND_RESET}
 )
@@ -151,11 +154,10 @@ _OURS: Final = frozenset(
 class StreamState:
     """The state of one stream, without its data: tell it what happens, ask it what may happen."""
 
-    __slots__ = ("receive", "send")
+    __slots__ = ("is_finished", "is_reset", "receive", "send")
 
-    def __init__(self) -> None:
-        self.send = SendHalf.OPEN
-        self.receive = ReceiveHalf.OPEN
+    def __init__(self, send: SendHalf = SendHalf.OPEN, receive: ReceiveHalf = ReceiveHalf.OPEN) -> None:
+        self._enter(send, receive)
 
     def __repr__(self) -> str:
         return f"<StreamState send={self.send.name} receive={self.receive.name}>"
@@ -169,19 +171,6 @@ class StreamState:
     def may_read(self) -> bool:
         """Whether data for the application can still arrive."""
         return self.receive is ReceiveHalf.OPEN
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether both halves have ended, well or not: the channel may be closed."""
-        return self.send in (SendHalf.FIN_ACKED, SendHalf.RESET) and self.receive in (
-            ReceiveHalf.FIN_RECEIVED,
-            ReceiveHalf.RESET,
-        )
-
-    @property
-    def is_reset(self) -> bool:
-        """Whether a half was ended by a reset, or by a close that may have lost bytes."""
-        return self.send is SendHalf.RESET or self.receive is ReceiveHalf.RESET
 
     def apply(self, event: StreamInput) -> None:
         """Move on. An illegal input changes nothing.
@@ -201,8 +190,16 @@ class StreamState:
         if (send and self.send not in send) or (receive and self.receive not in receive):
             message = f"{event.name} is illegal in {self!r}"
             raise ValueError(message) if event in _OURS else FramingError(message)
-        self.send = send.get(self.send, self.send)
-        self.receive = receive.get(self.receive, self.receive)
+        self._enter(send.get(self.send, self.send), receive.get(self.receive, self.receive))
+
+    def _enter(self, send: SendHalf, receive: ReceiveHalf) -> None:
+        self.send = send
+        self.receive = receive
+        # These are asked for several times for each input.
+        self.is_finished = send in _SEND_ENDS and receive in _RECEIVE_ENDS
+        """Whether both halves have ended, well or not: the channel may be closed."""
+        self.is_reset = send is SendHalf.RESET or receive is ReceiveHalf.RESET
+        """Whether a half was ended by a reset, or by a close that may have lost bytes."""
 
 
 def state_diagram() -> str:

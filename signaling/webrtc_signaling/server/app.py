@@ -5,23 +5,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from aiohttp import hdrs, web
 
+from ..batch import CONTENT_TYPE
 from ..codec import Codec
-from ..limits import MAX_BATCH_SIZE, MAX_MESSAGE_SIZE
-from .admission import Admission
+from ..limits import MAX_BATCH_SIZE
+from .access import Access
+from .admission import Admission, Rates
 from .backplane import Backplane
-from .connection import ClientConnection, check_room
+from .client_address import ClientAddresses
+from .connection import check_room
 from .hub import Hub
 from .listening import listen_error
 from .long_poll import LongPoll
 from .neighbours import Neighbours
+from .origins import Origins
+from .probes import Probes
+from .readiness import Readiness
 from .settings import ServerSettings
+from .sockets import CountedProtocol, SocketCount
+from .tls import server_context
+from .turn_credentials import TurnCredentials
+from .websockets import WebSockets
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
@@ -51,14 +63,36 @@ class RendezvousService:
     """The request handlers, and what they share."""
 
     def __init__(self, settings: ServerSettings) -> None:
-        self.hub = Hub(settings)
+        turn = TurnCredentials.of(settings)
+        issue = None if turn is None else lambda peer: turn.make(peer, time.time())
+        self.hub = Hub(settings, ice_servers=issue)
         self.cluster = None if settings.redis is None else _cluster(self.hub, settings.redis, settings.grace)
         """``None`` if this server is the only one."""
+        self.origins = Origins(settings.allowed_origins)
+        self.addresses = ClientAddresses(settings.trusted_proxies)
+        self._access = Access(settings)
         self._settings = settings
         self._admission = Admission(
-            max_total=settings.max_clients, max_per_address=settings.max_clients_per_address
+            max_total=settings.max_clients,
+            max_per_address=settings.max_clients_per_address,
+            rates=Rates(
+                settings.max_connections_per_second_per_address,
+                settings.max_connection_burst_per_address or 2 * settings.max_clients_per_address,
+            ),
         )
-        self.long_poll = LongPoll(self.hub, settings, self._admission)
+        self.long_poll = LongPoll(
+            self.hub,
+            settings,
+            self._admission,
+            access=self._access,
+            addresses=self.addresses,
+            origins=self.origins,
+        )
+        self.websockets = WebSockets(self.hub, settings, self._admission, access=self._access)
+        self.readiness = Readiness()
+        if self.cluster is not None:
+            self.readiness.checks.append(self.cluster.fault)
+        self.probes = Probes(self.hub, self._admission, self.readiness, settings)
 
     async def index(self, request: web.Request) -> web.StreamResponse:
         """``/``: the demo page for people, the service for WebSockets."""
@@ -66,34 +100,22 @@ class RendezvousService:
             return await self.websocket(request)
         return web.FileResponse(_STATIC / "index.html")
 
-    async def websocket(self, request: web.Request) -> web.WebSocketResponse:
-        """``/ws``: one client."""
-        self._check_subprotocols(request)
-        address = request.remote or "unknown"
-        check_room(self._admission, address)
-        socket = web.WebSocketResponse(
-            protocols=tuple(Codec),
-            heartbeat=self._settings.heartbeat,
-            max_msg_size=MAX_MESSAGE_SIZE,
-            timeout=self._settings.close_timeout,
-            # Decompression takes 300 KiB for each client; signals are short.
-            compress=False,
-        )
-        self._admission.enter(address)
-        try:
-            await socket.prepare(request)
-            # There is none if the client was gone before the server looked.
-            if request.transport is not None:
-                await ClientConnection(socket, request.transport, address, self.hub, self._settings).run()
-        finally:
-            self._admission.leave(address)
-        return socket
+    async def status_page(self, _request: web.Request) -> web.FileResponse:
+        """``/status``: how the server is doing, for people."""
+        return web.FileResponse(_STATIC / "status.html")
 
-    async def health(self, _request: web.Request) -> web.Response:
-        """``/healthz``: whether the server runs, and for how many."""
-        return web.json_response(
-            {"status": "ok", "connections": self._admission.total, "registrations": len(self.hub)}
-        )
+    async def websocket(self, request: web.Request) -> web.StreamResponse:
+        """``/ws``: one client."""
+        self.origins.check(request)
+        self._check_subprotocols(request)
+        address = self.addresses.of_request(request)
+        check_room(self._admission, address)
+        # Decompression takes 300 KiB for each client; signals are short.
+        socket = web.WebSocketResponse(protocols=tuple(Codec), compress=False)
+        await socket.prepare(request)
+        self.websockets.take_over(request.protocol, Codec(socket.ws_protocol or Codec.JSON), address)
+        # It goes nowhere: the connection is lost for aiohttp.
+        return web.Response()
 
     async def join(self, _app: web.Application) -> AsyncIterator[None]:
         """Be one of several servers, while the application runs.
@@ -112,7 +134,9 @@ class RendezvousService:
         async def tick() -> None:
             while True:
                 await asyncio.sleep(_TICK)
-                self.hub.expire(asyncio.get_running_loop().time())
+                now = asyncio.get_running_loop().time()
+                self.hub.expire(now)
+                self.websockets.look_after(now)
                 if self.cluster is not None:
                     self.cluster.neighbours.tick()
 
@@ -123,8 +147,13 @@ class RendezvousService:
             await task
 
     async def shut_down(self, _app: web.Application) -> None:
-        """Say goodbye to the clients; aiohttp waits for them to go."""
+        """Say goodbye to the clients; aiohttp waits for those that poll to go."""
+        self.readiness.end()
         self.hub.shut_down()
+
+    async def end_websockets(self, _app: web.Application) -> None:
+        """Wait for the others, which aiohttp doesn't know any more."""
+        await self.websockets.end_all()
 
     @staticmethod
     def _check_subprotocols(request: web.Request) -> None:
@@ -140,6 +169,10 @@ class Cluster:
     backplane: Backplane
     neighbours: Neighbours
 
+    def fault(self) -> str | None:
+        """Why it isn't joined to the others now."""
+        return None if self.backplane.is_ready() else "Redis can't be reached"
+
 
 def _cluster(hub: Hub, url: str, grace: float) -> Cluster:
     # The only one who needs the package.
@@ -153,7 +186,10 @@ SERVICE: Final = web.AppKey("service", RendezvousService)
 
 
 def create_app(settings: ServerSettings) -> web.Application:
-    """The application, for a runner of your own; :func:`running_server` has one."""
+    """The application, for a runner of your own; :func:`running_server` has one.
+
+    :raises ConfigurationError: if a key or a secret can't be read, or the settings don't fit together
+    """
     if settings.insecure:
         _logger.warning("--insecure: peer ids are accepted WITHOUT PROOF. Anybody can take anybody's place")
     service = RendezvousService(settings)
@@ -164,21 +200,26 @@ def create_app(settings: ServerSettings) -> web.Application:
     app.router.add_post("/poll", service.long_poll.post)
     app.router.add_get("/poll", service.long_poll.get)
     app.router.add_delete("/poll", service.long_poll.delete)
-    app.router.add_get("/healthz", service.health)
+    app.router.add_route("OPTIONS", "/poll", service.origins.preflight)
+    app.router.add_get("/status", service.status_page)
+    service.probes.add_to(app)
     app.router.add_static("/static", _STATIC)
     app.on_response_prepare.append(_add_headers)
+    app.on_response_prepare.append(service.origins.add_headers)
     app.cleanup_ctx.append(service.join)
     app.cleanup_ctx.append(service.expire)
     app.on_shutdown.append(service.shut_down)
+    app.on_shutdown.append(service.end_websockets)
     app.on_cleanup.append(service.long_poll.end_all)
     return app
 
 
 @contextlib.asynccontextmanager
 async def running_server(settings: ServerSettings) -> AsyncIterator[str]:
-    """Serve while the context is open; gives the ``ws://`` URL.
+    """Serve while the context is open; gives the ``ws://`` URL, or ``wss://`` with a certificate.
 
     :raises OSError: if the address can't be listened on, or the cluster can't be joined
+    :raises ConfigurationError: if a key, a secret or a certificate can't be used
     """
     async with running_app(create_app(settings), settings) as url:
         yield url
@@ -187,6 +228,7 @@ async def running_server(settings: ServerSettings) -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def running_app(app: web.Application, settings: ServerSettings) -> AsyncIterator[str]:
     """The same for an application that was made before."""
+    tls = server_context(settings.tls_certificate, settings.tls_key)
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -196,17 +238,29 @@ async def running_app(app: web.Application, settings: ServerSettings) -> AsyncIt
     )
     await runner.setup()
     assert runner.server is not None
+    sockets = SocketCount(
+        settings.max_sockets_per_address or 4 * settings.max_clients_per_address,
+        ClientAddresses(settings.trusted_proxies),
+    )
     loop = asyncio.get_running_loop()
     try:
         try:
             listener = await loop.create_server(
-                runner.server, settings.host, settings.port, reuse_port=settings.reuse_port or None
+                partial(CountedProtocol, runner.server, sockets),
+                settings.host,
+                settings.port,
+                reuse_port=settings.reuse_port or None,
+                ssl=tls,
+                # A client that begins TLS and says no more holds a descriptor for no longer than any other.
+                ssl_handshake_timeout=settings.register_timeout if tls else None,
+                ssl_shutdown_timeout=settings.close_timeout if tls else None,
             )
         except OSError as exc:
             raise listen_error(exc, settings.host, settings.port) from None
         try:
             host, port = listener.sockets[0].getsockname()[:2]
-            yield f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
+            scheme = "ws" if tls is None else "wss"
+            yield f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
             # asyncio leaves connections open that it has accepted when the listener is closed, but not yet handed over.
             for sock in listener.sockets:
                 loop.remove_reader(sock)
@@ -219,5 +273,8 @@ async def running_app(app: web.Application, settings: ServerSettings) -> AsyncIt
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    # Polls show nothing, and each keeps the headers of its last response.
+    if response.content_type == CONTENT_TYPE:
+        return
     for name, value in _PAGE_HEADERS.items():
         response.headers.setdefault(name, value)

@@ -15,9 +15,14 @@ import typer
 
 from webrtc_transport.errors import ConfigurationError
 
-from .app import running_server
+from .app import SERVICE, create_app, running_app
+from .journal import Event
+from .logs import Log
 from .options import parameters, settings_of
 from .settings import ServerSettings, variable
+from .token_command import token
+
+_logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
 _WRONG_USAGE: Final = 2
 """The exit status of shells and typer for wrong options."""
@@ -63,29 +68,44 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 @_with_settings
 def serve(**options: object) -> None:
     """Run the server."""
-    # First, because the settings may have something to warn of.
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log = Log()
     try:
         settings = settings_of(options)
     except ConfigurationError as exc:
+        log.begin()
         for fault in str(exc).splitlines():
             typer.echo(f"error: {fault}", err=True)
         raise typer.Exit(_WRONG_USAGE) from None
-    logging.getLogger().setLevel(settings.log_level.upper())
+    log.begin(settings.log_format, settings.log_level)
     try:
         asyncio.run(_run(settings))
+    except ConfigurationError as exc:
+        typer.echo(f"error: {exc}", err=True)
+        raise typer.Exit(_WRONG_USAGE) from None
     except OSError as exc:
         typer.echo(exc.strerror or str(exc), err=True)
         raise typer.Exit(1) from None
 
 
+app.command("token")(token)
+
+
 async def _run(settings: ServerSettings) -> None:
-    stopped = asyncio.Event()
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     for signum in (signal.SIGINT, signal.SIGTERM):
         # Elsewhere than on Unix, asyncio.run() cancels this on an interrupt.
         with contextlib.suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
-    async with running_server(settings) as url:
+            asyncio.get_running_loop().add_signal_handler(signum, signals.put_nowait, signum)
+    application = create_app(settings)
+    async with running_app(application, settings) as url:
         typer.echo(f"listening on {url}")
         typer.echo(f"demo page: http{url.removeprefix('ws')}")
-        await stopped.wait()
+        _logger.info(Event("listening", url=url))
+        signum = await signals.get()
+        application[SERVICE].readiness.end()
+        # Who presses Ctrl-C doesn't stand behind a load balancer, and who sends a second signal is in a hurry.
+        drain = settings.drain if signum is signal.SIGTERM else 0
+        _logger.info(Event("shutting down", signal=signum.name, drain=drain))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain):
+                await signals.get()

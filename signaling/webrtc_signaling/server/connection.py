@@ -1,119 +1,271 @@
-"""A client's connection to the server by WebSocket, from its challenge to its end."""
+"""A client's connection to the server by WebSocket, from its challenge to its end.
+
+aiohttp answers the handshake, and then hands the transport over (:mod:`.websockets`). From there on a connection is
+one protocol object that is called when something happens: a client that is silent has no task, no timer and no buffer.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from functools import partial
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import WSCloseCode, web
 
 from webrtc_transport.errors import InvalidSignal
 
-from ..codec import Codec
-from ..messages import ClientMessage, Failure, parse_client_message
-from ..wire import Disconnected, Wire
+from ..channel import ReliableChannel
+from ..codec import Codec, decode_bytes, encode_bytes
+from ..limits import MAX_MESSAGE_SIZE
+from ..messages import Failure, Message, ToClient, error_data, parse_client_message
+from .access import Access
 from .admission import Admission
 from .auth import Refused
 from .client import Client, failure_of
 from .hub import Hub
-from .registration import Registration
 from .settings import ServerSettings
+from .websocket_frames import FrameError, FrameReader, Opcode, close_code, close_frame, frame
+
+if TYPE_CHECKING:
+    from .websockets import WebSockets
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
-_GOODBYES = frozenset({WSCloseCode.OK, WSCloseCode.GOING_AWAY})
+_GOODBYES: Final = frozenset({WSCloseCode.OK, WSCloseCode.GOING_AWAY})
 """How a client ends its registration. The second is what a browser sends when its page is left."""
+
+_ANSWER: Final = 0.5
+"""How long a client that was asked whether it is there may be silent, in heartbeats."""
+
+_MAX_WRITE: Final = 64 * 1024
+"""Bytes of messages in one write: as much as asyncio lets wait for a client before it asks to pause."""
 
 
 def check_room(admission: Admission, address: str) -> None:
     """Before a client costs anything.
 
-    :raises HTTPException: if nobody else is let in, or nobody else from its address
+    :raises HTTPException: if nobody else is let in, or nobody else from its address, or not so soon
     """
     if admission.is_full:
         raise web.HTTPServiceUnavailable(text="too many clients\n")
     if admission.is_full_for(address):
         raise web.HTTPTooManyRequests(text="too many clients from your address\n")
+    if admission.is_too_fast(address, asyncio.get_running_loop().time()):
+        raise web.HTTPTooManyRequests(text="too many new connections from your address; slow down\n")
 
 
-class ClientConnection:
-    """The hub's :class:`~webrtc_signaling.server.registration.Link` to a client."""
+class ClientConnection(asyncio.Protocol):
+    """The hub's :class:`~webrtc_signaling.server.registration.Link` to a client.
+
+    It is open until :meth:`close` or a refusal, and then takes nothing more; its transport ends by the client's answer
+    to the close frame, or after ``close_timeout``.
+    """
+
+    __slots__ = (
+        "_address",
+        "_all",
+        "_asked_at",
+        "_client",
+        "_codec",
+        "_farewell",
+        "_frames",
+        "_heard_at",
+        "_is_closing",
+        "_is_leaving",
+        "_is_marked",
+        "_is_paused",
+        "_settings",
+        "_timer",
+        "_transport",
+    )
 
     def __init__(
         self,
-        socket: web.WebSocketResponse,
         transport: asyncio.Transport,
+        codec: Codec,
         address: str,
+        *,
+        all_: WebSockets,
         hub: Hub,
         settings: ServerSettings,
+        access: Access,
     ) -> None:
-        codec = Codec(socket.ws_protocol or Codec.JSON)
-        self._wire: Wire[ClientMessage] = Wire(socket, codec, parse_client_message)
         self._transport = transport
-        self._client = Client(self, address, hub, settings)
+        self._codec = codec
+        self._address = address
+        self._all = all_
+        self._client = Client(self, address, hub, access, settings)
         self._settings = settings
+        self._frames = FrameReader(MAX_MESSAGE_SIZE)
+        self._heard_at = asyncio.get_running_loop().time()
+        self._asked_at: float | None = None
+        """When it was sent the ping that it has to answer."""
+        self._is_paused = False
+        self._is_marked = False
+        """Whether it is to be flushed at the end of this turn of the loop."""
+        self._is_leaving = False
+        self._is_closing = False
+        self._farewell: Failure | None = None
+        """What is said after all that the channel has, and before the close frame."""
+        self._timer: asyncio.TimerHandle | None = None
 
-    async def run(self) -> None:
-        """Serve the client until it goes, or has to."""
-        try:
-            await self._serve()
-        except Disconnected as exc:
-            _logger.debug("%s: %s", self._client.name, exc)
-        except (Refused, InvalidSignal) as exc:
-            await self._refuse(failure_of(exc))
-        finally:
-            # A client that doesn't read what is left for it holds nothing up.
-            self._transport.abort()
+    def begin(self) -> None:
+        """Ask who it is."""
+        self._send(self._client.challenge)
+        self._call_later(self._settings.register_timeout, self._not_registered)
+
+    # --- Link ---------------------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
-        self._wire.wake()
+        if not self._is_marked:
+            self._is_marked = True
+            self._all.flush_soon(self)
 
     def close(self, farewell: Failure) -> None:
-        _logger.info("%s has to go: %s", self._client.name, farewell.data.code)
-        self._wire.finish(farewell)
-        asyncio.get_running_loop().call_later(self._settings.close_timeout, self._transport.abort)
+        if not self._is_closing:
+            self._client.dismissed(farewell)
+            self._is_closing, self._farewell = True, farewell
+            self._call_later(self._settings.close_timeout, self._transport.abort)
+            self.wake()
 
     def drop(self) -> None:
-        self._wire.drop()
+        self._is_closing = True
         self._transport.abort()
 
-    async def _serve(self) -> None:
-        """Serve the client.
+    # --- asyncio.Protocol ---------------------------------------------------------------------------------------------
 
-        :raises Disconnected: if it goes
-        :raises Refused: if its proof is wrong, or takes too long
+    def data_received(self, data: bytes) -> None:
+        self._heard_at, self._asked_at = asyncio.get_running_loop().time(), None
+        try:
+            for opcode, payload in self._frames.feed(data):
+                self._handle(opcode, payload)
+        except FrameError as exc:
+            _logger.info("%s refused: %s", self._client.name, exc)
+            self._finish(exc.code)
+        except (Refused, InvalidSignal) as exc:
+            self._refuse(failure_of(exc))
+
+    def pause_writing(self) -> None:
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        self.wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _logger.debug("%s: connection lost: %s", self._client.name, exc)
+        self._is_closing = True
+        self._cancel_timer()
+        self._all.ended(self, self._address)
+        self._client.disconnected(leaving=self._is_leaving)
+
+    # --- for all connections together ---------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write what there is to write, all at once, unless the client doesn't read."""
+        self._is_marked = False
+        if self._is_paused or (self._is_closing and self._farewell is None):
+            return
+        registration = self._client.registration
+        if registration is not None:
+            self._transmit(registration.channel)
+        if self._farewell is not None and not self._is_paused:
+            farewell, self._farewell = self._farewell, None
+            self._send(farewell)
+            self._transport.write(close_frame(WSCloseCode.POLICY_VIOLATION))
+
+    def _transmit(self, channel: ReliableChannel[ToClient]) -> None:
+        loop = asyncio.get_running_loop()
+        now = math.inf if self._is_closing else loop.time()
+        while not self._is_paused and (messages := channel.transmit(now, _MAX_WRITE)):
+            self._transport.write(b"".join([self._frame(message) for message in messages]))
+        if channel.ack_at is not None and self._timer is None:
+            self._timer = loop.call_at(channel.ack_at, self._acknowledge)
+
+    def look_after(self, now: float) -> None:
+        """Ask a client that is silent, and drop one that doesn't answer."""
+        heartbeat = self._settings.heartbeat
+        if self._asked_at is not None:
+            if now - self._asked_at >= _ANSWER * heartbeat:
+                _logger.info("%s doesn't answer", self._client.name)
+                self._transport.abort()
+        elif now - self._heard_at >= heartbeat and not self._is_closing:
+            self._asked_at = now
+            self._transport.write(frame(Opcode.PING, b""))
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _handle(self, opcode: Opcode, payload: bytes) -> None:
+        if opcode is Opcode.CLOSE:
+            self._closed(close_code(payload))
+        elif self._is_closing:
+            # What comes after the end was decided isn't acknowledged, so it comes again.
+            return
+        elif opcode is Opcode.PING:
+            # Who sends pings and reads no answers gets no more of them.
+            if not self._is_paused:
+                self._transport.write(frame(Opcode.PONG, payload))
+        elif opcode is not Opcode.PONG:
+            self._receive(opcode, payload)
+
+    def _receive(self, opcode: Opcode, payload: bytes) -> None:
+        """A message came.
+
+        :raises Refused: if its proof is wrong, or the operator doesn't want it
         :raises InvalidSignal: if it breaks the protocol
         """
-        registration, reply = self._client.register(await self._ask())
-        leaving = False
-        try:
-            await self._wire.send(reply)
-            await self._wire.exchange(registration.channel, partial(self._handle, registration))
-        except Disconnected as exc:
-            leaving = exc.code in _GOODBYES
-            raise
-        finally:
-            self._client.disconnected(leaving=leaving)
+        message = parse_client_message(decode_bytes(payload, self._codec, is_text=opcode is Opcode.TEXT))
+        registration = self._client.registration
+        if registration is not None:
+            self._client.receive(registration, message, len(payload))
+            # The message is to be acknowledged.
+            self.wake()
+            return
+        _, reply = self._client.register(message)
+        self._cancel_timer()
+        self._send(reply)
+        self.wake()
 
-    async def _ask(self) -> ClientMessage:
-        """Ask who it is; returns the answer."""
-        try:
-            async with asyncio.timeout(self._settings.register_timeout):
-                await self._wire.send(self._client.challenge)
-                answer, _ = await self._wire.receive()
-        except TimeoutError:
-            raise Refused("register-timeout", "you have not registered in time") from None
-        return answer
+    def _closed(self, code: int | None) -> None:
+        """The client closes, or has seen that the server does."""
+        if not self._is_closing:
+            self._is_leaving = code in _GOODBYES
+            self._transport.write(close_frame(WSCloseCode.OK))
+        self._is_closing = True
+        self._transport.close()
 
-    def _handle(self, registration: Registration, message: ClientMessage, size: int) -> None:
-        self._client.receive(registration, message, size)
-        # The message is to be acknowledged.
-        self._wire.wake()
+    def _not_registered(self) -> None:
+        self._refuse(Failure(data=error_data("register-timeout", "you have not registered in time")))
 
-    async def _refuse(self, failure: Failure) -> None:
-        _logger.info("%s refused: %s (%s)", self._client.name, failure.data.message, failure.data.code)
-        with contextlib.suppress(TimeoutError, Disconnected):
-            async with asyncio.timeout(self._settings.close_timeout):
-                await self._wire.close(failure)
+    def _refuse(self, failure: Failure) -> None:
+        self._client.refused(failure)
+        self._send(failure)
+        self._finish(WSCloseCode.POLICY_VIOLATION)
+
+    def _finish(self, code: WSCloseCode) -> None:
+        """Say that it is over, and wait for the client to go."""
+        self._is_closing, self._farewell = True, None
+        self._transport.write(close_frame(code))
+        self._call_later(self._settings.close_timeout, self._transport.abort)
+
+    def _acknowledge(self) -> None:
+        self._timer = None
+        self.flush()
+
+    def _send(self, message: Message) -> None:
+        self._transport.write(self._frame(message))
+
+    def _frame(self, message: Message) -> bytes:
+        kind = Opcode.BINARY if self._codec is Codec.MSGPACK else Opcode.TEXT
+        return frame(kind, encode_bytes(message, self._codec))
+
+    def _call_later(self, delay: float, callback: Callable[[], None]) -> None:
+        self._cancel_timer()
+        self._timer = asyncio.get_running_loop().call_later(delay, callback)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

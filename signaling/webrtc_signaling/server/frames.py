@@ -13,16 +13,7 @@ from webrtc_transport.protocol.signals import describe_validation_error
 
 from ..codec import Codec, decode, encode
 from ..limits import MAX_MESSAGE_SIZE
-from ..messages import (
-    Count,
-    Envelope,
-    Malformed,
-    Numbered,
-    PeerText,
-    SessionFailure,
-    Token,
-    parse_server_message,
-)
+from ..messages import Count, Malformed, Numbered, PeerText, ToClient, Token, parse_server_message
 
 MAX_ENTRY_SIZE: Final = 256 * 1024
 """Bytes of the frames that are sent at once. The largest one fits in."""
@@ -47,7 +38,7 @@ class Delivery(_Frame):
     body: Annotated[bytes, Field(max_length=MAX_MESSAGE_SIZE)]
     """The message, as a client gets it in MessagePack."""
 
-    def message(self) -> Numbered[Envelope | Malformed | SessionFailure]:
+    def message(self) -> Numbered[ToClient | Malformed]:
         """What is to be delivered.
 
         :raises InvalidSignal: if it is malformed, or for nobody
@@ -81,7 +72,7 @@ Frame: TypeAlias = Delivery | Progress | Unknown
 _FRAME: Final[TypeAdapter[Frame]] = TypeAdapter(Annotated[Frame, Field(discriminator="kind")])
 
 
-def delivery(peer: str, flow: str, message: Numbered[Envelope | SessionFailure]) -> Delivery:
+def delivery(peer: str, flow: str, message: Numbered[ToClient]) -> Delivery:
     """A frame for a message."""
     body = encode(message, Codec.MSGPACK)
     assert isinstance(body, bytes)

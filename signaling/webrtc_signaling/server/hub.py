@@ -17,11 +17,27 @@ from webrtc_transport.protocol.signals import Bye, Error
 
 from ..channel import BufferFull
 from ..limits import MAX_HELD_MESSAGES
-from ..messages import Envelope, Malformed, Numbered, Register, Registered, SessionFailure
+from ..messages import (
+    Envelope,
+    IceServers,
+    IceServersRequest,
+    Malformed,
+    Numbered,
+    Register,
+    Registered,
+    SessionFailure,
+)
 from .auth import Refused
+from .journal import Journal
 from .registration import Link, Receipt, Registration, SessionKey
 from .roster import Roster, failure
 from .settings import ServerSettings
+
+_ICE_SERVERS_SIZE: Final = 2048
+"""Bytes of ICE servers at most, for the bound on a queue; most have one, with a few URLs."""
+
+_NO_SESSION: Final = SessionKey("", "")
+"""What questions belong to."""
 
 _INSECURE_NOTICE: Final = "this server runs --insecure: it accepts peer ids without proof"
 
@@ -29,13 +45,33 @@ _INSECURE_NOTICE: Final = "this server runs --insecure: it accepts peer ids with
 class Hub:
     """Routes signals between registrations."""
 
-    def __init__(self, settings: ServerSettings) -> None:
-        self.roster = Roster(settings)
+    def __init__(
+        self, settings: ServerSettings, *, ice_servers: Callable[[str], IceServers] | None = None
+    ) -> None:
+        self.journal = Journal()
+        self.roster = Roster(settings, self.journal)
         self._settings = settings
+        self._ice_servers = ice_servers
+        """Makes those that a peer may use."""
 
     def __len__(self) -> int:
         """How many clients are registered with this server."""
         return self.roster.clients
+
+    @property
+    def away(self) -> int:
+        """Registrations without a connection."""
+        return self.roster.away
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that were begun and not ended."""
+        return sum(registration.started for registration in self.roster)
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for clients, or for their acknowledgement."""
+        return self.roster.queued_bytes
 
     def register(
         self, register: Register, link: Link, now: float, *, proven: bool
@@ -62,17 +98,29 @@ class Hub:
             received=present.channel.settled,
             grace=self._settings.grace,
             notice=_INSECURE_NOTICE if self._settings.insecure else None,
+            turn=True if self._ice_servers is not None and proven else None,
         )
 
     def receive(
-        self, source: Registration, numbered: Numbered[Envelope | Malformed], size: int, now: float
+        self,
+        source: Registration,
+        numbered: Numbered[Envelope | Malformed | IceServersRequest],
+        size: int,
+        now: float,
     ) -> None:
-        """A client sent a signal of ``size`` bytes. What can't be delivered is answered with an error.
+        """A client sent a signal of ``size`` bytes, or a question. What can't be delivered is answered with an error.
 
         :raises InvalidSignal: if its numbers are impossible
         """
         source.channel.acknowledge(numbered.ack)
         message = numbered.message
+        if isinstance(message, IceServersRequest):
+            if source.channel.accept(numbered.seq, now, hold=_NO_SESSION):
+                receipt = Receipt(source, source.channel, numbered.seq)
+                answer = self._ice_servers_of(source)
+                self.roster.push(source, answer, _ICE_SERVERS_SIZE, on_taken=receipt)
+                self.roster.end_overrun()
+            return
         key = SessionKey(message.recipient, message.session)
         if source.channel.accept(numbered.seq, now, hold=key):
             self.relay(source, message, size, now, Receipt(source, source.channel, numbered.seq))
@@ -100,7 +148,7 @@ class Hub:
         key = SessionKey(message.peer, message.session)
         if key in registration.sessions:
             self.roster.forget_session(registration, key)
-        self.roster.push_failure(registration, message, receipt)
+        self.roster.push_failure(registration, message, on_taken=receipt)
         self.roster.end_overrun()
 
     def disconnected(self, registration: Registration, link: Link, now: float, *, leaving: bool) -> None:
@@ -166,12 +214,18 @@ class Hub:
         target = self._find(source, message.recipient, now)
         self._note_session(source, target, message, now)
         try:
-            target.channel.push(message, size, receipt)
+            target.channel.push(message, size, now, on_taken=receipt)
         except BufferFull:
             if key in source.sessions:
                 self.roster.forget_session(source, key)
             raise Refused("peer-busy", f"too many messages wait for {target.peer}") from None
+        self.journal.routed(message)
         target.wake()
+
+    def _ice_servers_of(self, registration: Registration) -> IceServers:
+        if self._ice_servers is None or not registration.proven:
+            return IceServers(servers=(), lifetime=0)
+        return self._ice_servers(registration.peer)
 
     def _find(self, source: Registration, peer: str, now: float) -> Registration:
         if peer == source.peer:
@@ -201,11 +255,13 @@ class Hub:
         session = source.sessions.get(key)
         if isinstance(envelope.signal, Bye | Error):
             if session is not None:
+                self.journal.ended(key.session, source.peer, target.peer, envelope.signal.type)
                 self.roster.forget_session(source, key)
         elif session is not None:
             session.used_at = now
         else:
             self.roster.begin_session(source, target, envelope.session, now)
+            self.journal.began(key.session, source.peer, target.peer)
 
     def _check_room(self, source: Registration, now: float) -> None:
         """:raises Refused: if ``source`` has started as many sessions as it may"""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import math
 import secrets
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Self
 
 from aiohttp import hdrs, web
 
@@ -21,20 +18,20 @@ from ..limits import MAX_BATCH_SIZE, MIN_COMPRESSED_SIZE
 from ..messages import (
     MAX_NUMBER,
     Challenge,
-    Envelope,
     Failure,
     Message,
-    SessionFailure,
+    ToClient,
     parse_client_message,
 )
+from .access import Access
 from .admission import Admission
 from .auth import Refused
 from .client import Client, failure_of
+from .client_address import ClientAddresses
 from .connection import check_room
 from .hub import Hub
+from .origins import Origins
 from .settings import ServerSettings
-
-_logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
 _MAX_REQUESTS: Final = 4
 """Requests of one connection at a time: a poll, a message, and each once more when it seemed lost. Each can hold a body
@@ -47,19 +44,24 @@ _ABSENCE: Final = 1.5
 class PollConnection:
     """The hub's :class:`~webrtc_signaling.server.registration.Link` to a client that polls."""
 
-    def __init__(self, address: str, hub: Hub, settings: ServerSettings, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, address: str, hub: Hub, access: Access, settings: ServerSettings, on_end: Callable[[], None]
+    ) -> None:
         self.requests = 0
         """That are under way."""
-        self._client = Client(self, address, hub, settings)
+        self._client = Client(self, address, hub, access, settings)
         self._settings = settings
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        self._changed = asyncio.Event()
+        self._waiting: asyncio.Future[None] | None = None
+        """The last poll, while it waits."""
         self._polls = 0
         """Only the last one is answered with messages."""
         self._farewell: Failure | None = None
         self._is_over = False
-        self._expiry = self._loop.call_later(settings.register_timeout, self.end)
+        self._expires_at = self._loop.time() + settings.register_timeout
+        self._expiry = self._loop.call_at(self._expires_at, self._expire)
+        """Not later than that: it isn't made anew for each request."""
 
     @property
     def challenge(self) -> Challenge:
@@ -71,21 +73,31 @@ class PollConnection:
         """Whether it may make no further request now."""
         return self.requests >= (1 if self._client.registration is None else _MAX_REQUESTS)
 
+    def __enter__(self) -> Self:
+        """A request is handled."""
+        self.requests += 1
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.requests -= 1
+
     def wake(self) -> None:
-        self._changed.set()
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def close(self, farewell: Failure) -> None:
-        _logger.info("%s has to go: %s", self._client.name, farewell.data.code)
+        self._client.dismissed(farewell)
         self._farewell = farewell
-        self._changed.set()
+        self.wake()
         # Until then the client can ask again, should the answer be lost.
         self._expiry.cancel()
         self._expiry = self._loop.call_later(self._settings.close_timeout, self.end)
 
     def drop(self) -> None:
         self._is_over = True
+        self._client.superseded()
         self._expiry.cancel()
-        self._changed.set()
+        self.wake()
         self._on_end()
 
     def end(self, *, leaving: bool = False) -> None:
@@ -108,7 +120,7 @@ class PollConnection:
                     self._client.receive(registration, message, len(frame))
         except (Refused, InvalidSignal) as exc:
             failure = failure_of(exc)
-            _logger.info("%s refused: %s (%s)", self._client.name, failure.data.message, failure.data.code)
+            self._client.refused(failure)
             self.end()
             return [failure]
         if self._client.registration is not None:
@@ -132,17 +144,14 @@ class PollConnection:
         if not self._client.may_go_on(registration):
             wait = 0
         # The poll before this one ends: its client has given it up.
-        self._changed.set()
+        self.wake()
         deadline = self._loop.time() + wait
         while not self._is_over and this_poll == self._polls:
-            self._changed.clear()
             if messages := self._outgoing(channel):
                 return messages
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._changed.wait()
-            except TimeoutError:
+            if self._loop.time() >= deadline:
                 break
+            await self._wait(deadline)
         return []
 
     def take(self, received: int) -> None:
@@ -154,9 +163,23 @@ class PollConnection:
             self._client.registration.channel.acknowledge(received)
         self.end(leaving=True)
 
-    def _outgoing(self, channel: ReliableChannel[Envelope | SessionFailure]) -> list[Message]:
+    async def _wait(self, deadline: float) -> None:
+        """Until :meth:`wake`, or the deadline. A bare future and a timer: thousands of polls wait at any time."""
+        waiting = self._waiting = self._loop.create_future()
+        timer = self._loop.call_at(deadline, self._end_wait, waiting)
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+
+    @staticmethod
+    def _end_wait(waiting: asyncio.Future[None]) -> None:
+        if not waiting.done():
+            waiting.set_result(None)
+
+    def _outgoing(self, channel: ReliableChannel[ToClient]) -> list[Message]:
         # Acknowledgements are the answers to messages, so none is due here.
-        messages: list[Message] = [*channel.transmit(-math.inf, MAX_BATCH_SIZE)]
+        messages: list[Message] = [*channel.transmit(self._loop.time(), MAX_BATCH_SIZE)]
         if self._farewell is not None and not messages:
             messages.append(self._farewell)
         return messages
@@ -164,16 +187,33 @@ class PollConnection:
     def _stay(self, wait: float) -> None:
         """The client is there, and need not come again before ``wait`` seconds and its time of absence are over."""
         until = self._loop.time() + wait + _ABSENCE * self._settings.heartbeat
-        if self._farewell is None and (self._expiry.when() < until or self._expiry.cancelled()):
-            self._expiry.cancel()
-            self._expiry = self._loop.call_at(until, self.end)
+        if self._farewell is None:
+            self._expires_at = max(self._expires_at, until)
+
+    def _expire(self) -> None:
+        if self._loop.time() < self._expires_at:
+            self._expiry = self._loop.call_at(self._expires_at, self._expire)
+        else:
+            self.end()
 
 
 class LongPoll:
     """The handlers of requests to ``/poll``."""
 
-    def __init__(self, hub: Hub, settings: ServerSettings, admission: Admission) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        settings: ServerSettings,
+        admission: Admission,
+        *,
+        access: Access,
+        addresses: ClientAddresses,
+        origins: Origins,
+    ) -> None:
         self._hub = hub
+        self._access = access
+        self._addresses = addresses
+        self._origins = origins
         self._settings = settings
         self._admission = admission
         self._connections: dict[str, PollConnection] = {}
@@ -181,8 +221,9 @@ class LongPoll:
 
     async def post(self, request: web.Request) -> web.Response:
         """Open a connection, or send over one."""
+        self._origins.check(request)
         if CONNECTION_HEADER not in request.headers:
-            return _response(request, [self._open(request.remote or "unknown")], status=201)
+            return _response(request, [self._open(self._addresses.of_request(request))], status=201)
         with self._request_of(request):
             try:
                 frames = unpack(await self._read(request))
@@ -193,6 +234,7 @@ class LongPoll:
 
     async def get(self, request: web.Request) -> web.Response:
         """Wait for messages; ``received`` is the number of the last one that the client has."""
+        self._origins.check(request)
         with self._request_of(request) as connection:
             received = _number(request, "received")
             wait = min(_number(request, "wait"), self._settings.heartbeat)
@@ -205,6 +247,7 @@ class LongPoll:
 
     async def delete(self, request: web.Request) -> web.Response:
         """Say goodbye."""
+        self._origins.check(request)
         try:
             self._find(request).take(_number(request, "received"))
         except InvalidSignal as exc:
@@ -222,29 +265,31 @@ class LongPoll:
 
         def forget() -> None:
             self._admission.leave(address)
+            self._hub.journal.closed("long-poll")
             del self._connections[name]
 
         self._admission.enter(address)
-        connection = self._connections[name] = PollConnection(address, self._hub, self._settings, forget)
+        self._hub.journal.opened("long-poll")
+        connection = self._connections[name] = PollConnection(
+            address, self._hub, self._access, self._settings, forget
+        )
         return connection.challenge.model_copy(update={"connection": name})
 
     def _find(self, request: web.Request) -> PollConnection:
-        connection = self._connections.get(request.headers.get(CONNECTION_HEADER, ""))
+        name = request.headers.get(CONNECTION_HEADER)
+        if name is None:
+            raise web.HTTPBadRequest(text=f"{CONNECTION_HEADER}: the name of a connection is needed\n")
+        connection = self._connections.get(name)
         if connection is None:
             raise web.HTTPNotFound(text="there is no such connection (any more); open another\n")
         return connection
 
-    @contextlib.contextmanager
-    def _request_of(self, request: web.Request) -> Iterator[PollConnection]:
-        """Around the handling of a request: the connection that it belongs to."""
+    def _request_of(self, request: web.Request) -> PollConnection:
+        """The connection that a request belongs to; to be held as a context while it is handled."""
         connection = self._find(request)
         if connection.is_busy:
             raise web.HTTPTooManyRequests(text="too many requests at once\n")
-        connection.requests += 1
-        try:
-            yield connection
-        finally:
-            connection.requests -= 1
+        return connection
 
     async def _send(self, request: web.Request, response: web.Response) -> None:
         """Send a response of any size. Who doesn't read it loses the request, and can make it again."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from ..messages import Envelope, Failure, SessionFailure
+from ..messages import Envelope, Failure, Malformed, SessionFailure, ToClient
 from .backplane import Backplane, BackplaneEvents, Location
 from .flows import Inflow, RemoteLink
 from .frames import Delivery, Frame, Progress, Unknown
@@ -257,7 +257,10 @@ class Neighbours(BackplaneEvents):
             message = numbered.message
             if isinstance(message, SessionFailure):
                 self._hub.fail(client, message, receipt)
-            elif message.recipient == client.peer and message.sender != client.peer:
+            elif (
+                isinstance(message, Envelope | Malformed)
+                and message.recipient == client.peer != message.sender
+            ):
                 self._hub.relay(self._sender(message.sender, server), message, len(frame.body), now, receipt)
             else:
                 _logger.warning("server %s sends to %s what isn't for it", server, frame.peer)
@@ -279,5 +282,5 @@ class Neighbours(BackplaneEvents):
         self._backplane.send(inflow.server, inflow.progress())
 
 
-def _is_any(_message: Envelope | SessionFailure) -> bool:
+def _is_any(_message: ToClient) -> bool:
     return True

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from ..channel import ReliableChannel
-from ..messages import Envelope, Failure, SessionFailure
+from ..messages import Envelope, Failure, ToClient
 from .admission import TokenBucket
 
 
@@ -42,7 +42,7 @@ class Registration:
     """A peer, as the hub knows it."""
 
     peer: str
-    channel: ReliableChannel[Envelope | SessionFailure]
+    channel: ReliableChannel[ToClient]
     bucket: TokenBucket
     """For the messages that it sends, over all its connections."""
     instance: str | None

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from ..channel import BufferFull, ReliableChannel, Total
-from ..messages import Envelope, Failure, SessionFailure, error_data
+from ..messages import Failure, IceServers, SessionFailure, ToClient, error_data
 from .admission import TokenBucket
+from .journal import Journal
 from .registration import Link, Registration, Session, SessionKey
 from .settings import ServerSettings
 
@@ -42,10 +43,11 @@ class Cluster(Protocol):
 class Roster:
     """The registrations and their sessions."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, journal: Journal) -> None:
         self.cluster: Cluster | None = None
         """``None`` for a server by itself."""
         self._settings = settings
+        self._journal = journal
         self._registrations: dict[str, Registration] = {}
         self._remote = 0
         self._queued = Total()
@@ -67,6 +69,16 @@ class Roster:
         """How many are registered with this server."""
         return len(self._registrations) - self._remote
 
+    @property
+    def away(self) -> int:
+        """How many have no connection."""
+        return len(self._away)
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for clients, or for their acknowledgement."""
+        return self._queued.size
+
     def get(self, peer: str) -> Registration | None:
         """The registration of a peer, if there is one."""
         return self._registrations.get(peer)
@@ -82,6 +94,7 @@ class Roster:
                 max_messages=settings.max_queued_messages,
                 max_bytes=settings.max_queued_bytes,
                 total=self._queued,
+                on_transmit=self._journal.statistics.latency.observe,
             ),
             bucket=TokenBucket(settings.max_messages_per_second, settings.max_message_burst),
             instance=None,
@@ -150,6 +163,7 @@ class Roster:
 
     def tell(self, registration: Registration, key: SessionKey, code: str, message: str) -> None:
         """Say that a session is over. Call :meth:`end_overrun` afterwards."""
+        self._journal.failed(key.session, registration.peer, key.peer, code, message)
         self.push_failure(
             registration,
             SessionFailure(peer=key.peer, session=key.session, data=error_data(code, message)),
@@ -159,11 +173,23 @@ class Roster:
         self,
         registration: Registration,
         message: SessionFailure,
-        receipt: Callable[[], None] | None = None,
+        *,
+        on_taken: Callable[[], None] | None = None,
     ) -> None:
-        """Likewise, in words of another server; ``receipt`` is called when the client has taken it."""
+        """Likewise, in words of another server; ``on_taken`` is called when the client has it."""
+        self.push(registration, message, _FAILURE_SIZE, on_taken=on_taken)
+
+    def push(
+        self,
+        registration: Registration,
+        message: ToClient,
+        size: int,
+        *,
+        on_taken: Callable[[], None] | None = None,
+    ) -> None:
+        """Send what servers themselves have to say. Call :meth:`end_overrun` afterwards."""
         try:
-            registration.channel.push(message, _FAILURE_SIZE, receipt)
+            registration.channel.push(message, size, on_taken=on_taken)
         except BufferFull:
             self._overrun.append(registration)
         registration.wake()
@@ -225,7 +251,10 @@ class Roster:
         self._remote += remote - registration.is_remote
         registration.is_remote = remote
 
-    def _is_from_here(self, message: Envelope | SessionFailure) -> bool:
+    def _is_from_here(self, message: ToClient) -> bool:
+        if isinstance(message, IceServers):
+            # It is asked for again.
+            return False
         if isinstance(message, SessionFailure):
             return True
         sender = self._registrations.get(message.sender)
@@ -237,7 +266,7 @@ def failure(code: str, message: str) -> Failure:
     return Failure(data=error_data(code, message))
 
 
-def _is_any(_message: Envelope | SessionFailure) -> bool:
+def _is_any(_message: ToClient) -> bool:
     return True
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from webrtc_transport.redaction import redacted
@@ -19,6 +19,7 @@ from webrtc_transport.settings import Settings
 from webrtc_transport.spelling import nearest
 
 from ..limits import MAX_MESSAGE_SIZE
+from .logs import LogFormat
 from .setting_sources import Environment, TomlFile
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
@@ -71,7 +72,19 @@ class ServerSettings(Settings, BaseSettings):
     """Accept peer ids without proof: anybody can take anybody's place. For experiments only."""
 
     log_level: Annotated[LogLevel, Topic.OPERATION] = "info"
-    """How much to log."""
+    """How much to log: ``info`` has a line for each client and session that comes or goes, ``warning`` what needs
+    attention."""
+
+    log_format: Annotated[LogFormat, Topic.OPERATION] = "text"
+    """Lines for people, or one JSON object a line."""
+
+    operator_token: Annotated[SecretStr | None, Topic.OPERATION] = Field(default=None, min_length=16)
+    """Lets in to the status page and the metrics, as ``Authorization: Bearer …``; at least 16 characters. Without it,
+    only requests from this machine get in, and none that a reverse proxy passes on."""
+
+    drain: Annotated[float, Topic.OPERATION] = Field(default=0.0, ge=0, le=3600)
+    """Seconds from SIGTERM to the end, in which the server goes on and ``/readyz`` says that nobody else should come: a
+    load balancer needs a few to see it."""
 
     grace: Annotated[float, Topic.TIMES] = Field(default=30.0, ge=0, le=86400)
     """How long a peer that lost its connection keeps its registration, and what is sent to it."""
@@ -92,13 +105,61 @@ class ServerSettings(Settings, BaseSettings):
     redis: Annotated[str | None, Topic.CLUSTER] = Field(default=None, repr=False)
     """URL of the Redis that makes several servers one, such as redis://:password@10.0.0.5:6379/0 (rediss:// is with
     TLS): their clients meet each other. Without it a server knows nobody else's."""
+    tls_certificate: Annotated[Path | None, Topic.LISTENING] = None
+    """File of a certificate in PEM, with those of its authorities after it: the server speaks wss:// and https://.
+    Without one it speaks none, and belongs behind a proxy that does."""
+
+    tls_key: Annotated[Path | None, Topic.LISTENING] = None
+    """File of the private key of that certificate, in PEM; it may stand in the same file instead."""
+
+    allowed_origins: Annotated[tuple[str, ...], Topic.ACCESS] = ()
+    """Web pages that may use the server beside its own: origins such as https://app.example.org, or * for all. Programs
+    that are no browsers are not asked."""
+
+    trusted_proxies: Annotated[tuple[str, ...], Topic.ACCESS] = ()
+    """Addresses, or networks such as 10.0.0.0/8, of reverse proxies whose header X-Forwarded-For is believed. Name only
+    proxies of your own that set it: others could come as anybody."""
+
+    token_key_file: Annotated[Path | None, Topic.ACCESS] = None
+    """Who registers needs a token that is signed with the key in this file: an Ed25519 key in PEM (EdDSA), or a secret
+    of 32 bytes or more (HS256). Without one, everybody with a peer id of its own may register."""
+
+    token_audience: Annotated[str | None, Topic.ACCESS] = Field(default=None, min_length=1)
+    """What tokens must have in the claim aud, when several services share a key. Tokens for another one are refused."""
+
+    max_registrations_per_second: Annotated[float, Topic.LIMITS] = Field(default=1.0, gt=0)
+    """Registrations of one peer in the long run."""
+
+    max_registration_burst: Annotated[int, Topic.LIMITS] = Field(default=30, ge=1)
+    """Registrations of one peer at once: a bad network breaks connections in a row."""
+
+    turn_urls: Annotated[tuple[str, ...], Topic.ACCESS] = ()
+    """URLs of TURN servers, such as turn:turn.example.org, for which proven peers get credentials when they ask."""
+
+    turn_secret_file: Annotated[Path | None, Topic.ACCESS] = None
+    """File with the secret of these TURN servers: coturn's static-auth-secret."""
+
+    turn_lifetime: Annotated[int, Topic.ACCESS] = Field(default=43_200, ge=1, le=7 * 86_400)
+    """Seconds for which TURN credentials are good. Longer than connections last, for they renew their relay by them."""
 
     max_clients: Annotated[int, Topic.LIMITS] = Field(default=20_000, ge=1)
-    """Connections, and registrations, in total: each costs some 30 KiB and a file descriptor."""
+    """Connections, and registrations, in total: each costs some 5 KiB, by polls
+    some 15 KiB, and a file descriptor."""
 
     max_clients_per_address: Annotated[int, Topic.LIMITS] = Field(default=256, ge=1)
-    """Connections from one IP address, so that no single one takes all. Behind a reverse proxy all clients have the
-    address of the proxy: set it to max_clients there."""
+    """Connections from one IP address, or one /64 of IPv6, so that no single one takes all. Behind a reverse proxy all
+    clients have the address of the proxy: name it in trusted_proxies."""
+
+    max_connections_per_second_per_address: Annotated[float, Topic.LIMITS] = Field(default=20.0, gt=0)
+    """New connections from one address in the long run. Each costs the check of a signature."""
+
+    max_connection_burst_per_address: Annotated[int | None, Topic.LIMITS] = Field(default=None, ge=1)
+    """The same at once: all clients of an office come back when the server was restarted. By default it is
+    twice max_clients_per_address."""
+
+    max_sockets_per_address: Annotated[int | None, Topic.LIMITS] = Field(default=None, ge=1)
+    """TCP connections from one address, with idle ones; those of trusted proxies are not counted. A client that polls
+    has two. By default it is four times max_clients_per_address."""
 
     max_messages_per_second: Annotated[float, Topic.LIMITS] = Field(default=500.0, gt=0)
     """Messages that a client may send in the long run; more of them end the connection. A dial takes about 10."""

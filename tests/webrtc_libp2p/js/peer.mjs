@@ -16,6 +16,13 @@ const RESET = "/reset/1.0.0";
 const PIECE = 64 * 1024;
 const MANY = { maxInboundStreams: 1000, maxOutboundStreams: 1000 };
 
+/**
+ * Milliseconds that js-libp2p waits for a peer which is only slow. Its defaults of 5 to 10 s are over before a crowded
+ * machine has moved the 10 MiB that a ping, or the end of a stream, has to wait for.
+ */
+const PATIENCE = 40_000;
+const dataChannel = { finAckTimeout: PATIENCE };
+
 /** Sends bytes as fast as they are taken. */
 async function sendAll(stream, data) {
   for (let start = 0; start < data.length; start += PIECE) {
@@ -52,12 +59,19 @@ export async function start({ relay = null, direct = null, transports = [], rtcC
     addresses: {
       listen: [...(relay === null ? [] : ["/webrtc", `${relay}/p2p-circuit`]), ...(direct === null ? [] : [direct])],
     },
-    transports: [webSockets(), circuitRelayTransport(), webRTC({ rtcConfiguration }), webRTCDirect(), ...transports],
+    transports: [webSockets(), circuitRelayTransport(), webRTC({ rtcConfiguration, dataChannel }), webRTCDirect({ dataChannel }), ...transports],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     services: { identify: identify(), ping: ping() },
-    // It closes what comes in at more than 5 a second by default.
-    connectionManager: { inboundConnectionThreshold: 1000 },
+    connectionManager: {
+      // It closes what comes in at more than 5 a second by default.
+      inboundConnectionThreshold: 1000,
+      inboundUpgradeTimeout: PATIENCE,
+      inboundStreamProtocolNegotiationTimeout: PATIENCE,
+      outboundStreamProtocolNegotiationTimeout: PATIENCE,
+    },
+    // It ends a connection on which a ping took longer than 5 s by default.
+    connectionMonitor: { pingTimeout: { minTimeout: PATIENCE } },
     // Browsers refuse addresses of private networks by default.
     connectionGater: { denyDialMultiaddr: () => false },
   });

@@ -21,6 +21,8 @@ export async function startRelay(listen) {
       relay: circuitRelayServer({ reservations: { maxReservations: 256 } }),
     },
     connectionManager: { inboundConnectionThreshold: 1000 },
+    // On a crowded machine its peers may need longer for a ping than the default of 5 s.
+    connectionMonitor: { pingTimeout: { minTimeout: 40_000 } },
   });
   return {
     async addresses() {

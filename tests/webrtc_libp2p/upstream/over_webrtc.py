@@ -5,7 +5,6 @@ As a plugin of pytest (``-p over_webrtc``) it changes the factories of py-libp2p
 ``WEBRTC_SIGNALING`` the URL of a signaling server, if one is needed.
 """
 
-import functools
 import os
 import runpy
 import sys
@@ -19,6 +18,8 @@ from webrtc_transport import TransportConfig
 
 LISTEN = Multiaddr(os.environ["WEBRTC_LISTEN"])
 
+new_host = libp2p.new_host
+
 address_validation.get_available_interfaces = lambda port, protocol="tcp": [LISTEN]
 
 
@@ -28,6 +29,20 @@ def make_transport():
     return WebRTCTransport(signaling=[url] if url else [], config=config)
 
 
+def new_host_over_webrtc(*args, **kwargs):
+    """As ``new_host``, on our transport, wherever it is told to listen."""
+    kwargs.pop("listen_addrs", None)
+    host = new_host(*args, **kwargs, transports=[make_transport()])
+    run = host.run
+    host.run = lambda listen_addrs, *more, **options: run([LISTEN] if listen_addrs else [], *more, **options)
+    return host
+
+
+def pytest_configure():
+    # Some tests make hosts of their own, beside those of the factories.
+    libp2p.new_host = new_host_over_webrtc
+
+
 def pytest_collection_finish(session):
     # The factories look these up whenever they make a swarm.
     factories = sys.modules["tests.utils.factories"]
@@ -35,14 +50,7 @@ def pytest_collection_finish(session):
 
 
 def run_example(path, *arguments):
-    new_host = libp2p.new_host
-
-    @functools.wraps(new_host)
-    def over_webrtc(*args, **kwargs):
-        kwargs.pop("listen_addrs", None)
-        return new_host(*args, **kwargs, transports=[make_transport()])
-
-    libp2p.new_host = over_webrtc
+    libp2p.new_host = new_host_over_webrtc
     sys.argv = [path, *arguments]
     runpy.run_path(path, run_name="__main__")
 

@@ -51,11 +51,6 @@ async def test_the_end_of_the_server_is_announced():
         assert await alice.refusal() == "shutting-down"
 
 
-async def test_health():
-    async with serve() as server, server.registered(ALICE), server.browser():
-        assert await health(server) == {"status": "ok", "connections": 2, "registrations": 1}
-
-
 async def test_people_get_a_page():
     async with serve() as server, server.http.get(http_url(server, "/")) as response:
         assert response.status == 200

@@ -2,6 +2,7 @@ import pytest
 
 from tests.webrtc_signaling.samples import ALICE, ALICE_ID, BOB_ID, INSTANCE, OFFER, envelope
 from webrtc_signaling.messages import Ack, Numbered, Register, UnsupportedVersion, register_payload
+from webrtc_signaling.server.access import Access
 from webrtc_signaling.server.auth import Refused
 from webrtc_signaling.server.client import Client, failure_of
 from webrtc_signaling.server.hub import Hub
@@ -24,7 +25,7 @@ class Link:
 def make_client(**settings):
     settings = ServerSettings(**settings)
     hub, link = Hub(settings), Link()
-    return Client(link, "192.0.2.1", hub, settings), hub, link
+    return Client(link, "192.0.2.1", hub, Access(settings), settings), hub, link
 
 
 def proof_of(client):

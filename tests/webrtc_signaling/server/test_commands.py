@@ -1,4 +1,7 @@
 import contextlib
+import http.client
+import json
+import re
 import signal
 import socket
 from importlib.metadata import version
@@ -56,8 +59,64 @@ async def test_a_server_that_is_told_to_end_hands_its_clients_over(overlap):
                         await anyio.to_thread.run_sync(start, port)
                 async with exchanging(ours, theirs, count=20):
                     pass
-        assert log.count("has to go: shutting-down") == 2
+        assert len(re.findall(r"has to go peer=\w+ address=[\d.]+ code=shutting-down ", log)) == 2
         assert old.returncode == 0
+
+
+def test_before_it_ends_it_says_that_nobody_else_should_come():
+    with started("--port", "0", "--drain", "60") as process:
+        port = port_of(process.stdout.readline())
+
+        def status(path):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+            connection.request("GET", path)
+            found = connection.getresponse().status
+            connection.close()
+            return found
+
+        assert status("/readyz") == 200
+        process.send_signal(signal.SIGTERM)
+        while status("/readyz") == 200:
+            pass
+        assert (status("/readyz"), status("/healthz")) == (503, 200)
+        assert process.poll() is None
+        # Who sends a second signal is in a hurry.
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0
+    assert "shutting down signal=SIGTERM drain=60.0" in log
+
+
+def test_an_interrupt_waits_for_nobody():
+    with started("--port", "0", "--drain", "3600") as process:
+        port_of(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0
+
+
+def test_the_log_as_json():
+    with started("--port", "0", "--log-format", "json", WEBRTC_SIGNALING_HEARTBAET="3") as process:
+        port = port_of(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=TIMEOUT)
+    early, listening, ending = map(json.loads, log.splitlines())
+    assert early["level"] == "warning"
+    assert "WEBRTC_SIGNALING_HEARTBEAT" in early["message"]
+    assert (listening["message"], listening["url"]) == ("listening", f"ws://127.0.0.1:{port}")
+    assert (ending["message"], ending["signal"]) == ("shutting down", "SIGTERM")
+
+
+def test_what_is_no_http_leaves_no_traceback():
+    with started("--port", "0") as process:
+        port = port_of(process.stdout.readline())
+        with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as stranger:
+            stranger.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: SECRET\0\r\n\r\n")
+            assert stranger.recv(100).startswith(b"HTTP/1.0 400")
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=TIMEOUT)
+    assert "Traceback" not in log
+    assert "SECRET" not in log
 
 
 def test_flags_go_before_the_environment():

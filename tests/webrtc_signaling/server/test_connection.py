@@ -74,9 +74,17 @@ async def test_messages_are_acknowledged_when_the_peer_has_them():
         await alice.signal("offer", BOB_ID, OFFER_DATA)
         offer = await bob.receive()
         # That the server is there is said in between.
-        assert json.loads((await alice.socket.receive(TIMEOUT)).data) == {"version": 1, "type": "ack", "ack": 0}
+        assert json.loads((await alice.socket.receive(TIMEOUT)).data) == {
+            "version": 1,
+            "type": "ack",
+            "ack": 0,
+        }
         await bob.socket.send_str(json.dumps({"version": 1, "type": "ack", "ack": offer["seq"]}))
-        assert json.loads((await alice.socket.receive(TIMEOUT)).data) == {"version": 1, "type": "ack", "ack": 1}
+        assert json.loads((await alice.socket.receive(TIMEOUT)).data) == {
+            "version": 1,
+            "type": "ack",
+            "ack": 1,
+        }
 
 
 async def test_a_cut_loses_nothing():

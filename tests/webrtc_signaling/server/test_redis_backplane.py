@@ -211,7 +211,8 @@ async def test_a_key_of_another_kind_ends_nothing(redis, redis_process, caplog):
 async def test_a_redis_that_can_not_be_used_is_told_in_one_line(redis_process, place, reason):
     place = place.format(port=redis_process.url.rpartition(":")[2].partition("/")[0])
     backplane = RedisBackplane(f"redis://:HIDDEN@{place}/0", grace=30)
-    with pytest.raises(ConnectionError, match=f"(?i)^can't use Redis at redis://….*({reason}).*; start it, and check") as caught:
+    said = rf"(?i)^can't use Redis at redis://….*({reason}).*; start it, and check"
+    with pytest.raises(ConnectionError, match=said) as caught:
         async with backplane.joined(Events()):
             pass
     assert "HIDDEN" not in str(caught.value)

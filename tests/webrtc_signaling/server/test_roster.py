@@ -2,6 +2,7 @@ import pytest
 
 from tests.webrtc_signaling.samples import ALICE_ID, BOB_ID, OFFER, SESSION, candidate, envelope
 from webrtc_signaling.messages import SessionFailure, error_data
+from webrtc_signaling.server.journal import Journal
 from webrtc_signaling.server.registration import SessionKey
 from webrtc_signaling.server.roster import Roster, failure
 from webrtc_signaling.server.settings import ServerSettings
@@ -26,7 +27,7 @@ class Link:
 
 @pytest.fixture
 def roster():
-    return Roster(ServerSettings(grace=30))
+    return Roster(ServerSettings(grace=30), Journal())
 
 
 def linked(roster, peer, *, remote=False):
@@ -73,7 +74,7 @@ def test_a_code_may_be_given_instead(roster):
 def test_whoever_waits_for_what_is_given_up_is_released(roster):
     bob = linked(roster, BOB_ID)
     taken = []
-    bob.channel.push(envelope(OFFER), 10, lambda: taken.append(1))
+    bob.channel.push(envelope(OFFER), 10, on_taken=lambda: taken.append(1))
     roster.end(bob, "has left")
     assert taken == [1]
 
@@ -102,7 +103,7 @@ def test_who_is_away_is_ended_in_order_and_who_is_back_is_not(roster):
 
 
 def test_who_takes_nothing_ends_and_others_after_it():
-    roster = Roster(ServerSettings(max_queued_messages=16))
+    roster = Roster(ServerSettings(max_queued_messages=16), Journal())
     alice = linked(roster, ALICE_ID)
     link = alice.link
     for number in range(16):

@@ -94,10 +94,19 @@ def test_a_redis_is_named_by_its_url():
 
 
 @pytest.mark.parametrize(
-    "url", ["redis.example.org", "http://:SECRET@host", "redis://", "redis://:SECRET@host:0", "redis://h:x?SECRET=1"]
+    "url",
+    [
+        "redis.example.org",
+        "http://:SECRET@host",
+        "redis://",
+        "redis://:SECRET@host:0",
+        "redis://h:x?SECRET=1",
+    ],
 )
 def test_another_url_is_refused_without_its_secrets(url):
-    with pytest.raises(ConfigurationError, match="redis.* is no URL of a Redis; write redis://host:port") as caught:
+    with pytest.raises(
+        ConfigurationError, match=r"redis.* is no URL of a Redis; write redis://host:port"
+    ) as caught:
         ServerSettings(redis=url)
     assert "SECRET" not in str(caught.value)
 

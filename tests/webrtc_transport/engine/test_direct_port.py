@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
+import sys
 
 import anyio
 import pytest
@@ -14,10 +16,12 @@ from tests.webrtc_transport.engine.direct_ends import CONFIG, CONTEXTS, FINGERPR
 from tests.webrtc_transport.protocol.ice_checks import check
 from webrtc_transport.engine.direct_port import DirectDialPort, DirectListenerPort
 from webrtc_transport.engine.driver import AsyncioDriver
+from webrtc_transport.engine.source_filter import SourceFilter
 from webrtc_transport.engine.trio_driver import TrioDriver
 from webrtc_transport.errors import ConnectionClosed, DtlsFailed
 from webrtc_transport.identity import Identity
 from webrtc_transport.protocol.demux import DropReason
+from webrtc_transport.protocol.load_shedding import WINDOW
 from webrtc_transport.protocol.noise import NoiseHandshake, make_prologue
 from webrtc_transport.protocol.sdp import Fingerprint
 from webrtc_transport.protocol.ufrag import Flow, new_credentials
@@ -290,3 +294,80 @@ def test_a_stopped_listener_keeps_who_is_proven(run):
         again.close()
 
     run(main)
+
+
+def is_told(caplog):
+    return any("a flood" in record.getMessage() for record in caplog.records)
+
+
+@contextlib.asynccontextmanager
+async def flooded(address):
+    """What looks like DTLS comes from many sources that nobody knows."""
+    with contextlib.ExitStack() as stack:
+        sources = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(200)]
+
+        async def send():
+            while True:
+                for source in sources:
+                    source.sendto(b"\x16" * 100, address)
+                await anyio.sleep(0.01)
+
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(send)
+            yield
+            task_group.cancel_scope.cancel()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel has no such filter")
+def test_in_a_flood_the_connections_go_on_and_newcomers_come_in(run, caplog):
+    caplog.set_level(logging.WARNING, "libp2p.transport.webrtc")
+
+    async def main(place):
+        dialer = place.dial()
+        await until(lambda: dialer.is_established and place.inbound and place.inbound[0].is_established)
+        place.listener.established(place.inbound[0].peer)
+        near, messages = dialer.open(negotiated_id=0)
+        async with flooded(place.listener.address):
+            await until(lambda: is_told(caplog))
+            refused = place.listener.dropped.total()
+            far, _ = place.inbound[0].open(negotiated_id=0)
+            far.send(b"still there")
+            await until(lambda: messages.received)
+            newcomer = place.dial()
+            await until(lambda: newcomer.is_established)
+            near.send(b"so am I")
+            assert place.listener.dropped.total() > refused
+        # Each share in turn isn't heard for a while, but the filter goes with the flood.
+        later = place.dial()
+        await until(lambda: later.is_established)
+        assert len({end.peer.remote_address for end in place.inbound if end.is_established}) == 3
+
+    run(main, max_strangers=2000)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel has no such filter")
+def test_a_listener_that_is_closed_in_a_flood(run, caplog):
+    caplog.set_level(logging.WARNING, "libp2p.transport.webrtc")
+
+    async def main(place):
+        async with flooded(place.listener.address):
+            await until(lambda: is_told(caplog))
+            place.listener.close()
+            await anyio.sleep(2 * WINDOW)
+        assert not [record for record in caplog.records if record.levelno > logging.WARNING]
+
+    run(main, max_strangers=2000)
+
+
+def test_where_the_kernel_takes_no_filter_everything_is_read(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(SourceFilter, "allow", lambda *_arguments: bool(asked.append(1)))
+
+    async def main(place):
+        async with flooded(place.listener.address):
+            await until(lambda: asked)
+            newcomer = place.dial()
+            await until(lambda: newcomer.is_established)
+        assert len(asked) == 1
+
+    run(main, max_strangers=2000)

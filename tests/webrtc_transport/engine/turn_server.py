@@ -48,8 +48,11 @@ class TurnServer:
 
 
 @contextlib.contextmanager
-def turn_server(folder):
-    """Start one, and stop it at the end."""
+def turn_server(folder, *, users=("-a", "-u", f"{USER}:{PASSWORD}")):
+    """Start one, and stop it at the end.
+
+    :param users: the arguments that say whom it serves
+    """
     program = shutil.which("turnserver")
     if program is None:
         reason = "turnserver is not installed (Debian package coturn)"
@@ -61,7 +64,8 @@ def turn_server(folder):
     first = random.randrange(20000, 30000)
     arguments = [
         *("-n", "-L", "127.0.0.1", "--allow-loopback-peers", "--no-cli", "--simple-log"),
-        *("-a", "-u", f"{USER}:{PASSWORD}", "-r", "test"),
+        *users,
+        *("-r", "test"),
         *("-p", server.port, "--tls-listening-port", server.tls_port, "--no-dtls"),
         *("--cert", server.ca_file, "--pkey", folder / "key.pem"),
         *("--min-port", first, "--max-port", first + RELAY_PORTS),

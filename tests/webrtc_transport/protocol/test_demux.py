@@ -80,6 +80,29 @@ class TestByAddress:
         assert isinstance(demux.route_stun(check(CREDENTIALS), CLIENT, 0), Newcomer)
 
 
+class TestStrangers:
+    def test_they_are_counted(self, demux):
+        demux.peer_at(OTHER)
+        demux.route_stun(bytes(20), OTHER, 0)
+        demux.peer_at(CLIENT)
+        demux.route_stun(check(CREDENTIALS), CLIENT, 0)
+        # The peer's own first check was one.
+        assert demux.strangers == 3
+
+    def test_who_only_checks_is_one_after_a_while(self, demux):
+        assert list(demux.addresses(0)) == [CLIENT]
+        assert list(demux.addresses(MIN_HALF_OPEN_SECONDS)) == []
+        demux.begun("alice")
+        assert list(demux.addresses(MIN_HALF_OPEN_SECONDS)) == [CLIENT]
+
+    def test_a_proven_peer_is_none_wherever_it_is(self, demux):
+        demux.established("alice")
+        demux.route_stun(check(CREDENTIALS), OTHER, 0)
+        assert list(demux.addresses(1000)) == [CLIENT, OTHER]
+        demux.forget("alice")
+        assert list(demux.addresses(1000)) == []
+
+
 class TestNewcomers:
     @pytest.mark.parametrize("flow", Flow)
     def test_both_flows(self, flow):

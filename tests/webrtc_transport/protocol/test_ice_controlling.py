@@ -86,7 +86,7 @@ class TestChecks:
         while agent.timer < 2.9:
             times.append(agent.timer)
             agent.handle_timer(times[-1])
-        assert times == pytest.approx([0, 0.05, 0.15, 0.35, 0.75, 1.25, 1.75, 2.25, 2.75])
+        assert times == pytest.approx([0, 0.05, 0.15, 0.35, *(0.6 + 0.25 * number for number in range(10))])
         assert len(sent(agent)) == len(times)
 
     def test_several_candidates_are_tried_one_after_the_other(self):

@@ -65,6 +65,14 @@ class TestRateLimiter:
         limits = limiter(max_prefixes=1000)
         assert sum(limits.allow(f"192.0.2.{host}", 0) for host in range(100)) == 5
 
+    def test_as_long_as_too_many_come_nobody_may(self):
+        limits = limiter(per_prefix=Rate(1000, 1000), counts_refused=True)
+        assert sum(limits.allow("192.0.2.1", 0) for _ in range(6)) == 5
+        # Ten per second are allowed, and eleven come.
+        assert not any(limits.allow("192.0.2.1", number / 11) for number in range(110))
+        assert limits.allow("192.0.2.1", 10.1)
+        assert not limits.allow("192.0.2.1", 10.1)
+
     def test_memory_is_bounded_and_untouched_when_the_total_is_used_up(self):
         limits = limiter()
         for host in range(100):

@@ -39,9 +39,7 @@ IGNORED = {(event, half) for event in THEIRS for half in (SendHalf.RESET, Receiv
 
 
 def state(send: SendHalf, receive: ReceiveHalf) -> StreamState:
-    stream = StreamState()
-    stream.send, stream.receive = send, receive
-    return stream
+    return StreamState(send, receive)
 
 
 def after(*events: StreamInput) -> tuple[SendHalf, ReceiveHalf]:

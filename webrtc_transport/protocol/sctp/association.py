@@ -121,7 +121,7 @@ class Association:
     @property
     def is_hurried(self) -> bool:
         """Whether the pace has left something, or the path is probed. All else is due in :data:`.PROBE_MARGIN` at the
-        earliest, after a :meth:`transmit` that has left no acknowledgement.
+        earliest, after a :meth:`transmit` that has left no acknowledgement, or may be as late as that.
         """
         transmitter = self._transmitter
         return transmitter.send_at is not None or transmitter.path_mtu.timer is not None
@@ -237,8 +237,11 @@ class Association:
         if queue.ended:
             resetter.request(queue.ended)
             queue.ended = []
-        self._transmitter.bundle(resetter.output(self._sender.last_tsn, now))
-        self._give_up()
+        requests = resetter.output(self._sender.last_tsn, now)
+        if requests:
+            self._transmitter.bundle(requests)
+        elif resetter.failure is not None:
+            self._give_up()
 
     # --- events ---------------------------------------------------------------------------------------------------
 

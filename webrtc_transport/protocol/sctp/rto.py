@@ -22,23 +22,23 @@ _BETA: Final = 1 / 4
 class RtoEstimator:
     """Smooths round-trip times into a timeout that doubles while nothing comes back."""
 
-    __slots__ = ("_backoff", "minimum", "smoothed", "variation")
+    __slots__ = ("_backoff", "minimum", "smoothed", "timeout", "variation")
 
     def __init__(self) -> None:
         self.smoothed: float | None = None
         """Seconds; ``None`` before the first measurement."""
         self.variation = 0.0
         self.minimum = float("inf")
+        self.timeout = RTO_INITIAL
+        """Seconds after which a packet counts as lost. Asked for more often than it changes."""
         self._backoff = 1
 
-    @property
-    def timeout(self) -> float:
-        """Seconds after which a packet counts as lost."""
+    def _update(self) -> None:
         if self.smoothed is None:
             base = RTO_INITIAL
         else:
             base = max(RTO_MIN, self.smoothed + 4 * self.variation)
-        return min(RTO_MAX, base * self._backoff)
+        self.timeout = min(RTO_MAX, base * self._backoff)
 
     def measure(self, rtt: float) -> None:
         """Take a round trip of a packet that was sent once (Karn's rule)."""
@@ -49,12 +49,15 @@ class RtoEstimator:
         else:
             self.variation += _BETA * (abs(self.smoothed - rtt) - self.variation)
             self.smoothed += _ALPHA * (rtt - self.smoothed)
+        self._update()
 
     def back_off(self) -> None:
         """A timeout passed."""
         if self.timeout < RTO_MAX:
             self._backoff *= 2
+            self._update()
 
     def progress(self) -> None:
         """Something new was acknowledged, even if its round trip is unknown."""
         self._backoff = 1
+        self._update()

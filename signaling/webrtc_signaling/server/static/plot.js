@@ -202,14 +202,14 @@ function drawLine(context, colors, samples, toX, toY) {
   }
 }
 
-function line(context, x1, y1, x2, y2) {
+export function line(context, x1, y1, x2, y2) {
   context.beginPath();
   context.moveTo(x1, y1);
   context.lineTo(x2, y2);
   context.stroke();
 }
 
-function colorsOf(element) {
+export function colorsOf(element) {
   const style = getComputedStyle(element);
   const color = (name) => style.getPropertyValue(name).trim();
   return {
@@ -222,7 +222,7 @@ function colorsOf(element) {
 }
 
 /** The smallest of 1, 2 and 5 times a power of ten that is not below `step`. */
-function niceStep(step) {
+export function niceStep(step) {
   const power = 10 ** Math.floor(Math.log10(step));
   return [1, 2, 5, 10].map((factor) => factor * power).find((nice) => nice >= step * 0.999);
 }

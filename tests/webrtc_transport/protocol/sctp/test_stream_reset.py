@@ -9,6 +9,7 @@ from webrtc_transport.protocol.sctp.stream_reset import (
     MAX_POSTPONEMENT,
     MAX_STREAMS_PER_REQUEST,
     MAX_TRIES,
+    REQUEST_INTERVAL,
     Result,
     StreamResetter,
 )
@@ -96,10 +97,35 @@ class TestOurs:
         resetter.request([2])
         assert resetter.output(0, 0.0) == []
         resetter.respond(0xFFFFFFFF, Result.NOTHING_TO_DO)
-        (chunk,) = resetter.output(0, 0.0)
+        (chunk,) = resetter.output(0, REQUEST_INTERVAL)
         assert parse(chunk)[0] == 0
         resetter.respond(0, Result.PERFORMED)
         assert resetter.outbound_reset == [1, 2]
+
+    def test_streams_that_end_soon_after_others_share_a_request(self, resetter):
+        resetter.request([1])
+        resetter.output(0, 1.0)
+        resetter.respond(0xFFFFFFFF, Result.PERFORMED)
+        for stream_id in (2, 3):
+            resetter.request([stream_id])
+            assert resetter.output(0, 1.0) == []
+        due = 1.0 + REQUEST_INTERVAL
+        assert resetter.timer == due
+        resetter.handle_timer(due)
+        (chunk,) = resetter.output(5, due)
+        assert parse(chunk) == (0, 5, [2, 3])
+        assert resetter.timer > due
+        # It is repeated as the first was.
+        resetter.handle_timer(resetter.timer)
+        assert resetter.output(9, due + 2.0) == [chunk]
+
+    def test_a_full_request_waits_for_no_others(self, resetter):
+        resetter.request([0])
+        resetter.output(0, 1.0)
+        resetter.respond(0xFFFFFFFF, Result.PERFORMED)
+        resetter.request(list(range(1, MAX_STREAMS_PER_REQUEST + 1)))
+        (chunk,) = resetter.output(0, 1.0)
+        assert len(parse(chunk)[2]) == MAX_STREAMS_PER_REQUEST
 
     def test_many_streams_are_several_requests(self, resetter):
         resetter.request(list(range(300)))

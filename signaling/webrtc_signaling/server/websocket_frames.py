@@ -1,0 +1,167 @@
+"""The frames of a server's WebSocket (RFC 6455, section 5). Sans-IO.
+
+A :class:`FrameReader` that waits for the next frame holds no buffer: ten thousand idle clients have one each.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Final
+
+from aiohttp import WSCloseCode
+
+_FINAL: Final = 0x80
+_RESERVED: Final = 0x70
+_MASKED: Final = 0x80
+_MAX_CONTROL_LENGTH: Final = 125
+"""Section 5.5; a longer length than that has 2 or 8 bytes more (section 5.2)."""
+
+_LENGTH_16: Final = 126
+_LENGTH_64: Final = 127
+_KEY_LENGTH: Final = 4
+_CODE_LENGTH: Final = 2
+
+
+class Opcode(IntEnum):
+    """What a frame is."""
+
+    CONTINUATION = 0
+    TEXT = 1
+    BINARY = 2
+    CLOSE = 8
+    PING = 9
+    PONG = 10
+
+
+_OPCODES: Final = {opcode.value: opcode for opcode in Opcode}
+
+
+class FrameError(Exception):
+    """The other end broke the protocol; ``code`` is the close code that it is told."""
+
+    def __init__(self, code: WSCloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def frame(opcode: Opcode, payload: bytes) -> bytes:
+    """A frame of a server: whole, and not masked."""
+    length = len(payload)
+    if length <= _MAX_CONTROL_LENGTH:
+        return bytes((_FINAL | opcode, length)) + payload
+    if length < 1 << 16:
+        return struct.pack("!BBH", _FINAL | opcode, _LENGTH_16, length) + payload
+    return struct.pack("!BBQ", _FINAL | opcode, _LENGTH_64, length) + payload
+
+
+def close_frame(code: int) -> bytes:
+    """A frame that ends the connection."""
+    return frame(Opcode.CLOSE, code.to_bytes(2, "big"))
+
+
+def close_code(payload: bytes) -> int | None:
+    """Why the other end closes, if it says so."""
+    return int.from_bytes(payload[:_CODE_LENGTH], "big") if len(payload) >= _CODE_LENGTH else None
+
+
+class FrameReader:
+    """Takes what a client sends apart into messages.
+
+    :param max_size: bytes of a message
+    """
+
+    __slots__ = ("_buffer", "_fragments", "_max_size", "_opcode")
+
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+        self._buffer: bytearray | None = None
+        """The begin of a frame."""
+        self._fragments: bytearray | None = None
+        """The begin of a message, which is of the kind ``_opcode``."""
+        self._opcode = Opcode.CONTINUATION
+
+    def feed(self, data: bytes) -> Iterator[tuple[Opcode, bytes]]:
+        """The messages and control frames that are whole with ``data``.
+
+        :raises FrameError: at the first that breaks the protocol
+        """
+        buffered: bytes | bytearray = data
+        if self._buffer is not None:
+            self._buffer += data
+            buffered = self._buffer
+        position = 0
+        while (frame_ := self._next(buffered, position)) is not None:
+            final, opcode, payload, position = frame_
+            message = self._join(opcode, payload, final=final)
+            if message is not None:
+                yield message
+        if position == len(buffered):
+            self._buffer = None
+        elif self._buffer is None:
+            self._buffer = bytearray(memoryview(buffered)[position:])
+        else:
+            del self._buffer[:position]
+
+    def _next(self, data: bytes | bytearray, position: int) -> tuple[bool, Opcode, bytes, int] | None:
+        """Whether the frame at ``position`` is a final one, its kind and payload, and where it ends; if it is whole."""
+        if len(data) < position + 2:
+            return None
+        first, second = data[position], data[position + 1]
+        length, start = second & ~_MASKED, position + 2
+        opcode = self._check_head(first, second, length)
+        if length > _MAX_CONTROL_LENGTH:
+            size = 2 if length == _LENGTH_16 else 8
+            if len(data) < start + size:
+                return None
+            length, start = int.from_bytes(data[start : start + size], "big"), start + size
+            taken = 0 if self._fragments is None else len(self._fragments)
+            if taken + length > self._max_size:
+                raise FrameError(
+                    WSCloseCode.MESSAGE_TOO_BIG, f"a message of more than {self._max_size} bytes"
+                )
+        end = start + _KEY_LENGTH + length
+        if len(data) < end:
+            return None
+        key = data[start : start + _KEY_LENGTH]
+        return first & _FINAL != 0, opcode, _unmask(data[start + _KEY_LENGTH : end], key), end
+
+    def _check_head(self, first: int, second: int, length: int) -> Opcode:
+        if first & _RESERVED:
+            raise FrameError(WSCloseCode.PROTOCOL_ERROR, "reserved bits without an extension")
+        if not second & _MASKED:
+            raise FrameError(WSCloseCode.PROTOCOL_ERROR, "a frame without a mask")
+        opcode = _OPCODES.get(first & 0x0F)
+        if opcode is None:
+            raise FrameError(WSCloseCode.PROTOCOL_ERROR, f"a frame of the kind {first & 0x0F}")
+        if opcode >= Opcode.CLOSE and (length > _MAX_CONTROL_LENGTH or not first & _FINAL):
+            raise FrameError(WSCloseCode.PROTOCOL_ERROR, "a control frame that is long or in parts")
+        return opcode
+
+    def _join(self, opcode: Opcode, payload: bytes, *, final: bool) -> tuple[Opcode, bytes] | None:
+        """Put a frame to those before it; returns what is whole by it."""
+        if opcode >= Opcode.CLOSE:
+            return opcode, payload
+        if (opcode == Opcode.CONTINUATION) != (self._fragments is not None):
+            raise FrameError(WSCloseCode.PROTOCOL_ERROR, "a message begins amid another, or in its middle")
+        if self._fragments is None:
+            if final:
+                return opcode, payload
+            self._opcode, self._fragments = opcode, bytearray(payload)
+            return None
+        self._fragments += payload
+        if len(self._fragments) > self._max_size:
+            raise FrameError(WSCloseCode.MESSAGE_TOO_BIG, f"a message of more than {self._max_size} bytes")
+        if not final:
+            return None
+        whole, self._fragments = bytes(self._fragments), None
+        return self._opcode, whole
+
+
+def _unmask(payload: bytes | bytearray, key: bytes | bytearray) -> bytes:
+    """The payload as it was before the client masked it (section 5.3)."""
+    length = len(payload)
+    pattern = (bytes(key) * (length // _KEY_LENGTH + 1))[:length]
+    # As integers: Python has no faster exclusive or.
+    return (int.from_bytes(payload, "little") ^ int.from_bytes(pattern, "little")).to_bytes(length, "little")

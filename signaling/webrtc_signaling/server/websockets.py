@@ -1,0 +1,98 @@
+"""All WebSockets of the server: how they begin, and what is done for all of them together."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Final, cast
+
+from aiohttp import web
+
+from ..codec import Codec
+from ..messages import Failure, error_data
+from .access import Access
+from .admission import Admission
+from .connection import ClientConnection
+from .hub import Hub
+from .settings import ServerSettings
+
+_LOOKS: Final = 20
+"""For silent clients, in each heartbeat. One clock for all of them costs no timer for each."""
+
+
+class WebSockets:
+    """The connections that there are.
+
+    For a WebSocket, aiohttp keeps a request with its headers, two tasks, a timer and several queues: some 20 KiB. Here
+    it answers the handshake alone. Then the transport gets another protocol, and the one before is told what is true
+    for it: that it has lost the connection.
+    """
+
+    def __init__(self, hub: Hub, settings: ServerSettings, admission: Admission, *, access: Access) -> None:
+        self._access = access
+        self._hub = hub
+        self._settings = settings
+        self._admission = admission
+        self._connections: set[ClientConnection] = set()
+        self._marked: list[ClientConnection] = []
+        self._next_look = -math.inf
+        self._all_gone: asyncio.Event | None = None
+
+    def take_over(self, http: web.RequestHandler, codec: Codec, address: str) -> None:
+        """Serve a client whose handshake was answered, unless it has gone meanwhile."""
+        transport = http.transport
+        if transport is None:
+            return
+        self._admission.enter(address)
+        self._hub.journal.opened("websocket")
+        connection = ClientConnection(
+            transport,
+            codec,
+            address,
+            all_=self,
+            hub=self._hub,
+            settings=self._settings,
+            access=self._access,
+        )
+        self._connections.add(connection)
+        before = cast("asyncio.Protocol", transport.get_protocol())
+        transport.set_protocol(connection)
+        # Or else it would close it.
+        http.transport = None
+        before.connection_lost(None)
+        connection.begin()
+
+    def ended(self, connection: ClientConnection, address: str) -> None:
+        """A connection is over."""
+        self._connections.discard(connection)
+        self._admission.leave(address)
+        self._hub.journal.closed("websocket")
+        if self._all_gone is not None and not self._connections:
+            self._all_gone.set()
+
+    def flush_soon(self, connection: ClientConnection) -> None:
+        """Let it write at the end of this turn of the loop: then all that it has goes at once."""
+        if not self._marked:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._marked.append(connection)
+
+    def look_after(self, now: float) -> None:
+        """Ask clients that are silent whether they are there, and drop those that don't answer. To be called often."""
+        if now >= self._next_look:
+            self._next_look = now + self._settings.heartbeat / _LOOKS
+            for connection in list(self._connections):
+                connection.look_after(now)
+
+    async def end_all(self) -> None:
+        """Say goodbye to those to whom the hub hasn't, and wait until all have gone: at most ``close_timeout``."""
+        farewell = Failure(data=error_data("shutting-down", "the server ends or restarts; come back"))
+        for connection in list(self._connections):
+            connection.close(farewell)
+        self._all_gone = asyncio.Event()
+        if self._connections:
+            await self._all_gone.wait()
+
+    def _flush(self) -> None:
+        marked, self._marked = self._marked, []
+        for connection in marked:
+            connection.flush()

@@ -1,0 +1,123 @@
+"""What is done for all WebSockets together: silent ones are found, and at the end all go."""
+
+import asyncio
+import gc
+
+import pytest
+from aiohttp import WSMsgType, web
+
+from tests.webrtc_signaling.browsers import OFFER_DATA, TIMEOUT, health, serve
+from tests.webrtc_signaling.samples import ALICE, ALICE_ID, BOB, BOB_ID
+from webrtc_signaling.server.app import SERVICE, create_app, running_app
+from webrtc_signaling.server.settings import ServerSettings
+
+pytestmark = pytest.mark.anyio
+
+
+async def raw_websocket(server):
+    """A connection that answers nothing by itself; the handshake and the challenge are read."""
+    host, port = server.url.removeprefix("ws://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly((await reader.readexactly(2))[1])
+    return reader, writer
+
+
+async def test_aiohttp_keeps_nothing_of_a_websocket():
+    async with serve() as server, server.registered(ALICE) as alice:
+        (connection,) = server.app[SERVICE].websockets._connections
+        assert connection._transport.get_protocol() is connection
+        # What it made for the handshake is gone.
+        gc.collect()
+        assert not [each for each in gc.get_objects() if isinstance(each, web.RequestHandler)]
+        assert ALICE_ID in server.hub.roster._registrations
+        await alice.signal("offer", BOB_ID, OFFER_DATA)
+        assert (await alice.receive())["data"]["code"] == "peer-not-found"
+
+
+async def test_a_client_that_is_silent_is_asked_and_dropped():
+    async with serve(heartbeat=0.2) as server:
+        reader, writer = await raw_websocket(server)
+        async with asyncio.timeout(TIMEOUT):
+            assert await reader.readexactly(2) == b"\x89\x00"
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await reader.readexactly(1)
+        writer.close()
+        assert (await health(server))["connections"] == 0
+
+
+async def test_a_client_that_answers_stays():
+    async with serve(heartbeat=0.2) as server, server.registered(ALICE) as alice:
+        registration = server.hub.roster._registrations[ALICE_ID]
+        (connection,) = server.app[SERVICE].websockets._connections
+        reading = asyncio.create_task(alice.socket.receive())
+        for _ in range(2):
+            while connection._asked_at is None:
+                await asyncio.sleep(0.001)
+            while connection._asked_at is not None:
+                await asyncio.sleep(0.001)
+        assert registration.link is connection
+        reading.cancel()
+
+
+async def test_pings_of_a_client_are_answered_amid_a_message():
+    async with serve() as server:
+        reader, writer = await raw_websocket(server)
+        zero = bytes(4)
+        writer.write(b"\x01\x82" + zero + b"ab" + b"\x89\x82" + zero + b"hi")
+        assert await reader.readexactly(4) == b"\x8a\x02hi"
+        writer.write(b"\x88\x82" + zero + b"\x03\xe8")
+        assert await reader.read() == b"\x88\x02\x03\xe8"
+        writer.close()
+
+
+@pytest.mark.parametrize("data", [b"\x81\x02ab", b"\x83\x82" + bytes(4) + b"ab"])
+async def test_frames_that_are_none_cost_the_connection(data):
+    async with serve() as server:
+        reader, writer = await raw_websocket(server)
+        writer.write(data)
+        assert await reader.readexactly(4) == b"\x88\x02\x03\xea"
+        writer.write_eof()
+        assert await reader.read() == b""
+        writer.close()
+        assert (await health(server))["connections"] == 0
+
+
+async def test_who_does_not_go_is_cut_off_in_time():
+    async with serve(close_timeout=0.1) as server:
+        reader, writer = await raw_websocket(server)
+        # No client any more would be a wrong proof; it closes for that.
+        writer.write(b"\x81\x82" + bytes(4) + b"{}")
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(100_000)
+        writer.close()
+
+
+async def test_the_server_ends_when_all_have_gone():
+    settings = ServerSettings(port=0, close_timeout=0.2)
+    app = create_app(settings)
+    async with running_app(app, settings) as url:
+        server = type("Server", (), {"url": url})
+        _, writer = await raw_websocket(server)
+        assert app[SERVICE].websockets._connections
+    assert not app[SERVICE].websockets._connections
+    writer.close()
+
+
+async def test_messages_to_one_client_go_in_one_write(monkeypatch):
+    async with serve() as server, server.registered(ALICE) as alice, server.registered(BOB) as bob:
+        link = server.hub.roster._registrations[BOB_ID].link
+        flushes = []
+        flush = type(link).flush
+        monkeypatch.setattr(type(link), "flush", lambda self: (flushes.append(self), flush(self)))
+        for index in range(5):
+            await alice.signal("candidate", BOB_ID, None, index=index)
+        assert [(await bob.receive())["index"] for _ in range(5)] == [0, 1, 2, 3, 4]
+        assert 1 <= flushes.count(link) <= 5
+        assert alice.socket._response is not None
+        frame = await alice.socket.receive(TIMEOUT)
+        assert frame.type is WSMsgType.TEXT
