@@ -367,6 +367,9 @@ def _complaining() -> Iterator[None]:
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    pending = set(tasks)
+    while pending:
+        # Again and again: the client of Redis may take a cancellation for a time-out of its own.
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_PAUSE)
