@@ -49,6 +49,7 @@ class BackplaneEvents(Protocol):
     def claims_due(self) -> None:
         """It is time to make all claims again, lest they expire."""
 
+    @abstractmethod
     def watched(self) -> Collection[str]:
         """The servers whose end we want to know of."""
 

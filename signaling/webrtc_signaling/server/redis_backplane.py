@@ -267,8 +267,13 @@ class RedisBackplane(Backplane):
             pipe = self._redis.pipeline(transaction=False)
             for ask, _ in some:
                 ask(pipe)
-            for (_, answered), answer in zip(some, await pipe.execute(), strict=True):
+            answers = await pipe.execute(raise_on_error=False)
+            for (_, answered), answer in zip(some, answers, strict=True):
+                if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
+                    raise answer
                 with _complaining():
+                    if isinstance(answer, Exception):
+                        raise InvalidSignal("a key of another kind")
                     answered(events, answer)
 
     def _entries(self) -> list[_Command]:

@@ -201,6 +201,7 @@ async def test_a_key_of_another_kind_ends_nothing(redis, redis_process, caplog):
         one.locate(BOB_ID)
         one.claim(ALICE_ID, INSTANCE, proven=True, stamp=None)
         assert (await events.next("claimed"))[0] == ALICE_ID
+    assert "a key of another kind" in caplog.text
 
 
 @pytest.mark.parametrize(
