@@ -62,3 +62,14 @@ ACK_EVERY: Final = 16
 
 ACK_DELAY: Final = 0.2
 """Seconds that an acknowledgement waits for a message to ride on. Nobody waits for it; it only frees memory."""
+
+HELD_ACK_DELAY: Final = 2.0
+"""Seconds until a server says that it is there, and nothing more, to a client whose message the other peer hasn't taken
+yet. Clients that can't ping take a server for dead that says nothing for 10 s."""
+
+MAX_HELD_MESSAGES: Final = 1024
+"""Messages of one client that their recipients haven't taken: a quarter of what the client keeps unacknowledged, so
+that peers that take nothing can't fill it up. Beyond it, the session of the oldest ends."""
+
+MAX_ENDED_SESSIONS: Final = 1024
+"""Sessions that a client has ended and still knows, lest a message of theirs that is repeated opens them again."""

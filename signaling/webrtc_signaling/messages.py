@@ -40,7 +40,8 @@ Signals
 Numbers
     Signals, and errors about a session, are numbered per registration and direction by ``seq``, from 1. ``ack`` is the
     last number received from the other end; ``{"type":"ack","ack":…}`` says it alone, at the latest after 16 messages
-    or 0.2 s. Each end keeps what isn't acknowledged, and drops duplicates.
+    or 0.2 s. Each end keeps what isn't acknowledged, and drops duplicates. The server acknowledges a signal when its
+    recipient has, or the sender was told why not; until then it says within 2 s how far it is.
 
 Reconnecting
     When a connection breaks, the server keeps the registration for ``grace`` seconds and queues what comes for it. A

@@ -1,7 +1,8 @@
 """The open sessions of one client: what was sent and received in each. Sans-IO.
 
 A signal is numbered per session, from end to end, and kept until the session is over. So a service that lost its
-memory gets everything again, and the peer neither misses a signal nor sees one twice.
+memory gets everything again, and the peer neither misses a signal nor sees one twice. For that it also remembers
+sessions that are over, for a while.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from webrtc_transport.errors import IdentityError, InvalidSignal, SignalingError
 from webrtc_transport.identity import PeerId
 from webrtc_transport.protocol.signals import Answer, Bye, Error, Offer, Signal
 
-from .limits import MAX_OPEN_SESSIONS, MAX_SESSION_DESCRIPTIONS, MAX_SESSION_SIGNALS
+from .limits import (
+    MAX_ENDED_SESSIONS,
+    MAX_OPEN_SESSIONS,
+    MAX_SESSION_DESCRIPTIONS,
+    MAX_SESSION_SIGNALS,
+)
 from .messages import Envelope, Malformed, SessionFailure, error_data
 from .session import session_error
 
@@ -66,6 +72,8 @@ class SessionBook:
         self._events = events
         self._push = push
         self._records: dict[SessionKey, _Record] = {}
+        self._ended: dict[SessionKey, int] = {}
+        """How many signals were received in sessions that are over; the latest last."""
 
     def __len__(self) -> int:
         return len(self._records)
@@ -96,11 +104,11 @@ class SessionBook:
         self._push(envelope)
         record.sent.append(envelope)
         if is_last:
-            del self._records[key]
+            self._end(key)
 
     def close(self, key: SessionKey, farewell: Bye | Error | None) -> None:
         """Forget a session, after a last signal if there is one."""
-        record = self._records.pop(key, None)
+        record = self._end(key)
         if record is not None and farewell is not None:
             self._push_last(self._envelope(key, len(record.sent), farewell))
 
@@ -111,13 +119,15 @@ class SessionBook:
         """
         key = SessionKey(message.sender, message.session)
         record = self._records.get(key)
+        if record is None and message.index < self._ended.get(key, 0):
+            return
         if record is None and (record := self._accept(key, message)) is None:
             return
         if isinstance(message, Malformed):
             self._fail(key, f"from {key.peer}: {message.reason}")
         elif isinstance(message.signal, Error):
             # It ends the session whatever came before: who says it may have forgotten how far we were.
-            del self._records[key]
+            self._end(key)
             self._events.on_signal(key, message.signal)
         elif message.index > record.received:
             self._fail(key, f"from {key.peer}: signal {record.received} is missing")
@@ -128,13 +138,13 @@ class SessionBook:
                 self._fail(key, f"from {key.peer}: more than {MAX_SESSION_DESCRIPTIONS} descriptions")
                 return
             if isinstance(message.signal, Bye):
-                del self._records[key]
+                self._end(key)
             self._events.on_signal(key, message.signal)
 
     def receive_failure(self, failure: SessionFailure) -> None:
         """The service says that a session is over."""
         key = SessionKey(failure.peer, failure.session)
-        record = self._records.pop(key, None)
+        record = self._end(key)
         if record is not None:
             self._events.on_failed(key, session_error(record.peer, failure.data))
 
@@ -185,6 +195,15 @@ class SessionBook:
         """End a session whose peer broke the rules, and tell both sides."""
         self.close(key, Error(data=error_data("invalid-signal", reason)))
         self._events.on_failed(key, InvalidSignal(reason))
+
+    def _end(self, key: SessionKey) -> _Record | None:
+        """Forget a session, but for how far it was."""
+        record = self._records.pop(key, None)
+        if record is not None:
+            self._ended[key] = record.received
+            if len(self._ended) > MAX_ENDED_SESSIONS:
+                del self._ended[next(iter(self._ended))]
+        return record
 
     def _refuse(self, key: SessionKey, code: str, message: str) -> None:
         self._push_last(self._envelope(key, 0, Error(data=error_data(code, message))))

@@ -523,7 +523,7 @@ async def a_peer_that_is_killed():
     ):
         output = BufferedByteReceiveStream(process.stdout)
         address = (await output.receive_until(b"\n", 200)).decode()
-        channel = server.hub._registrations[address.rpartition("/")[2]].channel
+        channel = server.hub.roster._registrations[address.rpartition("/")[2]].channel
 
         async def kill():
             await output.receive_until(b"\n", 200)

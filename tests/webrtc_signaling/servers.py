@@ -103,7 +103,7 @@ class SignalingServer(AppThread):
         return self.url.replace("ws:", "http:")
 
     def _cut(self):
-        for registration in list(self.hub._registrations.values()):
+        for registration in list(self.hub.roster._registrations.values()):
             match registration.link:
                 case ClientConnection() as link:
                     link._transport.abort()

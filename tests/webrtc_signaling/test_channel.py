@@ -1,11 +1,13 @@
 """The channel in virtual time, over links that break."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from webrtc_signaling.channel import BufferFull, ReliableChannel, Total
-from webrtc_signaling.limits import ACK_DELAY, ACK_EVERY
+from webrtc_signaling.limits import ACK_DELAY, ACK_EVERY, HELD_ACK_DELAY
 from webrtc_signaling.messages import Ack, Numbered
 from webrtc_transport.errors import InvalidSignal
 
@@ -262,4 +264,69 @@ def test_several_channels_are_counted_together_until_they_leave():
     assert (total.size, first.kept_bytes) == (5, 0)
     second.transmit(0.0)
     second.acknowledge(1)
+    assert total.size == 0
+
+
+# --- held messages ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_held_is_not_acknowledged_before_it_is_settled():
+    c = channel()
+    for seq in (1, 2, 3):
+        assert c.accept(seq, 0.0, hold=("bob", "session"))
+    assert c.transmit(HELD_ACK_DELAY - 0.1) == []
+    assert c.transmit(HELD_ACK_DELAY) == [Ack(ack=0)]
+    c.settle(2)
+    assert (c.received, c.settled, list(c.held)) == (3, 0, [1, 3])
+    c.settle(1)
+    assert c.settled == 2
+    assert c.transmit(10.0) == []
+    assert c.ack_at == 10.0 + ACK_DELAY
+    assert c.transmit(c.ack_at) == [Ack(ack=2)]
+    c.settle(3)
+    c.settle(3)
+    c.push("a", 1)
+    assert c.transmit(11.0) == [Numbered("a", 1, 3)]
+
+
+def test_what_comes_again_while_it_is_held_is_told_so_soon():
+    c = channel()
+    assert c.accept(1, 0.0, hold=("bob", "session"))
+    assert not c.accept(1, 0.0, hold=("bob", "session"))
+    assert c.transmit(ACK_DELAY) == [Ack(ack=0)]
+
+
+def test_a_driver_that_acknowledges_by_itself_gets_messages_alone():
+    c = channel()
+    c.accept(1, 0.0, hold=("bob", "session"))
+    c.settle(1)
+    assert c.transmit(-math.inf) == []
+    assert c.announce() == Ack(ack=1)
+
+
+def test_who_pushed_is_told_what_was_taken_or_given_up():
+    c = channel()
+    taken = []
+    for message in "abc":
+        c.push(message, 1, on_taken=lambda message=message: taken.append(message))
+    c.transmit(0)
+    c.acknowledge(1)
+    assert taken == ["a"]
+    c.give_up()
+    assert taken == ["a", "b", "c"]
+
+
+def test_a_renewed_channel_begins_to_count_anew_with_what_is_kept():
+    total = Total()
+    c = ReliableChannel(max_messages=10, max_bytes=100, total=total)
+    taken = []
+    for message in "abc":
+        c.push(message, 5, on_taken=lambda message=message: taken.append(message))
+    c.transmit(0)
+    c.acknowledge(1)
+    renewed = c.renewed(lambda message: message != "b")
+    assert total.size == 5
+    assert renewed.transmit(0) == [Numbered("c", 1, 0)]
+    renewed.acknowledge(1)
+    assert taken == ["a", "c"]
     assert total.size == 0

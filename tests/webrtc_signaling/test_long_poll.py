@@ -32,7 +32,7 @@ class TestConformance(SignalingConformance):
 
 
 async def links(server):
-    return await server.call(lambda: {type(r.link) for r in server.hub._registrations.values()})
+    return await server.call(lambda: {type(r.link) for r in server.hub.roster._registrations.values()})
 
 
 async def test_a_websocket_is_taken_where_it_gets_through():

@@ -253,3 +253,36 @@ def test_when_the_service_is_gone_every_session_hears_of_it(alice):
     alice.book.fail_all(gone)
     assert alice.told[-1] == (KEY, gone)
     assert not len(alice.book)
+
+
+# --- what is repeated after the end -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [BYE, error("busy")])
+def test_a_session_that_is_over_is_not_opened_again_by_what_was_received_before(alice, end):
+    for _ in range(2):
+        alice.get(OFFER)
+        alice.get(candidate(1), 1)
+        alice.get(end, 2)
+    assert [told for _, told in alice.told] == [BOB.peer_id, OFFER, candidate(1), end]
+    assert alice.pushed == []
+
+
+def test_what_comes_on_after_the_end_is_told_that_it_is_over(alice):
+    alice.get(OFFER)
+    alice.book.close(KEY, BYE)
+    alice.get(candidate(1), 1)
+    assert alice.codes == ["unknown-session"]
+
+
+def test_of_sessions_that_are_over_the_latest_are_known(alice, monkeypatch):
+    monkeypatch.setattr("webrtc_signaling.session_book.MAX_ENDED_SESSIONS", 2)
+    for number in range(3):
+        alice.get(OFFER, session=f"session-{number:016}")
+        alice.get(BYE, 1, session=f"session-{number:016}")
+    alice.told.clear()
+    for number in (2, 1):
+        alice.get(OFFER, session=f"session-{number:016}")
+    assert alice.told == []
+    alice.get(OFFER, session=f"session-{0:016}")
+    assert len(alice.told) == 2

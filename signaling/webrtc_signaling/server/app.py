@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,11 +19,13 @@ from ..codec import Codec
 from ..limits import MAX_BATCH_SIZE
 from .access import Access
 from .admission import Admission, Rates
+from .backplane import Backplane
 from .client_address import ClientAddresses
 from .connection import check_room
 from .hub import Hub
 from .listening import listen_error
 from .long_poll import LongPoll
+from .neighbours import Neighbours
 from .origins import Origins
 from .probes import Probes
 from .readiness import Readiness
@@ -63,6 +66,8 @@ class RendezvousService:
         turn = TurnCredentials.of(settings)
         issue = None if turn is None else lambda peer: turn.make(peer, time.time())
         self.hub = Hub(settings, ice_servers=issue)
+        self.cluster = None if settings.redis is None else _cluster(self.hub, settings.redis, settings.grace)
+        """``None`` if this server is the only one."""
         self.origins = Origins(settings.allowed_origins)
         self.addresses = ClientAddresses(settings.trusted_proxies)
         self._access = Access(settings)
@@ -85,6 +90,8 @@ class RendezvousService:
         )
         self.websockets = WebSockets(self.hub, settings, self._admission, access=self._access)
         self.readiness = Readiness()
+        if self.cluster is not None:
+            self.readiness.checks.append(self.cluster.fault)
         self.probes = Probes(self.hub, self._admission, self.readiness, settings)
 
     async def index(self, request: web.Request) -> web.StreamResponse:
@@ -110,6 +117,17 @@ class RendezvousService:
         # It goes nowhere: the connection is lost for aiohttp.
         return web.Response()
 
+    async def join(self, _app: web.Application) -> AsyncIterator[None]:
+        """Be one of several servers, while the application runs.
+
+        :raises ConnectionError: if what joins them can't be reached
+        """
+        if self.cluster is None:
+            yield
+        else:
+            async with self.cluster.backplane.joined(self.cluster.neighbours):
+                yield
+
     async def expire(self, _app: web.Application) -> AsyncIterator[None]:
         """Forget registrations in time, while the application runs."""
 
@@ -119,6 +137,8 @@ class RendezvousService:
                 now = asyncio.get_running_loop().time()
                 self.hub.expire(now)
                 self.websockets.look_after(now)
+                if self.cluster is not None:
+                    self.cluster.neighbours.tick()
 
         task = asyncio.create_task(tick())
         yield
@@ -140,6 +160,26 @@ class RendezvousService:
         asked = {name.strip() for name in request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(",")}
         if asked != {""} and asked.isdisjoint(Codec):
             raise web.HTTPBadRequest(text=f"use one of the subprotocols {', '.join(Codec)}\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What makes the server one of several."""
+
+    backplane: Backplane
+    neighbours: Neighbours
+
+    def fault(self) -> str | None:
+        """Why it isn't joined to the others now."""
+        return None if self.backplane.is_ready() else "Redis can't be reached"
+
+
+def _cluster(hub: Hub, url: str, grace: float) -> Cluster:
+    # The only one who needs the package.
+    from .redis_backplane import RedisBackplane  # noqa: PLC0415
+
+    backplane = RedisBackplane(url, grace=grace)
+    return Cluster(backplane, Neighbours(hub, backplane, lambda: asyncio.get_running_loop().time()))
 
 
 SERVICE: Final = web.AppKey("service", RendezvousService)
@@ -166,6 +206,7 @@ def create_app(settings: ServerSettings) -> web.Application:
     app.router.add_static("/static", _STATIC)
     app.on_response_prepare.append(_add_headers)
     app.on_response_prepare.append(service.origins.add_headers)
+    app.cleanup_ctx.append(service.join)
     app.cleanup_ctx.append(service.expire)
     app.on_shutdown.append(service.shut_down)
     app.on_shutdown.append(service.end_websockets)
@@ -177,7 +218,7 @@ def create_app(settings: ServerSettings) -> web.Application:
 async def running_server(settings: ServerSettings) -> AsyncIterator[str]:
     """Serve while the context is open; gives the ``ws://`` URL, or ``wss://`` with a certificate.
 
-    :raises OSError: if the address can't be listened on
+    :raises OSError: if the address can't be listened on, or the cluster can't be joined
     :raises ConfigurationError: if a key, a secret or a certificate can't be used
     """
     async with running_app(create_app(settings), settings) as url:

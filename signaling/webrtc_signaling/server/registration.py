@@ -25,6 +25,18 @@ class Link(Protocol):
         """Close at once, and leave the channel alone: another connection has it."""
 
 
+class _Inward(Protocol):
+    def settle(self, seq: int) -> None:
+        """The message of this number was taken."""
+
+
+class Source(Protocol):
+    """Where messages come from: a client, or another server."""
+
+    def wake(self) -> None:
+        """It may be told what was taken."""
+
+
 @dataclass(slots=True, eq=False)
 class Registration:
     """A peer, as the hub knows it."""
@@ -46,6 +58,8 @@ class Registration:
     """How many of the sessions it has started."""
     awaited: int = 0
     """Peers that aren't back yet for which it has been made to wait."""
+    is_remote: bool = False
+    """Whether its client is connected to another server of the cluster, or is looked for there."""
 
     def wake(self) -> None:
         """Let the link transmit, if there is one."""
@@ -59,6 +73,20 @@ class Registration:
             for message in self.channel.unacknowledged
             if isinstance(message, Envelope)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What is called when a peer has taken a message: its sender may be told."""
+
+    source: Source
+    channel: _Inward
+    """That the message came by. The source may have another by now."""
+    seq: int
+
+    def __call__(self) -> None:
+        self.channel.settle(self.seq)
+        self.source.wake()
 
 
 @dataclass(slots=True, eq=False)

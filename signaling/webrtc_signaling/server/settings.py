@@ -6,12 +6,15 @@ import logging
 import os
 from collections.abc import Mapping
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from webrtc_transport.redaction import redacted
 from webrtc_transport.settings import Settings
 from webrtc_transport.spelling import nearest
 
@@ -99,6 +102,9 @@ class ServerSettings(Settings, BaseSettings):
     """Let another server listen on the same port, so that it can take over without a gap: start it, and then end this
     one. Both need the setting. Not on Windows."""
 
+    redis: Annotated[str | None, Topic.CLUSTER] = Field(default=None, repr=False)
+    """URL of the Redis that makes several servers one, such as redis://:password@10.0.0.5:6379/0 (rediss:// is with
+    TLS): their clients meet each other. Without it a server knows nobody else's."""
     tls_certificate: Annotated[Path | None, Topic.LISTENING] = None
     """File of a certificate in PEM, with those of its authorities after it: the server speaks wss:// and https://.
     Without one it speaks none, and belongs behind a proxy that does."""
@@ -177,6 +183,20 @@ class ServerSettings(Settings, BaseSettings):
     """Bytes that wait for all clients together. When there are more, the client for which most waits has to go: one
     that reads has next to nothing waiting."""
 
+    @field_validator("redis")
+    @classmethod
+    def _check_redis(cls, url: str | None) -> str | None:
+        if url is not None:
+            if not _is_redis_url(url):
+                raise ValueError(
+                    f"{redacted(url)} is no URL of a Redis; write redis://host:port or rediss://host:port"
+                )
+            if find_spec("redis") is None:
+                raise ValueError(
+                    "needs a package that isn't installed: pip install 'webrtc-transport[redis]'"
+                )
+        return url
+
     def __init__(self, **values: Any) -> None:
         fields = type(self).model_fields
         for name in sorted(os.environ):
@@ -212,6 +232,20 @@ class ServerSettings(Settings, BaseSettings):
     def _origin(cls, name: str, given: Mapping[str, object]) -> str:
         is_variable = name not in given and _from_environment(name) is not None
         return variable(name) if is_variable else super()._origin(name, given)
+
+
+def _is_redis_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # A query would be taken for arguments of the client.
+        return (
+            parts.scheme in ("redis", "rediss")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not parts.query
+        )
+    except ValueError:
+        return False
 
 
 def variable(name: str) -> str:

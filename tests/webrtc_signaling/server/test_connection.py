@@ -69,9 +69,17 @@ async def test_msgpack_has_binary_frames():
         assert msgpack.unpackb((await socket.receive()).data)["type"] == "registered"
 
 
-async def test_messages_are_acknowledged_without_being_asked():
-    async with serve() as server, server.registered(ALICE) as alice, server.registered(BOB):
+async def test_messages_are_acknowledged_when_the_peer_has_them():
+    async with serve() as server, server.registered(ALICE) as alice, server.registered(BOB) as bob:
         await alice.signal("offer", BOB_ID, OFFER_DATA)
+        offer = await bob.receive()
+        # That the server is there is said in between.
+        assert json.loads((await alice.socket.receive(TIMEOUT)).data) == {
+            "version": 1,
+            "type": "ack",
+            "ack": 0,
+        }
+        await bob.socket.send_str(json.dumps({"version": 1, "type": "ack", "ack": offer["seq"]}))
         assert json.loads((await alice.socket.receive(TIMEOUT)).data) == {
             "version": 1,
             "type": "ack",
@@ -87,7 +95,7 @@ async def test_a_cut_loses_nothing():
             await alice.signal("answer", BOB_ID, {"type": "answer", "sdp": "v=0\r\n"})
             await bob.receive()
             alice.socket._response.connection.transport.abort()
-            while server.hub._registrations[ALICE_ID].link is not None:
+            while server.hub.roster._registrations[ALICE_ID].link is not None:
                 await asyncio.sleep(0)
             await bob.signal("candidate", ALICE_ID, {"candidate": "1"}, index=1)
             await bob.signal("candidate", ALICE_ID, {"candidate": "2"}, index=2)
@@ -260,7 +268,7 @@ async def test_who_does_not_read_holds_nothing_up():
     # Half of the heartbeat is the time for a pong: who does read has it on a busy machine, too.
     async with serve(heartbeat=2, grace=0.2, max_queued_messages=100_000) as server:
         async with server.registered(ALICE) as alice, server.registered(BOB) as bob:
-            registration = server.hub._registrations[BOB_ID]
+            registration = server.hub.roster._registrations[BOB_ID]
             bob.socket._response.connection.transport.pause_reading()
             sdp = "x" * 16_000
             codes = []
@@ -270,7 +278,7 @@ async def test_who_does_not_read_holds_nothing_up():
                 await alice.signal("offer", BOB_ID, {"type": "offer", "sdp": sdp}, session=f"s-{number:016}")
                 codes += await sent_errors(alice)
             assert registration.channel._kept_bytes <= 1024 * 1024
-            while BOB_ID in server.hub._registrations:
+            while BOB_ID in server.hub.roster._registrations:
                 codes += await sent_errors(alice)
                 await asyncio.sleep(0.01)
             assert "peer-busy" in codes

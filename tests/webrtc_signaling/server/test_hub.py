@@ -175,8 +175,12 @@ def test_after_a_resumption_both_know_how_far_they_were(alice, bob):
         alice.send(candidate(number), BOB_ID, index=number)
     bob.transmitted()
     bob.send(ANSWER, ALICE_ID)
+    bob.send(candidate(9), ALICE_ID, index=1)
+    alice.transmitted()
+    alice.registration.channel.acknowledge(1)
     bob.disconnect(0.0)
     reply = bob.register(1.0, received=2)
+    # The second one has not been taken yet.
     assert (reply.resumed, reply.received) == (True, 1)
     assert bob.got() == [candidate(2)]
 
@@ -210,7 +214,7 @@ def test_registrations_expire_in_the_order_in_which_they_went(hub, alice, bob):
     alice.register(2.0, received=0)
     alice.disconnect(3.0)
     hub.expire(GRACE + 1)
-    assert list(hub._registrations) == [ALICE_ID]
+    assert list(hub.roster._registrations) == [ALICE_ID]
 
 
 def test_who_says_goodbye_is_forgotten_at_once(hub, alice, bob):
@@ -419,7 +423,7 @@ def test_registrations_are_bounded_and_who_is_away_goes_first():
     bob.register()
     alice.disconnect(0.0)
     dave.register(1.0)
-    assert set(hub._registrations) == {BOB_ID, DAVE_ID}
+    assert set(hub.roster._registrations) == {BOB_ID, DAVE_ID}
     # Nor is there room for one that may come back.
     returned = Client(hub, DAVE_ID)
     returned.register(2.0, received=99)
@@ -453,7 +457,7 @@ def test_what_waits_for_all_together_is_bounded_and_who_lets_most_wait_has_to_go
     for number, client in enumerate(others):
         sender.send(OFFER, client.peer, session=f"{number:016}", size=mib // 4 * (number + 1) - 1)
         # The last of them is over the bound by itself.
-        assert hub._queued.size <= mib
+        assert hub.roster._queued.size <= mib
     assert [client.farewell for client in clients] == [None, None, None, "slow-consumer"]
     assert sender.got() == ["undeliverable"]
     assert others[0].got() == [OFFER]
@@ -462,16 +466,16 @@ def test_what_waits_for_all_together_is_bounded_and_who_lets_most_wait_has_to_go
 def test_what_was_taken_or_is_given_up_counts_no_more(hub, alice, bob):
     for number in range(3):
         alice.send(OFFER, BOB_ID, session=f"{number:016}", size=1000)
-    assert hub._queued.size == 3000
+    assert hub.roster._queued.size == 3000
     bob.transmitted()
     bob.registration.channel.acknowledge(2)
-    assert hub._queued.size == 1000
+    assert hub.roster._queued.size == 1000
     channel = bob.registration.channel
     bob.disconnect(leaving=True)
     alice.acknowledge_all()
-    assert hub._queued.size == 0
+    assert hub.roster._queued.size == 0
     channel.acknowledge(3)
-    assert hub._queued.size == 0
+    assert hub.roster._queued.size == 0
 
 
 def test_a_client_that_may_start_no_session_makes_nobody_be_waited_for():

@@ -38,7 +38,7 @@ async def test_signals_go_both_ways_and_are_acknowledged():
     async with serve() as server:
         alice, bob = await registered(server, ALICE), await registered(server, BOB)
         waiting = asyncio.create_task(bob.poll())
-        assert await alice.signal("offer", BOB_ID, OFFER_DATA) == [{"version": 1, "type": "ack", "ack": 1}]
+        assert await alice.signal("offer", BOB_ID, OFFER_DATA) == [{"version": 1, "type": "ack", "ack": 0}]
         [offer] = await waiting
         assert (offer["type"], offer["from"], offer["seq"], offer["data"]) == (
             "offer",
@@ -47,7 +47,9 @@ async def test_signals_go_both_ways_and_are_acknowledged():
             OFFER_DATA,
         )
         await bob.signal("answer", ALICE_ID, {"type": "answer", "sdp": "v=0\r\n"})
-        assert [message["type"] for message in await alice.poll()] == ["answer"]
+        [answer] = await alice.poll()
+        # Bob's next request said that he has the offer.
+        assert (answer["type"], answer["ack"]) == ("answer", 1)
 
 
 async def test_a_browser_with_a_websocket_meets_a_peer_that_polls():
@@ -79,16 +81,17 @@ async def test_what_is_sent_twice_goes_on_once():
         alice, bob = await registered(server, ALICE), await registered(server, BOB)
         message = alice.signal_message("offer", BOB_ID, OFFER_DATA)
         for _ in range(2):
-            assert (await alice.post(message))[0]["ack"] == 1
+            assert (await alice.post(message))[0]["ack"] == 0
         assert len(await bob.poll()) == 1
         assert await bob.poll(wait=0) == []
+        assert (await alice.post(message))[0]["ack"] == 1
 
 
 async def test_a_later_poll_ends_the_one_before():
     async with serve() as server:
         alice, bob = await registered(server, ALICE), await registered(server, BOB)
         first = asyncio.create_task(bob.poll())
-        while not server.hub._registrations[BOB_ID].link._polls:
+        while not server.hub.roster._registrations[BOB_ID].link._polls:
             await asyncio.sleep(0)
         second = asyncio.create_task(bob.poll())
         assert await first == []
@@ -175,7 +178,7 @@ async def test_the_end_of_the_server_is_announced_to_who_waits_and_to_who_comes_
     async with serve() as server:
         alice, bob = await registered(server, ALICE), await registered(server, BOB)
         waiting = asyncio.create_task(alice.poll())
-        while not server.hub._registrations[ALICE_ID].link._polls:
+        while not server.hub.roster._registrations[ALICE_ID].link._polls:
             await asyncio.sleep(0)
         await server.app[SERVICE].shut_down(server.app)
         for messages in (await waiting, await alice.poll(), await bob.poll()):
@@ -216,7 +219,7 @@ async def test_nobody_takes_the_peer_id_of_another():
         bob = await registered(server, BOB)
         mallory = await Poller(server, Identity.generate()).open()
         assert await refused(mallory, mallory.register_message(peer=BOB_ID)) == "invalid-proof"
-        assert server.hub._registrations.keys() == {BOB_ID}
+        assert server.hub.roster._registrations.keys() == {BOB_ID}
         assert await bob.poll(wait=0) == []
 
 

@@ -87,3 +87,35 @@ def test_each_fault_names_where_it_is(monkeypatch, tmp_path):
 def test_settings_do_not_change():
     with pytest.raises(ConfigurationError, match="port can't be changed; make a new ServerSettings"):
         ServerSettings().port = 1
+
+
+def test_a_redis_is_named_by_its_url():
+    assert ServerSettings(redis="rediss://:SECRET@redis.example.org:6380/1").redis.endswith("/1")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis.example.org",
+        "http://:SECRET@host",
+        "redis://",
+        "redis://:SECRET@host:0",
+        "redis://h:x?SECRET=1",
+    ],
+)
+def test_another_url_is_refused_without_its_secrets(url):
+    with pytest.raises(
+        ConfigurationError, match=r"redis.* is no URL of a Redis; write redis://host:port"
+    ) as caught:
+        ServerSettings(redis=url)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_without_the_package_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("webrtc_signaling.server.settings.find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'webrtc-transport\[redis\]'"):
+        ServerSettings(redis="redis://host")
+
+
+def test_the_password_of_redis_is_not_shown():
+    assert "SECRET" not in repr(ServerSettings(redis="redis://:SECRET@host"))

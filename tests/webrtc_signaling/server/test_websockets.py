@@ -34,7 +34,7 @@ async def test_aiohttp_keeps_nothing_of_a_websocket():
         # What it made for the handshake is gone.
         gc.collect()
         assert not [each for each in gc.get_objects() if isinstance(each, web.RequestHandler)]
-        assert ALICE_ID in server.hub._registrations
+        assert ALICE_ID in server.hub.roster._registrations
         await alice.signal("offer", BOB_ID, OFFER_DATA)
         assert (await alice.receive())["data"]["code"] == "peer-not-found"
 
@@ -52,7 +52,7 @@ async def test_a_client_that_is_silent_is_asked_and_dropped():
 
 async def test_a_client_that_answers_stays():
     async with serve(heartbeat=0.2) as server, server.registered(ALICE) as alice:
-        registration = server.hub._registrations[ALICE_ID]
+        registration = server.hub.roster._registrations[ALICE_ID]
         (connection,) = server.app[SERVICE].websockets._connections
         reading = asyncio.create_task(alice.socket.receive())
         for _ in range(2):
@@ -136,7 +136,7 @@ async def test_the_server_ends_when_all_have_gone():
 
 async def test_messages_to_one_client_go_in_one_write(monkeypatch):
     async with serve() as server, server.registered(ALICE) as alice, server.registered(BOB) as bob:
-        link = server.hub._registrations[BOB_ID].link
+        link = server.hub.roster._registrations[BOB_ID].link
         flushes = []
         flush = type(link).flush
         monkeypatch.setattr(type(link), "flush", lambda self: (flushes.append(self), flush(self)))

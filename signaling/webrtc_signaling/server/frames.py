@@ -1,0 +1,121 @@
+"""What servers of a cluster say to each other. Whoever can write to the backplane may have sent it: all is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgpack
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from webrtc_transport.errors import InvalidSignal
+from webrtc_transport.protocol.signals import describe_validation_error
+
+from ..codec import Codec, decode, encode
+from ..limits import MAX_MESSAGE_SIZE
+from ..messages import Count, Malformed, Numbered, PeerText, ToClient, Token, parse_server_message
+
+MAX_ENTRY_SIZE: Final = 256 * 1024
+"""Bytes of the frames that are sent at once. The largest one fits in."""
+
+_MAX_FRAMES: Final = 2048
+"""Frames that are sent at once; the shortest have some 120 bytes."""
+
+
+class _Frame(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    peer: PeerText
+    """The recipient of the messages."""
+    flow: Token
+    """Names the numbers of the messages. Whoever begins to count anew makes a new one."""
+
+
+class Delivery(_Frame):
+    """Deliver a message, the ``seq`` of which belongs to the flow."""
+
+    kind: Literal["delivery"] = "delivery"
+    body: Annotated[bytes, Field(max_length=MAX_MESSAGE_SIZE)]
+    """The message, as a client gets it in MessagePack."""
+
+    def message(self) -> Numbered[ToClient | Malformed]:
+        """What is to be delivered.
+
+        :raises InvalidSignal: if it is malformed, or for nobody
+        """
+        parsed = parse_server_message(decode(self.body, Codec.MSGPACK))
+        if not isinstance(parsed, Numbered):
+            raise InvalidSignal(f"type: {parsed.type} is nothing to deliver")
+        return parsed
+
+
+class Progress(_Frame):
+    """How far a flow has come."""
+
+    kind: Literal["progress"] = "progress"
+    received: Count
+    """The last message that is queued for the peer."""
+    taken: Count
+    """The last one up to which the peer has all."""
+
+
+class Unknown(_Frame):
+    """The flow isn't known (any more): begin anew."""
+
+    kind: Literal["unknown"] = "unknown"
+    is_here: bool
+    """Whether the peer is; if not, find it first."""
+
+
+Frame: TypeAlias = Delivery | Progress | Unknown
+
+_FRAME: Final[TypeAdapter[Frame]] = TypeAdapter(Annotated[Frame, Field(discriminator="kind")])
+
+
+def delivery(peer: str, flow: str, message: Numbered[ToClient]) -> Delivery:
+    """A frame for a message."""
+    body = encode(message, Codec.MSGPACK)
+    assert isinstance(body, bytes)
+    return Delivery.model_construct(kind="delivery", peer=peer, flow=flow, body=body)
+
+
+def pack(frames: Iterable[Frame]) -> Iterator[bytes]:
+    """Entries of at most ``MAX_ENTRY_SIZE`` bytes, in order."""
+    packed: list[bytes] = []
+    size = 0
+    for frame in frames:
+        data = msgpack.packb(dict(frame))
+        assert isinstance(data, bytes)
+        if packed and (size + len(data) > MAX_ENTRY_SIZE or len(packed) == _MAX_FRAMES):
+            yield b"".join(packed)
+            packed, size = [], 0
+        packed.append(data)
+        size += len(data)
+    if packed:
+        yield b"".join(packed)
+
+
+def unpack(entry: bytes) -> Iterator[Frame]:
+    """The frames of an entry, until one is malformed.
+
+    :raises InvalidSignal: if one is
+    """
+    if len(entry) > MAX_ENTRY_SIZE:
+        raise InvalidSignal(f"an entry of {len(entry)} bytes; {MAX_ENTRY_SIZE} are allowed")
+    unpacker = msgpack.Unpacker(
+        strict_map_key=True,
+        max_buffer_size=MAX_ENTRY_SIZE,
+        max_str_len=MAX_MESSAGE_SIZE,
+        max_bin_len=MAX_MESSAGE_SIZE,
+        max_array_len=0,
+        max_map_len=16,
+        max_ext_len=0,
+    )
+    unpacker.feed(entry)
+    try:
+        for value in unpacker:
+            yield _FRAME.validate_python(value)
+    except ValidationError as exc:
+        raise InvalidSignal(describe_validation_error(exc)) from None
+    except ValueError as exc:
+        raise InvalidSignal(f"not MessagePack: {type(exc).__name__} {exc}") from None

@@ -1,0 +1,380 @@
+"""A :class:`~.backplane.Backplane` over Redis: a stream for each server, and a directory of keys that expire."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import secrets
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Final, TypeAlias
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from webrtc_transport.errors import InvalidSignal, describe
+from webrtc_transport.redaction import redacted
+
+from .backplane import Backplane, BackplaneEvents
+from .directory import CLAIM, LOCATE, RELEASE, parse_located, parse_location, parse_move
+from .frames import Frame, pack, unpack
+
+_logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
+
+INBOX: Final = "webrtc-signaling:inbox:"
+"""With the name of a server: a stream of what others say to it. While it is there, so is the server."""
+
+PEER: Final = "webrtc-signaling:peer:"
+"""With a peer id: where its client is, and since when (:mod:`.directory`)."""
+
+MOVES: Final = "webrtc-signaling:moves"
+"""The pub/sub channel that tells of new locations."""
+
+_HEARTBEAT: Final = 2.0
+_INBOX_TTL: Final = 6.0
+"""Seconds; a heartbeat may be late by two."""
+
+_LEAST_CLAIM_TTL: Final = 60.0
+"""Seconds for which a claim holds at least. It is made again thrice in that time."""
+
+_TIMEOUT: Final = 3.0
+"""Seconds for one answer of Redis, and for a connection to it."""
+
+_BLOCK: Final = 1.0
+"""Seconds that a read waits for something; less than the time-out."""
+
+_PAUSE: Final = 0.25
+"""Seconds between attempts to reach Redis again."""
+
+_SETTLING: Final = 3 * _HEARTBEAT
+"""Seconds after Redis was away in which it may not know clients whose servers have yet to come back to it."""
+
+_MAX_INBOX: Final = 1024
+"""Entries in the inbox of a server that doesn't read; older ones are dropped, and come again. 256 MiB at most."""
+
+_MAX_QUEUED: Final = 100_000
+"""Frames, and questions, that wait for Redis. Further ones are dropped, and come again."""
+
+_MAX_COMMANDS: Final = 1000
+"""Commands in one pipeline: some ten milliseconds of Redis's time."""
+
+_READ_COUNT: Final = 16
+"""Entries that are read at once; 4 MiB at most, unless somebody else writes them."""
+
+_SERVER: Final = re.compile(rb"[\w-]{16,64}")
+
+_FAILURES: Final = (RedisError, OSError, TimeoutError)
+
+_Command: TypeAlias = tuple[Callable[[Pipeline], object], Callable[[BackplaneEvents, object], None]]
+"""What to ask Redis, and what to do with the answer."""
+
+
+class RedisBackplane(Backplane):
+    """Joins the servers that have the Redis at ``url`` in common.
+
+    :param grace: seconds for which clients keep their registration without a connection
+    """
+
+    def __init__(self, url: str, *, grace: float) -> None:
+        self.server = secrets.token_urlsafe(16)
+        self._inbox = f"{INBOX}{self.server}"
+        self._shown_url = redacted(url)
+        self._redis: Redis = Redis.from_url(
+            url,
+            protocol=2,
+            socket_timeout=_TIMEOUT,
+            socket_connect_timeout=_TIMEOUT,
+            # Whoever asks, asks again by itself.
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._claim_ttl = max(_LEAST_CLAIM_TTL, 2 * grace)
+        self._commands: list[_Command] = []
+        self._frames: defaultdict[str, list[Frame]] = defaultdict(list)
+        self._queued = 0
+        self._awake = asyncio.Event()
+        self._ready = False
+        self._was_ready = False
+        self._last_entry: bytes | str = "0-0"
+        self._trusted_at = 0.0
+        """When the directory is to be believed that somebody isn't there."""
+        self._claims_due_at = 0.0
+        self._listener: asyncio.Task[None] | None = None
+
+    def is_ready(self) -> bool:
+        return self._ready
+
+    @contextlib.asynccontextmanager
+    async def joined(self, events: BackplaneEvents) -> AsyncIterator[None]:
+        """Be one of the servers while the context is open.
+
+        :raises ConnectionError: if Redis can't be reached
+        """
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            try:
+                await self._heartbeat(events)
+            except _FAILURES as exc:
+                reason, cure = (
+                    describe(exc),
+                    "start it, and check address, user and password in the setting redis",
+                )
+                raise ConnectionError(f"can't use Redis at {self._shown_url}: {reason}; {cure}") from None
+            _logger.info("joined the servers at Redis %s as %s", self._shown_url, self.server)
+            tasks += [asyncio.create_task(self._write(events)), asyncio.create_task(self._read(events))]
+            yield
+        finally:
+            if self._listener is not None:
+                tasks.append(self._listener)
+            await _cancel(tasks)
+            await self._leave(events)
+
+    # --- what is asked for --------------------------------------------------------------------------------------------
+
+    def claim(self, peer: str, instance: str, *, proven: bool, stamp: int | None) -> None:
+        since, ttl = "" if stamp is None else str(stamp), str(round(self._claim_ttl * 1000))
+        arguments = (self.server, instance, str(int(proven)), since, ttl, MOVES, peer, INBOX)
+
+        def ask(pipe: Pipeline) -> None:
+            pipe.eval(CLAIM, 1, f"{PEER}{peer}", *arguments)
+
+        def answered(events: BackplaneEvents, answer: object) -> None:
+            location = parse_location(answer)
+            if location.server == self.server:
+                events.on_claimed(peer, location.stamp)
+            else:
+                events.on_location(peer, location)
+
+        self._ask(ask, answered)
+
+    def release(self, peer: str) -> None:
+        def ask(pipe: Pipeline) -> None:
+            pipe.eval(RELEASE, 1, f"{PEER}{peer}", self.server)
+
+        self._ask(ask)
+
+    def locate(self, peer: str) -> None:
+        def ask(pipe: Pipeline) -> None:
+            pipe.eval(LOCATE, 1, f"{PEER}{peer}", INBOX)
+
+        def answered(events: BackplaneEvents, answer: object) -> None:
+            location, is_alive = parse_located(answer)
+            if location is not None or self._is_trusted():
+                events.on_located(peer, location, is_alive=is_alive)
+
+        self._ask(ask, answered)
+
+    def send(self, server: str, frame: Frame) -> None:
+        if self._has_room():
+            self._frames[server].append(frame)
+
+    def _ask(
+        self,
+        command: Callable[[Pipeline], object],
+        answered: Callable[[BackplaneEvents, object], None] = lambda _events, _answer: None,
+    ) -> None:
+        if self._has_room():
+            self._commands.append((command, answered))
+
+    def _has_room(self) -> bool:
+        if not self._ready or self._queued >= _MAX_QUEUED:
+            return False
+        self._queued += 1
+        self._awake.set()
+        return True
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    async def _write(self, events: BackplaneEvents) -> None:
+        loop = asyncio.get_running_loop()
+        beat_at = loop.time() + _HEARTBEAT
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(beat_at):
+                    await self._awake.wait()
+            self._awake.clear()
+            try:
+                if loop.time() >= beat_at:
+                    await self._heartbeat(events)
+                    beat_at = loop.time() + _HEARTBEAT
+                await self._flush(events)
+            except _FAILURES as exc:
+                self._lost(exc)
+                await asyncio.sleep(_PAUSE)
+                beat_at = loop.time()
+
+    async def _heartbeat(self, events: BackplaneEvents) -> None:
+        """Say that we are there, and see who is."""
+        watched = list(events.watched())
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.pexpire(self._inbox, round(_INBOX_TTL * 1000))
+        for server in watched:
+            pipe.exists(f"{INBOX}{server}")
+        is_known, *are_there = await pipe.execute()
+        now = asyncio.get_running_loop().time()
+        if not is_known:
+            pipe.xadd(self._inbox, {"from": self.server})
+            pipe.pexpire(self._inbox, round(_INBOX_TTL * 1000))
+            await pipe.execute()
+            self._last_entry = "0-0"
+        if not (is_known and self._ready):
+            self._restored(events, now)
+        if self._is_trusted():
+            for server, is_there in zip(watched, are_there, strict=True):
+                if not is_there:
+                    events.on_server_gone(server)
+        if now >= self._claims_due_at:
+            self._claims_due_at = now + self._claim_ttl / 3
+            events.claims_due()
+
+    def _restored(self, events: BackplaneEvents, now: float) -> None:
+        if self._was_ready:
+            self._trusted_at = now + _SETTLING
+            _logger.warning("Redis %s is back", self._shown_url)
+        self._ready = self._was_ready = True
+        self._claims_due_at = now
+        if self._listener is not None:
+            self._listener.cancel()
+        self._listener = asyncio.create_task(self._listen(events))
+        events.on_restored()
+
+    def _lost(self, error: Exception) -> None:
+        if self._ready:
+            _logger.warning(
+                "Redis %s: %s; peers of other servers have to wait until it is back",
+                self._shown_url,
+                describe(error),
+            )
+        self._ready = False
+        self._commands.clear()
+        self._frames.clear()
+        self._queued = 0
+
+    def _is_trusted(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._trusted_at
+
+    async def _flush(self, events: BackplaneEvents) -> None:
+        """Send what is queued; what comes meanwhile is the next batch."""
+        commands = [*self._commands, *self._entries()]
+        self._commands.clear()
+        self._queued = 0
+        for first in range(0, len(commands), _MAX_COMMANDS):
+            some = commands[first : first + _MAX_COMMANDS]
+            pipe = self._redis.pipeline(transaction=False)
+            for ask, _ in some:
+                ask(pipe)
+            answers = await pipe.execute(raise_on_error=False)
+            for (_, answered), answer in zip(some, answers, strict=True):
+                if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
+                    raise answer
+                with _complaining():
+                    if isinstance(answer, Exception):
+                        raise InvalidSignal("a key of another kind")
+                    answered(events, answer)
+
+    def _entries(self) -> list[_Command]:
+        queued, self._frames = self._frames, defaultdict(list)
+        return [self._entry(server, entry) for server, frames in queued.items() for entry in pack(frames)]
+
+    def _entry(self, server: str, entry: bytes) -> _Command:
+        def ask(pipe: Pipeline) -> None:
+            pipe.xadd(
+                f"{INBOX}{server}",
+                {"from": self.server, "frames": entry},
+                maxlen=_MAX_INBOX,
+                nomkstream=True,
+            )
+
+        def answered(events: BackplaneEvents, answer: object) -> None:
+            if answer is None and self._is_trusted():
+                events.on_server_gone(server)
+
+        return ask, answered
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    async def _read(self, events: BackplaneEvents) -> None:
+        while True:
+            try:
+                answer: object = await self._redis.xread(
+                    {self._inbox: self._last_entry}, count=_READ_COUNT, block=round(_BLOCK * 1000)
+                )
+            except _FAILURES:
+                # The heartbeat notices, too, and says so.
+                await asyncio.sleep(_PAUSE)
+                continue
+            for self._last_entry, fields in _entries_in(answer):
+                _take(events, fields)
+                # Others have their turn between.
+                await asyncio.sleep(0)
+            if answer:
+                self._ask(self._trim)
+
+    def _trim(self, pipe: Pipeline) -> None:
+        pipe.xtrim(self._inbox, minid=self._last_entry, approximate=False)
+
+    async def _listen(self, events: BackplaneEvents) -> None:
+        while True:
+            try:
+                async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    await pubsub.subscribe(MOVES)
+                    # What was said before, nobody has heard. The answers tell it, too.
+                    events.claims_due()
+                    while True:
+                        message = await pubsub.get_message(timeout=_BLOCK)
+                        if message is not None:
+                            with _complaining():
+                                events.on_location(*parse_move(message["data"]))
+            except _FAILURES:
+                await asyncio.sleep(_PAUSE)
+
+    async def _leave(self, events: BackplaneEvents) -> None:
+        """Let the others know at once."""
+        with contextlib.suppress(*_FAILURES):
+            if self._ready:
+                await self._flush(events)
+                await self._redis.delete(self._inbox)
+        with contextlib.suppress(*_FAILURES):
+            await self._redis.aclose()
+
+
+def _entries_in(answer: object) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+    """The entries of a stream, and their ids, in the answer to ``XREAD``."""
+    match answer:
+        case [[_, [*entries]]]:
+            for entry in entries:
+                match entry:
+                    case (bytes(entry_id), dict(fields)):
+                        yield entry_id, fields
+
+
+def _take(events: BackplaneEvents, fields: dict[bytes, bytes]) -> None:
+    server = fields.get(b"from", b"")
+    with _complaining():
+        if _SERVER.fullmatch(server) is None:
+            raise InvalidSignal("an entry of nobody")
+        for frame in unpack(fields.get(b"frames", b"")):
+            # The others in the entry may be sound.
+            with _complaining():
+                events.on_frame(server.decode(), frame)
+
+
+@contextlib.contextmanager
+def _complaining() -> Iterator[None]:
+    try:
+        yield
+    except InvalidSignal as exc:
+        _logger.warning("Redis gives what no server wrote, or one of another version: %s", exc)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    pending = set(tasks)
+    while pending:
+        # Again and again: the client of Redis may take a cancellation for a time-out of its own.
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_PAUSE)

@@ -1,0 +1,241 @@
+"""With a real Redis, in which others write, too."""
+
+import asyncio
+import contextlib
+
+import msgpack
+import pytest
+from redis.asyncio import Redis
+
+from tests.webrtc_signaling.redis_server import redis_server
+from tests.webrtc_signaling.samples import ALICE_ID, BOB_ID
+from webrtc_signaling.server.backplane import BackplaneEvents
+from webrtc_signaling.server.frames import Unknown
+from webrtc_signaling.server.redis_backplane import INBOX, MOVES, PEER, RedisBackplane
+
+pytestmark = pytest.mark.anyio
+
+TIMEOUT = 20
+INSTANCE = "instance-0123456789"
+FRAME = Unknown(peer=BOB_ID, flow="flow-0123456789-0", is_here=True)
+
+
+@pytest.fixture(scope="module")
+def redis_process():
+    with redis_server(password="SECRET") as server:
+        yield server
+
+
+@pytest.fixture
+async def redis(redis_process):
+    async with Redis.from_url(redis_process.url) as client:
+        await client.flushdb()
+        yield client
+
+
+class Events(BackplaneEvents):
+    """Takes notes."""
+
+    def __init__(self):
+        self.told = asyncio.Queue()
+        self.watches = set()
+
+    def on_frame(self, server, frame):
+        self.told.put_nowait(("frame", server, frame))
+
+    def on_claimed(self, peer, stamp):
+        self.told.put_nowait(("claimed", peer, stamp))
+
+    def on_location(self, peer, location):
+        self.told.put_nowait(("location", peer, location))
+
+    def on_located(self, peer, location, *, is_alive):
+        self.told.put_nowait(("located", peer, location, is_alive))
+
+    def on_server_gone(self, server):
+        self.told.put_nowait(("gone", server))
+
+    def on_restored(self):
+        self.told.put_nowait(("restored",))
+
+    def claims_due(self):
+        pass
+
+    def watched(self):
+        return self.watches
+
+    async def next(self, kind):
+        async with asyncio.timeout(TIMEOUT):
+            while True:
+                told = await self.told.get()
+                if told[0] == kind:
+                    return told[1:]
+
+
+@contextlib.asynccontextmanager
+async def joined(redis_process):
+    backplane, events = RedisBackplane(redis_process.url, grace=30), Events()
+    async with backplane.joined(events):
+        assert backplane.is_ready()
+        yield backplane, events
+
+
+@contextlib.asynccontextmanager
+async def two(redis_process):
+    async with joined(redis_process) as one, joined(redis_process) as other:
+        async with asyncio.timeout(TIMEOUT), Redis.from_url(redis_process.url) as redis:
+            while (await redis.pubsub_numsub(MOVES))[0][1] < 2:
+                await asyncio.sleep(0.01)
+        yield *one, *other
+
+
+async def test_frames_go_from_one_to_the_other_in_order(redis, redis_process):
+    async with two(redis_process) as (one, _, other, events):
+        frames = [FRAME.model_copy(update={"flow": f"flow-{number:016}"}) for number in range(500)]
+        for frame in frames:
+            one.send(other.server, frame)
+        for frame in frames:
+            assert await events.next("frame") == (one.server, frame)
+        async with asyncio.timeout(TIMEOUT):
+            while await redis.xlen(f"{INBOX}{other.server}") > 1:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_client_is_where_it_was_claimed_last(redis, redis_process):
+    async with two(redis_process) as (one, first, other, second):
+        one.claim(ALICE_ID, INSTANCE, proven=True, stamp=None)
+        peer, stamp = await first.next("claimed")
+        assert peer == ALICE_ID
+        other.claim(ALICE_ID, INSTANCE, proven=True, stamp=None)
+        _, later = await second.next("claimed")
+        assert later > stamp
+        # The channel tells; and so does the answer to an old claim that is made again.
+        for _ in range(2):
+            while (location := (await first.next("location"))[1]).server != other.server:
+                pass
+            assert location.stamp == later
+            one.claim(ALICE_ID, INSTANCE, proven=True, stamp=stamp)
+        one.locate(ALICE_ID)
+        assert await first.next("located") == (ALICE_ID, location, True)
+        # Who has lost it can't release it.
+        one.release(ALICE_ID)
+        other.release(ALICE_ID)
+        other.locate(ALICE_ID)
+        assert await second.next("located") == (ALICE_ID, None, False)
+
+
+async def test_the_unproven_do_not_take_the_place_of_the_proven(redis, redis_process):
+    async with two(redis_process) as (one, first, other, second):
+        one.claim(ALICE_ID, INSTANCE, proven=True, stamp=None)
+        await first.next("claimed")
+        other.claim(ALICE_ID, INSTANCE, proven=False, stamp=None)
+        while (location := (await second.next("location"))[1]).server != one.server:
+            pass
+        assert location.proven
+        one.claim(BOB_ID, INSTANCE, proven=False, stamp=None)
+        other.claim(BOB_ID, INSTANCE, proven=True, stamp=None)
+        assert (await second.next("claimed"))[0] == BOB_ID
+
+
+async def test_everything_expires(redis, redis_process):
+    async with joined(redis_process) as (one, events):
+        one.claim(ALICE_ID, INSTANCE, proven=True, stamp=None)
+        await events.next("claimed")
+        assert 0 < await redis.pttl(f"{PEER}{ALICE_ID}") <= 60_000
+        assert 0 < await redis.pttl(f"{INBOX}{one.server}") <= 6_000
+    # The claim stays, so that it is known that the client was here.
+    assert await redis.keys() == [f"{PEER}{ALICE_ID}".encode()]
+
+
+async def test_the_end_of_a_server_is_noticed(redis, redis_process):
+    async with joined(redis_process) as (one, events):
+        async with joined(redis_process) as (other, _):
+            events.watches.add(other.server)
+            other.claim(ALICE_ID, INSTANCE, proven=True, stamp=None)
+            await _.next("claimed")
+        one.send(other.server, FRAME)
+        assert await events.next("gone") == (other.server,)
+        one.locate(ALICE_ID)
+        _, location, is_alive = await events.next("located")
+        assert (location.server, is_alive) == (other.server, False)
+        assert await redis.exists(f"{INBOX}{other.server}") == 0
+
+
+async def test_a_redis_that_was_emptied_is_told_again(redis, redis_process):
+    async with joined(redis_process) as (one, events):
+        await events.next("restored")
+        await redis.flushdb()
+        await events.next("restored")
+        assert await redis.exists(f"{INBOX}{one.server}")
+
+
+async def test_what_others_write_there_is_refused_and_the_rest_goes_on(redis, redis_process, caplog):
+    async with two(redis_process) as (one, _, other, events):
+        inbox = f"{INBOX}{other.server}"
+        for fields in (
+            {"x": "y"},
+            {"from": "../..", "frames": b""},
+            {"from": one.server, "frames": b"\xc1"},
+            {"from": one.server, "frames": msgpack.packb({"kind": "delivery", "peer": 7})},
+            {"from": one.server, "frames": bytes(1_000_000)},
+            {"from": b"\xff" * 20, "frames": b""},
+        ):
+            await redis.xadd(inbox, fields)
+        for message in (b"", b"\xff", b"x|y", f"{ALICE_ID}|1|1|short|short", "1" * 100_000):
+            await redis.publish(MOVES, message)
+        await redis.set(f"{PEER}{BOB_ID}", b"\x00 nonsense")
+        other.locate(BOB_ID)
+        one.send(other.server, FRAME)
+        assert await events.next("frame") == (one.server, FRAME)
+        async with asyncio.timeout(TIMEOUT):
+            while caplog.text.count("no server wrote") < 10:
+                await asyncio.sleep(0.01)
+        # A claim sets it right.
+        other.claim(BOB_ID, INSTANCE, proven=True, stamp=None)
+        assert (await events.next("claimed"))[0] == BOB_ID
+
+
+async def test_a_key_of_another_kind_ends_nothing(redis, redis_process, caplog):
+    async with joined(redis_process) as (one, events):
+        await redis.lpush(f"{PEER}{BOB_ID}", "x")
+        one.locate(BOB_ID)
+        one.claim(ALICE_ID, INSTANCE, proven=True, stamp=None)
+        assert (await events.next("claimed"))[0] == ALICE_ID
+    assert "a key of another kind" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [("127.0.0.1:1", "refused|connect"), ("127.0.0.1:{port}", "password|auth")],
+    ids=["nobody there", "wrong password"],
+)
+async def test_a_redis_that_can_not_be_used_is_told_in_one_line(redis_process, place, reason):
+    place = place.format(port=redis_process.url.rpartition(":")[2].partition("/")[0])
+    backplane = RedisBackplane(f"redis://:HIDDEN@{place}/0", grace=30)
+    said = rf"(?i)^can't use Redis at redis://….*({reason}).*; start it, and check"
+    with pytest.raises(ConnectionError, match=said) as caught:
+        async with backplane.joined(Events()):
+            pass
+    assert "HIDDEN" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_redis_that_goes_and_comes_back(caplog):
+    with redis_server() as process:
+        async with joined(process) as (one, events):
+            await events.next("restored")
+            process.kill()
+            async with asyncio.timeout(TIMEOUT):
+                while one.is_ready():
+                    await asyncio.sleep(0.01)
+            # What is asked meanwhile is forgotten.
+            one.locate(ALICE_ID)
+            one.send("server-0123456789", FRAME)
+            await asyncio.to_thread(process.start)
+            await events.next("restored")
+            assert one.is_ready()
+            one.claim(ALICE_ID, INSTANCE, proven=True, stamp=None)
+            await events.next("claimed")
+    assert "have to wait" in caplog.text
+    assert "is back" in caplog.text
+    assert "SECRET" not in caplog.text
