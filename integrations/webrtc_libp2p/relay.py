@@ -72,6 +72,11 @@ async def reserve(host: IHost, relay: PeerInfo) -> Reservation:
 
     :raises SignalingUnavailable: if the relay can't be reached, or refuses
     """
+    if not _known_addresses(host, relay) and not host.get_network().get_connections(relay.peer_id):
+        raise SignalingUnavailable(
+            f"nothing is known of the relay {relay.peer_id} but its peer id; name it by its address, or add that to "
+            "the host's peerstore before the host listens"
+        )
     with _at(relay.peer_id, "gives no reservation", SignalingUnavailable):
         answer = await _ask(host, relay, HopMessage(type=HopMessage.RESERVE))
         told = [Multiaddr(raw) for raw in answer.reservation.addrs]

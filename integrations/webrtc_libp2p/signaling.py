@@ -36,8 +36,8 @@ class CircuitRelaySignalingChannel(SignalingChannel):
     their address are looked for at it.
 
     :param host: whose transport it is for
-    :param relay_peer_id: the relay's peer id, if the host is connected to it or knows its address; or its address,
-        with the peer id at the end
+    :param relay_peer_id: the relay's peer id, if the host's peerstore has its address by the time that the host
+        listens; or its address, with the peer id at the end
     :raises AddressError: if it is neither
     """
 

@@ -92,6 +92,16 @@ async def test_a_relay_that_is_not_there():
                 await relay.reserve(client, nobody)
 
 
+async def test_a_relay_of_which_only_the_id_is_known():
+    unknown = make_host().get_id()
+    with trio.fail_after(20):
+        async with running(plain()) as client:
+            with pytest.raises(
+                SignalingUnavailable, match=f"the relay {unknown} but its peer id; name it by"
+            ):
+                await relay.reserve(client, PeerInfo(unknown, []))
+
+
 async def test_a_relay_that_says_nothing(monkeypatch):
     monkeypatch.setattr(relay, "ANSWER_TIMEOUT", 0.2)
 

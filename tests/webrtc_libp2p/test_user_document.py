@@ -7,10 +7,19 @@ import trio
 from aiortc import RTCConfiguration, RTCIceServer
 from libp2p import new_host
 from libp2p.crypto.secp256k1 import create_new_key_pair
+from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.transport.tcp.tcp import TCP
 from multiaddr import Multiaddr
 
-from tests.webrtc_libp2p.hosts import direct, make_host, relay_host, round_trip, running
+from tests.webrtc_libp2p.hosts import (
+    direct,
+    make_host,
+    relay_host,
+    round_trip,
+    running,
+    settings,
+    two_hosts,
+)
 from webrtc_libp2p import (
     WebRTCTransport,
     create_transport_for_multiaddr,
@@ -135,11 +144,17 @@ async def test_setup_tells_that_the_server_is_not_there():
             await manager.setup()
 
 
-async def test_circuit_relay_signaling():
-    with trio.fail_after(30):
-        async with relay_host() as (_, address):
-            host = make_host(transports=[TCP()])
-            relay_peer_id = str(address)
+@pytest.mark.parametrize("way", ["address", "peer id"])
+async def test_circuit_relay_signaling(way):
+    with trio.fail_after(60):
+        async with relay_host() as (relay, address):
+            host, dialer = make_host(transports=[TCP()]), make_host(transports=[TCP()])
+            relay_peer_id = str(address if way == "address" else relay.get_id())
+            if way == "peer id":
+                # It leads to whom the host knows.
+                info = info_from_p2p_addr(address)
+                for knowing in (host, dialer):
+                    knowing.get_peerstore().add_addrs(info.peer_id, info.addrs, 3600)
             signaling_channel = CircuitRelaySignalingChannel(host, relay_peer_id)
             signaling_manager = WebRTCSignalingManager(signaling_channel, str(host.get_id()))
 
@@ -150,7 +165,6 @@ async def test_circuit_relay_signaling():
                 assert f"{address}/p2p-circuit/webrtc/p2p/{host.get_id()}" in map(str, host.get_addrs())
 
                 # The same way at the other end: no relay in the address.
-                dialer = make_host(transports=[TCP()])
                 channel = CircuitRelaySignalingChannel(dialer, relay_peer_id)
                 manager = WebRTCSignalingManager(channel, str(dialer.get_id()))
                 other = WebRTCTransport(signaling_manager=manager)
@@ -200,3 +214,18 @@ async def test_transport_registry(server):
         connection = await transport.dial(address)
         assert connection.peer_id == listener.get_id()
         await connection.close()
+
+
+async def test_debug_logging(server, caplog, monkeypatch):
+    for name in ("libp2p.transport.webrtc", "aiortc"):
+        # What pytest sets back afterwards.
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.WARNING)
+
+    logging.getLogger("libp2p.transport.webrtc").setLevel(logging.DEBUG)
+    logging.getLogger("aiortc").setLevel(logging.DEBUG)
+
+    async with two_hosts(server.url, config=settings(engine="aiortc")) as (dialer, listener):
+        assert await round_trip(dialer, listener.get_id(), b"hello") == b"hello"
+    names = {record.name for record in caplog.records if record.levelno == logging.DEBUG}
+    for name in ("libp2p.transport.webrtc", "aiortc"):
+        assert any(logger.startswith(f"{name}.") for logger in names)
