@@ -33,7 +33,7 @@ def python(tmp_path_factory):
     outer = [*site.getsitepackages(), sysconfig.get_path("purelib")]
     # Not by addsitedir(): an editable installation of ours isn't to be seen.
     Path(inner, "outer.pth").write_text("\n".join(dict.fromkeys(outer)), encoding="utf-8")
-    install = ["install", "--quiet", "--no-deps", "--no-index", *wheels.glob("*.whl")]
+    install = ["install", "--quiet", "--no-deps", "--no-index", "--ignore-installed", *wheels.glob("*.whl")]
     interpreter = folder / "bin" / "python"
     subprocess.run([sys.executable, "-m", "pip", "--python", interpreter, *install], check=True, timeout=120)
     return interpreter
