@@ -158,9 +158,8 @@ def codes_in_the_code():
     """The error codes that the server and the peers send, by the calls that send them."""
     folders = [Path(package.__file__).parent for package in (webrtc_signaling, webrtc_transport)]
     source = "\n".join(path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py"))
-    calls = (
-        r"(?:Refused|_refuse|\.refuse|_failure|error_data|_tell|tell_failure)\([^()]*(?:\([^()]*\)[^()]*)?"
-    )
+    senders = r"(?:Refused|_refuse|\.refuse|_failure|\bfailure|error_data|\.tell|tell_failure)"
+    calls = senders + r"\([^()]*(?:\([^()]*\)[^()]*)?"
     sent = {
         code for call in re.findall(calls, source) for code in re.findall(r'"([a-z]+(?:-[a-z]+)*)"', call)
     }
