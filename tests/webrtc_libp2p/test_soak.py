@@ -32,8 +32,8 @@ LAST_ONES = Counter(WebRTCStream=4, Stream=4)
 """py-libp2p's loops keep the last stream that they took, until the next one comes: one at each end of a connection."""
 
 BLOCKS_PER_STREAM, BLOCKS_PER_CONNECTION, BLOCKS_OF_CACHES = 0.5, 10, 8000
-"""Python's blocks of memory that may be kept of each stream, of each connection, and of whatever else. 20,000 streams kept
-none that could be measured, and 1100 connections 2 each; a stream that stays is 150."""
+"""Python's blocks of memory that may be kept of each stream, of each connection, and of whatever else. 20,000 streams
+kept none that could be measured, and 1100 connections 2 each; a stream that stays is 150."""
 
 KEPT = 8 * 2**20
 """Bytes that a process may hold more at the end than after the warm-up, once malloc has given back what is free: holes
