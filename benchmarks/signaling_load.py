@@ -36,7 +36,10 @@ SENDERS = 100
 PACE = 5000.0
 """Messages a second that are to be routed."""
 
-PACE_SECONDS = 10.0
+PACE_SECONDS = 1.0
+PACES = 10
+"""Times that the rate is kept up. The p99 is the median of theirs: whatever else runs on the machine spoils a few."""
+
 WINDOW = 8
 """Messages of each sender under way when a server routes as many as it can."""
 
@@ -74,8 +77,9 @@ def measure_rate(kind: str) -> Result:
         clients.call("connect", count=SENDERS)
         clients.call("saturate", window=1, seconds=1, clients=SENDERS)
         used = server.cpu()
-        paced = clients.call("pace", rate=PACE, seconds=PACE_SECONDS, clients=SENDERS)
-        load = (server.cpu() - used) / paced["seconds"]
+        paces = [clients.call("pace", rate=PACE, seconds=PACE_SECONDS, clients=SENDERS) for _ in range(PACES)]
+        load = (server.cpu() - used) / sum(pace["seconds"] for pace in paces)
+        paced = median_of(paces)
         used = server.cpu()
         saturated = clients.call("saturate", window=WINDOW, seconds=SATURATE_SECONDS, clients=SENDERS)
         return {
@@ -83,6 +87,7 @@ def measure_rate(kind: str) -> Result:
             "paced load": load,
             "paced p50": paced["p50"],
             "paced p99": paced["p99"],
+            "paced p99 at worst": max(pace["p99"] for pace in paces),
             "rate": saturated["arrived"] / saturated["seconds"],
             "load": (server.cpu() - used) / saturated["seconds"],
             "per cpu second": saturated["total"] / (server.cpu() - used),

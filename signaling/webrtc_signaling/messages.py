@@ -9,13 +9,15 @@ Connection
 
 Registration
     1. The server sends ``{"type":"challenge","nonce":…}``.
-    2. The client sends ``{"type":"register","peer":…,"public_key":…,"signature":…,"instance":…,"received":…}``.
+    2. The client sends
+       ``{"type":"register","peer":…,"public_key":…,"signature":…,"instance":…,"received":…,"token":…}``.
        ``public_key`` (*bytes*) is the libp2p ``PublicKey`` message; ``signature`` (*bytes*) covers these lines in
        UTF-8, joined by a line feed: ``webrtc-signaling-register/1``, the nonce, the peer id. A server that runs
        ``--insecure`` takes registrations without both. ``instance`` is a random id of this client, the same for each
-       of its connections. ``received`` is absent on the first.
+       of its connections. ``received`` is absent on the first. ``token`` is one of the server's operator, if the
+       server asks for one: a JSON Web Token, of at most 4096 characters.
     3. The server sends ``{"type":"registered","peer":…,"proven":…,"resumed":…,"received":…,"grace":…,"notice":…}``.
-       ``notice``, if there, is a warning for people.
+       ``notice``, if there, is a warning for people; ``turn``, if true, says that ``get-ice-servers`` is answered.
 
 Signals
     Peers exchange the signals ``offer``, ``answer``, ``candidate``, ``bye`` and ``error``. Client to server and server
@@ -56,6 +58,11 @@ Long-poll
     ``register``; a GET waits for messages beyond the number ``received``, at most ``wait`` seconds; a DELETE is the
     goodbye. A GET or POST that may be lost is made again, but for a registration: the numbers tell what is new.
 
+ICE servers
+    A proven client may ask for the TURN servers of the operator by ``{"type":"get-ice-servers","seq":…,"ack":…}``. The
+    answer is ``{"type":"ice-servers","servers":[…],"lifetime":…,"seq":…,"ack":…}``: what a browser's ``RTCIceServer``
+    has, with credentials that are good for ``lifetime`` seconds.
+
 Errors of the server
     About a session: ``{"type":"error","peer":…,"session":…,"seq":…,"ack":…,"data":{"code":…,"message":…}}``, where
     ``peer`` is the other end; the session is over. ``peer-not-found``: not registered; ``peer-gone``: it was;
@@ -64,9 +71,11 @@ Errors of the server
     isn't the registered peer; ``invalid-message``: the signal is malformed.
 
     About the connection: ``{"type":"error","data":{…}}``, and then it is closed. For good: ``unsupported-version``,
-    ``invalid-proof``, ``replaced``. Until the client does better: ``invalid-message``, ``rate-limited``,
-    ``register-timeout``, ``slow-consumer``, ``shutting-down``. Before there is a WebSocket, too many connections are
-    refused with HTTP status 429 (from one address) or 503 (in total), an unknown subprotocol with 400.
+    ``invalid-proof``, ``replaced``, ``token-required``, ``invalid-token``. Until the client does better:
+    ``invalid-message``, ``rate-limited``, ``token-expired``, ``register-timeout``, ``slow-consumer``,
+    ``shutting-down``. Before there is a WebSocket, too many connections, or too fast ones, are refused with HTTP
+    status 429 (from one address) or 503 (in total), an unknown subprotocol with 400, and a page of a foreign origin
+    with 403.
 """
 
 from __future__ import annotations

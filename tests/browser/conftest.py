@@ -28,8 +28,9 @@ class Peer:
 class Server:
     """A rendezvous server. It listens on the same port each time that it is started."""
 
-    def __init__(self, namespace):
+    def __init__(self, namespace, *options):
         self._namespace = namespace
+        self._options = options
         self._running = contextlib.ExitStack()
         self.port = 0
 
@@ -45,7 +46,7 @@ class Server:
 
     def start(self):
         command = [Path(sys.executable).with_name("webrtc-signaling"), "serve", "--host", "0.0.0.0"]
-        process = running(self._namespace.command(*command, "--port", self.port))
+        process = running(self._namespace.command(*command, "--port", self.port, *self._options))
         told = self._running.enter_context(process).wait_for("ws://")
         self.port = int(told.rpartition(":")[2])
 
@@ -60,9 +61,9 @@ class Network:
         self.namespace = namespace
 
     @contextlib.contextmanager
-    def server(self):
+    def server(self, *options):
         """A rendezvous server, as a process."""
-        server = Server(self.namespace)
+        server = Server(self.namespace, *options)
         server.start()
         try:
             yield server

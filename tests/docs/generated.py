@@ -24,7 +24,11 @@ from typer.main import get_command
 from tests.docs.pages import DOCS
 from webrtc_signaling import limits as signaling_limits
 from webrtc_signaling.client import ClientOptions
+from webrtc_signaling.server.hub import Hub
+from webrtc_signaling.server.metrics import ServerCollector
+from webrtc_signaling.server.openapi import description
 from webrtc_signaling.server.options import option_name, parameters, topic
+from webrtc_signaling.server.readiness import Readiness
 from webrtc_signaling.server.settings import ServerSettings, Topic
 from webrtc_transport.cli.commands import app as transport_app
 from webrtc_transport.config import IceServer, TransportConfig
@@ -215,11 +219,36 @@ def flag_default(parameter: Any) -> str:
     return "none" if parameter.default in (None, (), []) else f"`{number(parameter.default)}`"
 
 
+# --- what the signaling server tells ------------------------------------------------------------------------------
+
+
+def metrics() -> str:
+    settings = ServerSettings.model_construct()
+    rows = []
+    for metric in ServerCollector(Hub(settings), Readiness(), settings).collect():
+        name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+        labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+        rows.append((f"`{name}`", metric.type, labels, markdown(metric.documentation)))
+    return table(("Metric", "Type", "Labels", "What it is"), rows)
+
+
+def openapi() -> str:
+    paths: Any = description()["paths"]
+    rows = [
+        (f"`{method.upper()} {path}`", operation["summary"], ", ".join(operation["responses"]))
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+    ]
+    return table(("Request", "What it does", "Statuses"), rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "transport-config": lambda: settings_table(TransportConfig),
     "ice-server": lambda: settings_table(IceServer),
     "server-settings": server_settings,
     "client-options": client_options,
+    "metrics": metrics,
+    "openapi": openapi,
     "transport-limits": lambda: "".join(limits(transport_limits)),
     "signaling-limits": lambda: "".join(limits(signaling_limits)),
     "serve-options": serve_options,

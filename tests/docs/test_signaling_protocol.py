@@ -22,10 +22,12 @@ from webrtc_signaling.limits import (
     ACK_DELAY,
     ACK_EVERY,
     MAX_BATCH_SIZE,
+    MAX_ICE_SERVERS,
     MAX_MESSAGE_SIZE,
     MAX_PEER_ID_LENGTH,
     MAX_SESSION_DESCRIPTIONS,
     MAX_SESSION_SIGNALS,
+    MAX_TOKEN_LENGTH,
 )
 from webrtc_signaling.messages import (
     Challenge,
@@ -74,7 +76,17 @@ def test_example_is_a_message(block):
 
 def test_every_kind_of_message_has_an_example():
     kinds = {type(getattr(message, "message", message)).__name__ for message in parsed()}
-    assert kinds == {"Challenge", "Register", "Registered", "Ack", "Failure", "SessionFailure", "Envelope"}
+    assert kinds == {
+        "Challenge",
+        "Register",
+        "Registered",
+        "Ack",
+        "Failure",
+        "SessionFailure",
+        "Envelope",
+        "IceServersRequest",
+        "IceServers",
+    }
     signals = {
         message.message.signal.type
         for message in parsed()
@@ -178,6 +190,8 @@ def test_the_numbers_are_those_of_the_code():
     assert f"({ServerSettings().heartbeat:g} seconds by default)" in TEXT
     assert f"at most {MAX_PEER_ID_LENGTH} characters" in TEXT
     assert f"from 0 to {MAX_SESSION_SIGNALS - 1} |" in TEXT
+    assert f"at most {MAX_TOKEN_LENGTH} characters" in TEXT
+    assert f"at most {MAX_ICE_SERVERS}, each with at most {MAX_ICE_SERVERS} URLs" in TEXT
     assert f"wait for {ACK_DELAY:g} seconds, or until {ACK_EVERY} messages" in TEXT
     assert f"of at most {MAX_PROOF_KEY_LENGTH} bytes" in TEXT
     assert f"*bytes*, at most {MAX_PROOF_SIGNATURE_LENGTH} |" in TEXT

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import anyio
 import pytest
@@ -23,10 +24,13 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from tests.docs.pages import DOCS, blocks
 from tests.engine_loop import end_the_loop
 from tests.pairs import LOOPBACK, config, connected, transport
-from webrtc_signaling.limits import ACK_DELAY
+from tests.webrtc_signaling.servers import signaling_server
+from webrtc_signaling import RendezvousServer
+from webrtc_signaling.client import ClientOptions
 from webrtc_signaling.memory import MemoryBackend
 from webrtc_signaling.server.app import running_app, running_server
 from webrtc_signaling.server.settings import ServerSettings
+from webrtc_signaling.server.tokens import TokenKey, make_token
 from webrtc_transport import Certificate, IceServer, Identity, TransportConfig, WebRTCTransport
 from webrtc_transport.engine.memory_network import MemoryNetwork
 from webrtc_transport.engine.memory_stack import MemoryEngine
@@ -364,6 +368,55 @@ async def a_certificate_that_nobody_knows():
         await dial_over(f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}")
 
 
+async def dial_with_token(token, **options):
+    """Dial over a server that asks for tokens, with this one, or one that is made of this key and for so long."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "token.key"
+        path.write_bytes(b"k" * 32)
+        path.chmod(0o600)
+        if isinstance(token, int):
+            token = make_token(
+                TokenKey.load(path), expires_at=time.time() + token, audience="another service"
+            )
+        async with running_server(ServerSettings(port=0, token_key_file=path)) as url:
+            server = RendezvousServer(url, token=token, options=ClientOptions(**options))
+            async with WebRTCTransport(Identity.generate(), signaling=[server], config=config()) as client:
+                await client.dial(stranger())
+
+
+@scenario
+async def a_server_that_asks_for_a_token():
+    await dial_with_token(None)
+
+
+@scenario
+async def a_token_for_another_service():
+    await dial_with_token(60)
+
+
+@scenario
+async def a_token_that_has_expired():
+    await dial_with_token(-60)
+
+
+@scenario
+async def a_token_that_never_comes():
+    await dial_with_token(anyio.sleep_forever, connect_timeout=0.2)
+
+
+@scenario
+async def a_token_function_that_fails():
+    async def fetch():
+        raise LookupError("no token today")
+
+    await dial_with_token(fetch)
+
+
+@scenario
+async def a_token_with_a_line_feed():
+    RendezvousServer("ws://127.0.0.1:9", token="eyJ\n")
+
+
 @scenario
 async def a_full_server():
     async with (
@@ -463,17 +516,20 @@ anyio.run(main)
 @scenario
 async def a_peer_that_is_killed():
     async with (
-        running_server(ServerSettings(port=0, grace=0.1)) as url,
-        WebRTCTransport(Identity.generate(), signaling=[url], config=LOOPBACK) as client,
-        await anyio.open_process([sys.executable, "-c", PEER_THAT_HANGS, url], stderr=None) as process,
+        signaling_server(grace=0.1) as server,
+        WebRTCTransport(Identity.generate(), signaling=[server.url], config=LOOPBACK) as client,
+        await anyio.open_process([sys.executable, "-c", PEER_THAT_HANGS, server.url], stderr=None) as process,
         anyio.create_task_group() as tasks,
     ):
         output = BufferedByteReceiveStream(process.stdout)
         address = (await output.receive_until(b"\n", 200)).decode()
+        channel = server.hub._registrations[address.rpartition("/")[2]].channel
 
         async def kill():
             await output.receive_until(b"\n", 200)
-            await anyio.sleep(5 * ACK_DELAY)  # the peer has it, and the server knows
+            # The peer has the offer, which goes alone until there is an answer; and the server knows.
+            while await server.call(lambda: channel.kept_bytes):
+                await anyio.sleep(0.01)
             process.kill()
 
         tasks.start_soon(kill)

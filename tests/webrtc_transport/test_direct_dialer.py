@@ -1,5 +1,6 @@
 """Dialing webrtc-direct addresses: what works, and how each failure is named."""
 
+import math
 import socket
 import time
 from datetime import UTC, datetime
@@ -269,13 +270,16 @@ async def test_round_trips_of_a_dial():
         listener = await server.listen(ANY_PORT)
         async with relay_to(listener.addresses[0]) as relay:
             relay.delay = round_trip / 2
-            times = []
-            for _ in range(3):
+            shortest = math.inf
+            for _ in range(12):
                 started = time.perf_counter()
                 async with await client.dial(relay.address):
-                    times.append(time.perf_counter() - started)
-        # One for the check, two for DTLS, two for SCTP, one and a half for Noise; and what a busy machine adds.
-        assert 6 <= min(times) / round_trip <= 8
+                    shortest = min(shortest, (time.perf_counter() - started) / round_trip)
+                # What a busy machine adds isn't the same each time.
+                if shortest <= 8:
+                    break
+        # One for the check, two for DTLS, two for SCTP, one and a half for Noise.
+        assert 6 <= shortest <= 8
 
 
 def test_ports_can_be_exchanged():

@@ -146,24 +146,19 @@ class NativeStack(Stack):
         self._packets_received += 1
         self._bytes_received += len(data)
         try:
-            if self._dtls.is_connected:
-                for record in split_records(data):
-                    self._record_received(record)
-            else:
+            if not self._dtls.is_connected:
                 self._handshake.receive(data)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is logged and ends this connection only
-            self._broken(exc)
-
-    def _record_received(self, record: bytes) -> None:
-        try:
-            content = self._dtls.receive(record)
+                return
+            for record in split_records(data):
+                content = self._dtls.receive(record)
+                if content:
+                    self._content_received(content)
+                elif is_finished(record):
+                    self._handshake.finished_again()
         except DtlsClosed:
             self._end(ConnectionClosed("the peer closed the connection"))
-            return
-        if content:
-            self._content_received(content)
-        elif is_finished(record):
-            self._handshake.finished_again()
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is logged and ends this connection only
+            self._broken(exc)
 
     def _content_received(self, content: bytes) -> None:
         association, now = self._association, self._now()

@@ -131,7 +131,7 @@ class ClientConnection(asyncio.Protocol):
             self.wake()
 
     def drop(self) -> None:
-        self._is_closing = True
+        self._is_closing, self._farewell = True, None
         self._transport.abort()
 
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------------
@@ -147,6 +147,9 @@ class ClientConnection(asyncio.Protocol):
         except (Refused, InvalidSignal) as exc:
             self._refuse(failure_of(exc))
 
+    def eof_received(self) -> None:
+        self._end()
+
     def pause_writing(self) -> None:
         self._is_paused = True
 
@@ -156,7 +159,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         _logger.debug("%s: connection lost: %s", self._client.name, exc)
-        self._is_closing = True
+        self._is_closing, self._farewell = True, None
         self._cancel_timer()
         self._all.ended(self, self._address)
         self._client.disconnected(leaving=self._is_leaving)
@@ -169,8 +172,11 @@ class ClientConnection(asyncio.Protocol):
         if self._is_paused or (self._is_closing and self._farewell is None):
             return
         registration = self._client.registration
-        if registration is not None:
-            self._transmit(registration.channel)
+        try:
+            if registration is not None:
+                self._transmit(registration.channel)
+        except InvalidSignal as exc:
+            self._refuse(failure_of(exc))
         if self._farewell is not None and not self._is_paused:
             farewell, self._farewell = self._farewell, None
             self._send(farewell)
@@ -204,11 +210,15 @@ class ClientConnection(asyncio.Protocol):
             # What comes after the end was decided isn't acknowledged, so it comes again.
             return
         elif opcode is Opcode.PING:
-            # Who sends pings and reads no answers gets no more of them.
-            if not self._is_paused:
-                self._transport.write(frame(Opcode.PONG, payload))
+            self._answer(payload)
         elif opcode is not Opcode.PONG:
             self._receive(opcode, payload)
+
+    def _answer(self, ping: bytes) -> None:
+        registration = self._client.registration
+        # Pings count as messages, and who reads no answers gets no more of them.
+        if (registration is None or self._client.may_go_on(registration)) and not self._is_paused:
+            self._transport.write(frame(Opcode.PONG, ping))
 
     def _receive(self, opcode: Opcode, payload: bytes) -> None:
         """A message came.
@@ -233,7 +243,12 @@ class ClientConnection(asyncio.Protocol):
         if not self._is_closing:
             self._is_leaving = code in _GOODBYES
             self._transport.write(close_frame(WSCloseCode.OK))
-        self._is_closing = True
+        self._end()
+
+    def _end(self) -> None:
+        """The client sends nothing any more, and gets ``close_timeout`` to take what was written."""
+        self._is_closing, self._farewell = True, None
+        self._call_later(self._settings.close_timeout, self._transport.abort)
         self._transport.close()
 
     def _not_registered(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, Literal
@@ -15,7 +16,7 @@ _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
 Wire = Literal["websocket", "long-poll"]
 
-_FIELD: Final = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.:[]/@")
+_PLAIN: Final = re.compile(r"[\w.:\[\]/@-]+", re.ASCII)
 """What a value may consist of to be written without quotes."""
 
 
@@ -103,4 +104,4 @@ def _log(text: str, **fields: object) -> None:
 def _shown(value: object) -> str:
     text = str(value)
     # Quoted, with escapes: what comes from outside can't end the line, nor look like another field.
-    return text if text and _FIELD.issuperset(text) else json.dumps(text)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)

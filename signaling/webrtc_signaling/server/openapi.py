@@ -13,12 +13,22 @@ from pydantic.json_schema import models_json_schema
 
 from ..batch import CONNECTION_HEADER, CONTENT_TYPE
 from ..limits import MAX_BATCH_SIZE
-from ..messages import MAX_NUMBER, VERSION, Ack, Challenge, Failure, Register, Registered
+from ..messages import (
+    MAX_NUMBER,
+    VERSION,
+    Ack,
+    Challenge,
+    Failure,
+    IceServers,
+    IceServersRequest,
+    Register,
+    Registered,
+)
 from .status import Health, ReadyState, Status
 
 _REF: Final = "#/components/schemas/{model}"
 
-_MESSAGES: Final = (Challenge, Register, Registered, Ack, Failure)
+_MESSAGES: Final = (Challenge, Register, Registered, Ack, Failure, IceServersRequest, IceServers)
 _RESPONSES: Final = (Health, ReadyState, Status)
 
 _LINES: Final = {

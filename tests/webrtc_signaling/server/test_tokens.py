@@ -212,6 +212,7 @@ def test_what_is_no_token_is_refused(key, token):
         (pem(rsa.generate_private_key(65537, 2048)), "is in PEM, and no Ed25519 key"),
         (pem(rsa.generate_private_key(65537, 2048).public_key()), "is in PEM, and no Ed25519 key"),
     ],
+    ids=["empty", "blank", "short", "large", "cut", "encrypted", "RSA", "RSA, public"],
 )
 def test_a_key_that_is_none_is_told_in_one_line_and_not_shown(load, data, reason):
     with pytest.raises(ConfigurationError) as caught:

@@ -8,6 +8,7 @@ import time
 import anyio
 import pytest
 
+from tests.docs.pages import DOCS, blocks
 from tests.logs import LOGGER
 from tests.pairs import config
 from tests.webrtc_signaling.browsers import serve
@@ -24,6 +25,7 @@ from webrtc_transport.errors import ConfigurationError, ConnectError
 pytestmark = pytest.mark.anyio
 SECRET = "a shared secret"
 URL = "turn:turn.example.org"
+GUIDE = DOCS / "how-to" / "signaling-access.md"
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,10 @@ def secret_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def coturn(tmp_path_factory):
-    users = ("--use-auth-secret", "--static-auth-secret", SECRET)
+    """As the guide tells to set it up."""
+    [shown] = (block.text for block in blocks(GUIDE) if block.language == "ini")
+    assert "static-auth-secret=change-me" in shown
+    users = [f"--{line}" for line in shown.replace("change-me", SECRET).split("\n") if line]
     with turn_server(tmp_path_factory.mktemp("turn"), users=users) as server:
         yield server
 

@@ -97,6 +97,32 @@ async def test_who_does_not_go_is_cut_off_in_time():
         writer.close()
 
 
+async def test_a_flood_of_pings_is_stopped():
+    async with (
+        serve(max_message_burst=10, max_messages_per_second=1) as server,
+        server.registered(ALICE) as alice,
+    ):
+        for _ in range(11):
+            await alice.socket.ping()
+        assert await alice.refusal() == "rate-limited"
+
+
+async def test_who_does_not_read_gets_no_answers_to_pings():
+    async with serve() as server:
+        reader, writer = await raw_websocket(server)
+        (connection,) = server.app[SERVICE].websockets._connections
+        # As the transport does when more waits for the client than it likes.
+        connection.pause_writing()
+        connection._asked_at = 0.0
+        writer.write(b"\x89\x81" + bytes(4) + b"1")
+        while connection._asked_at is not None:
+            await asyncio.sleep(0)
+        connection.resume_writing()
+        writer.write(b"\x89\x81" + bytes(4) + b"2")
+        assert await reader.readexactly(3) == b"\x8a\x012"
+        writer.close()
+
+
 async def test_the_server_ends_when_all_have_gone():
     settings = ServerSettings(port=0, close_timeout=0.2)
     app = create_app(settings)

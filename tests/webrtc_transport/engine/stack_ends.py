@@ -9,10 +9,26 @@ from webrtc_transport.engine.native_stack import NativeStack
 from webrtc_transport.engine.stack import StackEvents
 
 
-class StackEnd(StackEvents):
-    """A stack, and what it told."""
+class ChannelRecords:
+    """The channels of a ``stack``, each with what it told: those of the peer in ``inbound``."""
 
     grants = True
+
+    def on_channel(self, channel):
+        record = ChannelRecord(self)
+        record.channel = channel
+        self.inbound.append(record)
+        channel.bind(record)
+        self.journal.notify()
+
+    def open(self, *, label="", negotiated_id=None):
+        record = ChannelRecord(self)
+        record.channel = self.stack.open_channel(record, label, negotiated_id)
+        return record
+
+
+class StackEnd(ChannelRecords, StackEvents):
+    """A stack, and what it told."""
 
     def __init__(self, journal, make_stack, send, local, remote, *, offerer):
         self.journal = journal
@@ -34,18 +50,6 @@ class StackEnd(StackEvents):
         assert not self.closed
         self.told.append(what)
         self.journal.notify()
-
-    def on_channel(self, channel):
-        record = ChannelRecord(self)
-        record.channel = channel
-        self.inbound.append(record)
-        channel.bind(record)
-        self.journal.notify()
-
-    def open(self, *, label="", negotiated_id=None):
-        record = ChannelRecord(self)
-        record.channel = self.stack.open_channel(record, label, negotiated_id)
-        return record
 
     async def aclose(self):
         self.closed = True

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from OpenSSL import SSL
 
-from tests.compliance.engine_ends import ChannelRecord, Journal, nothing_left, settings
+from tests.compliance.engine_ends import Journal, nothing_left, settings
+from tests.webrtc_transport.engine.stack_ends import ChannelRecords
 from webrtc_transport.engine.aiortc_stack import SENTINEL_ID, AiortcEngine, AiortcStack
 from webrtc_transport.engine.description import answer, describe
 from webrtc_transport.errors import ConnectionClosed, DtlsFailed, EngineError, SctpFailed, TooManyStreams
@@ -19,28 +20,14 @@ from webrtc_transport.protocol.stun import PacketKind, classify
 pytestmark = pytest.mark.anyio
 
 
-class End:
+class End(ChannelRecords):
     """A stack, and what it told."""
-
-    grants = True
 
     def __init__(self, journal, send, local, remote, *, offerer, **changes):
         self.journal = journal
         self.inbound, self.closed = [], []
         self.stack = AiortcStack(send, offerer, remote, settings(offerer=offerer, **changes), self)
         self.peer = self.stack
-
-    def on_channel(self, channel):
-        record = ChannelRecord(self)
-        record.channel = channel
-        self.inbound.append(record)
-        channel.bind(record)
-        self.journal.notify()
-
-    def open(self, *, label="", negotiated_id=None):
-        record = ChannelRecord(self)
-        record.channel = self.stack.open_channel(record, label, negotiated_id)
-        return record
 
 
 class Wire:

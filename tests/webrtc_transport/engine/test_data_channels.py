@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.webrtc_transport.engine.told_events import ToldEvents
 from tests.webrtc_transport.engine.virtual_driver import VirtualDriver
-from webrtc_transport.abc import ChannelEvents
 from webrtc_transport.engine.data_channels import INBOUND_MARGIN, MAX_REFUSED_STREAMS, DataChannels
 from webrtc_transport.engine.early_messages import MESSAGE_COST
 from webrtc_transport.errors import EngineError, TooManyStreams
@@ -33,20 +33,6 @@ class Association:
         self.aborts.append(reason)
 
 
-class Events(ChannelEvents):
-    def __init__(self):
-        self.told = []
-
-    def on_message(self, data):
-        self.told.append(data)
-
-    def on_sent(self, size):
-        self.told.append(size)
-
-    def on_closed(self):
-        self.told.append("closed")
-
-
 class Owner:
     def __init__(self):
         self.driver, self.association = VirtualDriver(), Association()
@@ -70,12 +56,12 @@ class Owner:
         self.deferrals += 1
 
     def _on_channel(self, channel):
-        events = Events()
+        events = ToldEvents()
         channel.bind(events)
         self.inbound.append((channel, events))
 
     def open(self, negotiated_id=None, label=""):
-        events = Events()
+        events = ToldEvents()
         return self.channels.open(events, label, negotiated_id), events
 
 

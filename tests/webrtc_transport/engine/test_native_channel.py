@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.webrtc_transport.engine.told_events import ToldEvents
 from tests.webrtc_transport.engine.virtual_driver import VirtualDriver
-from webrtc_transport.abc import ChannelEvents
 from webrtc_transport.engine.driver import AsyncioDriver
 from webrtc_transport.engine.native_channel import ChannelOwner, NativeChannel
 from webrtc_transport.protocol.sctp.data_channel import PayloadProtocol
@@ -35,27 +35,13 @@ class Owner(ChannelOwner):
         self.calls.append(size)
 
 
-class Events(ChannelEvents):
-    def __init__(self):
-        self.told = []
-
-    def on_message(self, data):
-        self.told.append(data)
-
-    def on_sent(self, size):
-        self.told.append(size)
-
-    def on_closed(self):
-        self.told.append("closed")
-
-
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
 
 
 async def opened(driver=None):
-    owner, events = Owner(driver), Events()
+    owner, events = Owner(driver), ToldEvents()
     channel = NativeChannel(owner, 4, "label")
     channel.bind(events)
     return owner, events, channel

@@ -149,6 +149,8 @@ class Flight:
                 self.size -= sent.size
             if newest is None or sent.order > newest.order:
                 newest = sent
+        if not packets:
+            self._by_order.clear()
         return newest, total
 
     def _cover(self, first: int, last: int) -> list[SentPacket]:

@@ -182,7 +182,8 @@ class Sender:
         is_large = len(newest.chunks) > self._sure_size
         if is_large:
             self.large_losses = 0
-        self._find_losses(newest.order, now, may_be_size=not is_large)
+        if not flight.is_empty:
+            self._find_losses(newest.order, now, may_be_size=not is_large)
         self.congestion.acknowledged(
             size,
             rtt,

@@ -28,9 +28,9 @@ MAX_TRIES: Final = 10
 """Times that a request is sent before the association is given up (RFC 6525, section 5.1.1)."""
 
 MAX_POSTPONEMENT: Final = 60.0
-"""Seconds that a peer may answer "in progress" when it has all data that the request names: about as long as one that
-doesn't answer at all is asked. What it waits for before is data, and whether that arrives is the sender's business: a
-peer whose application doesn't read may well refuse the last of it for hours."""
+"""Seconds that a peer may answer that another request is in progress when it has all data that this one names: about as
+long as one that doesn't answer at all is asked. What it waits for before is data, and whether that arrives is the
+sender's business: a peer whose application doesn't read may well refuse the last of it for hours."""
 
 UNSUPPORTED: Final = (
     "a channel was closed, and the peer does not know how (its SCTP has no RE-CONFIG, RFC 6525)"
@@ -105,6 +105,8 @@ class StreamResetter:
         self._tries = 0
         self._last_tsn = 0
         """Of the streams that our request ends."""
+        self._had_all = False
+        """Whether the request was sent again when the peer had all data that it names."""
         self._postponed_at: float | None = None
         """When the peer first answered "in progress" although it had all data."""
         self._rto = rto
@@ -148,6 +150,7 @@ class StreamResetter:
         if not self._is_due:
             return []
         self._is_due = False
+        self._had_all = self._tries > 0 and self._peer_has_all_until(self._last_tsn)
         self.timer = now + min(RTO_MAX, self._rto.timeout * 2**self._tries)
         self._tries += 1
         return [self._request]
@@ -161,7 +164,7 @@ class StreamResetter:
         parameter = encode_parameter(ParameterType.OUTGOING_RESET_REQUEST, value)
         self._request = encode_chunk(ChunkType.RE_CONFIG, parameter)
         self._last_tsn = last_tsn
-        self._tries, self._postponed_at = 0, None
+        self._tries, self._had_all, self._postponed_at = 0, False, None
         self._is_due = True
 
     def handle_timer(self, now: float) -> None:
@@ -236,6 +239,10 @@ class StreamResetter:
         number, result = _RESPONSE.unpack_from(parameter)
         if not self._under_way or number != self._number:
             return
+        if result == Result.IN_PROGRESS and self._had_all:
+            # It has to carry the request out with the last of the data (section 5.2.2). usrsctp does so, and tells it
+            # once; if that is lost, it goes on to say of this number what it said first.
+            result = Result.PERFORMED
         if result in (Result.IN_PROGRESS, Result.ALREADY_IN_PROGRESS):
             self._postpone(now)
             return

@@ -48,6 +48,7 @@ class App {
   #connectedAt = 0;
 
   async start() {
+    const token = tokenFromHash();
     element("peer").value = peerFromHash();
     window.addEventListener("hashchange", () => {
       if (peerFromHash()) element("peer").value = peerFromHash();
@@ -57,7 +58,7 @@ class App {
     if (globalThis.RTCPeerConnection === undefined) throw new PageError("no-webrtc");
     this.#identity = await Identity.generate();
     element("own-peer").textContent = this.#identity.peerId;
-    this.#signaling = new SignalingClient(url, this.#identity);
+    this.#signaling = new SignalingClient(url, this.#identity, token);
     this.#signaling.addEventListener("statechange", () => this.#showServerState());
     this.#signaling.connect();
     this.#listen();
@@ -68,6 +69,11 @@ class App {
     element("dial").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#dial();
+    });
+    element("access").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#signaling.useToken(element("token").value.trim());
+      element("token").value = "";
     });
     element("hang-up").addEventListener("click", () => this.#hangUp());
     element("echo").addEventListener("submit", (event) => {
@@ -315,6 +321,7 @@ function showProblem(error) {
   element("problem-cure").textContent = cure;
   element("problem-detail").textContent = message;
   element("problem-more").hidden = message === "";
+  element("access").hidden = code !== "server-token";
   element("problem").hidden = false;
 }
 
@@ -333,6 +340,14 @@ function peerFromHash() {
   } catch {
     return "";
   }
+}
+
+/** The token in the address, `#token=…` or `#token=…&peer=…`, which is taken out of it: others may see it there. */
+function tokenFromHash() {
+  const fields = new URLSearchParams(location.hash.slice(1));
+  const token = fields.get("token");
+  if (token !== null) history.replaceState(null, "", `#${fields.get("peer") ?? ""}`);
+  return token;
 }
 
 function signalingUrl() {

@@ -52,6 +52,10 @@ const EXPLANATIONS = {
     title: "The signaling server refused this page",
     cure: "Reload the page. If that doesn't help, the server and the page may be of different versions.",
   },
+  "server-token": {
+    title: "The signaling server wants a token",
+    cure: "It is for those whom its operator knows. Ask the operator for a token, or for another one, and enter it here.",
+  },
   "server-broken": {
     title: "The signaling server sent something that it shouldn't",
     cure: "The server and the page may be of different versions: reload the page. It keeps trying.",

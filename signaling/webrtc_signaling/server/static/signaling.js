@@ -23,12 +23,16 @@ const CLOSE_NORMAL = 1000;
 /** What the server won't take back, however often it is asked. */
 const FATAL_CODES = ["unsupported-version", "invalid-proof", "replaced"];
 
+/** What it takes back with another token. */
+const TOKEN_CODES = ["token-required", "invalid-token", "token-expired"];
+
 /** @typedef {"connecting" | "registered" | "reconnecting" | "refused" | "closed"} SignalingState */
 
 /** Registers with the server at `url`, and stays registered. Tells each change by the event `statechange`. */
 export class SignalingClient extends EventTarget {
   #url;
   #identity;
+  #token;
   #instance = newSessionId();
   #channel = new ReliableChannel();
   #sessions = new Map();
@@ -40,11 +44,13 @@ export class SignalingClient extends EventTarget {
   /**
    * @param {string} url ws:// or wss://
    * @param {import("./peer-id.js").Identity} identity
+   * @param {string | null} [token] of the server's operator
    */
-  constructor(url, identity) {
+  constructor(url, identity, token = null) {
     super();
     this.#url = url;
     this.#identity = identity;
+    this.#token = token;
     /** @type {SignalingState} */
     this.state = "connecting";
     /** @type {PageError | null} why it isn't registered */
@@ -71,6 +77,18 @@ export class SignalingClient extends EventTarget {
       const detail = `the connection was closed (code ${code}${reason ? `: ${reason}` : ""})`;
       this.#lost(new PageError("server-down", detail));
     };
+  }
+
+  /**
+   * Connect with this token, after the server has refused us without it.
+   *
+   * @param {string} token
+   */
+  useToken(token) {
+    this.#token = token;
+    if (this.state !== "refused") return;
+    this.#setState("connecting", null);
+    this.connect();
   }
 
   /** Leave: the server forgets us at once. */
@@ -164,6 +182,7 @@ export class SignalingClient extends EventTarget {
       signature: encodeBase64(signature),
       instance: this.#instance,
       ...(this.#wasRegistered ? { received: this.#channel.received } : {}),
+      ...(this.#token === null ? {} : { token: this.#token }),
     });
   }
 
@@ -186,11 +205,12 @@ export class SignalingClient extends EventTarget {
 
   #refused({ code, message }) {
     const detail = message ? `${message} (${code})` : code;
-    if (!FATAL_CODES.includes(code)) {
+    const wantsToken = TOKEN_CODES.includes(code);
+    if (!wantsToken && !FATAL_CODES.includes(code)) {
       this.#lost(new PageError("server-down", detail));
       return;
     }
-    const error = new PageError("server-refused", detail);
+    const error = new PageError(wantsToken ? "server-token" : "server-refused", detail);
     this.#dropSocket(CLOSE_UNUSABLE);
     for (const session of this.#sessions.values()) session.fail(error);
     this.#setState("refused", error);

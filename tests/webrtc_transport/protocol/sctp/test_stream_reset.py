@@ -156,8 +156,28 @@ class TestOurs:
         resetter.respond(0xFFFFFFFF, result, 10 * MAX_POSTPONEMENT)
         assert resetter.failure is None
 
-    @pytest.mark.parametrize("result", [Result.IN_PROGRESS, Result.ALREADY_IN_PROGRESS])
-    def test_one_that_has_all_data_is_not(self, resetter, result):
+    def test_one_that_has_all_data_and_was_asked_again_has_done_it(self, resetter):
+        # What usrsctp says of a number stays what it said first.
+        resetter.request([1])
+        resetter.output(7, 0.0)
+        resetter.respond(0xFFFFFFFF, Result.IN_PROGRESS, 0.0)
+        resetter.acknowledged = 7
+        # This may have been on its way for long.
+        resetter.respond(0xFFFFFFFF, Result.IN_PROGRESS, 0.1)
+        assert resetter.outbound_reset == []
+        resetter.handle_timer(resetter.timer)
+        assert len(resetter.output(8, 1.0)) == 1
+        resetter.respond(0xFFFFFFFF, Result.IN_PROGRESS, 1.1)
+        assert resetter.outbound_reset == [1]
+        assert resetter.timer is None
+        resetter.request([2])
+        (chunk,) = resetter.output(8, 2.0)
+        assert parse(chunk) == (0, 8, [2])
+        resetter.respond(0, Result.IN_PROGRESS, 2.1)
+        assert resetter.outbound_reset == [1]
+
+    def test_one_that_has_all_data_is_not_asked_for_ever(self, resetter):
+        result = Result.ALREADY_IN_PROGRESS
         now = 0.0
         for tsn in (7, 9):
             resetter.acknowledged = tsn - 1
