@@ -6,6 +6,7 @@ from webrtc_signaling.messages import Failure, error_data
 from webrtc_signaling.server.journal import Event, Journal
 
 ALICE_ID, BOB_ID = str(ALICE.peer_id), str(BOB.peer_id)
+LOGGER = "libp2p.transport.webrtc.signaling.server"
 
 
 def events(caplog):
@@ -24,12 +25,13 @@ def test_an_event_as_text():
 
 
 def test_what_is_not_known_is_left_out(caplog):
+    caplog.set_level("INFO", LOGGER)
     Journal().refused(None, "127.0.0.1", Failure(data=error_data("invalid-proof", "no")))
     assert events(caplog) == [("refused", {"address": "127.0.0.1", "code": "invalid-proof", "reason": "no"})]
 
 
 def test_a_server_that_logs_warnings_alone_still_counts(caplog):
-    caplog.set_level("WARNING", "libp2p.transport.webrtc")
+    caplog.set_level("WARNING", LOGGER)
     journal = Journal()
     journal.failed(SESSION, ALICE_ID, BOB_ID, "peer-gone", "has left")
     assert events(caplog) == []
@@ -46,6 +48,7 @@ def test_connections_are_counted_if_they_fail_too():
 
 @pytest.mark.anyio
 async def test_a_session_from_its_begin_to_its_end(caplog):
+    caplog.set_level("INFO", LOGGER)
     async with serve() as server, server.registered(BOB) as bob:
         async with server.registered(ALICE) as alice:
             await alice.signal("offer", BOB_ID, OFFER_DATA)
