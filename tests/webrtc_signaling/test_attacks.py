@@ -64,7 +64,9 @@ class Target:
 
 @contextlib.contextmanager
 def running():
-    with started("--port", "0", WEBRTC_SIGNALING_MAX_CLIENTS_PER_ADDRESS="400") as process:
+    # Nobody reads the log meanwhile, and a full pipe would hold the server up.
+    options = ["--port", "0", "--max-clients-per-address", "400", "--log-level", "warning"]
+    with started(*options) as process:
         yield process, port_of(process.stdout.readline())
 
 
