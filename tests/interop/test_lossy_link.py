@@ -34,7 +34,9 @@ def test_transfers_each_way(native, foreign, we_offer, rough_link):
     native.call("send", channels=2, bytes=64 * KIB, size=MESSAGE)
     foreign.call("send", channels=2, bytes=64 * KIB, size=MESSAGE, timeout=60)
     native.call("burst", count=20, label="once")
-    foreign.call("burst", count=20, label="echo")
+    if foreign.kind != "libdatachannel":
+        # Some of those that it opens and closes itself never end for it; docs/reference/interoperability.md.
+        foreign.call("burst", count=20, label="echo")
     foreign.call("close")
 
 
