@@ -98,7 +98,8 @@ class ClientConnection(asyncio.Protocol):
         self._all = all_
         self._client = Client(self, address, hub, access, settings)
         self._settings = settings
-        self._frames = FrameReader(MAX_MESSAGE_SIZE)
+        self._frames: FrameReader | None = FrameReader(MAX_MESSAGE_SIZE)
+        """``None`` after what was no frame: nobody knows where the next one would begin."""
         self._heard_at = asyncio.get_running_loop().time()
         self._asked_at: float | None = None
         """When it was sent the ping that it has to answer."""
@@ -126,8 +127,8 @@ class ClientConnection(asyncio.Protocol):
     def close(self, farewell: Failure) -> None:
         if not self._is_closing:
             self._client.dismissed(farewell)
-            self._is_closing, self._farewell = True, farewell
-            self._call_later(self._settings.close_timeout, self._transport.abort)
+            self._begin_end()
+            self._farewell = farewell
             self.wake()
 
     def drop(self) -> None:
@@ -137,12 +138,15 @@ class ClientConnection(asyncio.Protocol):
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        if self._frames is None:
+            return
         self._heard_at, self._asked_at = asyncio.get_running_loop().time(), None
         try:
             for opcode, payload in self._frames.feed(data):
                 self._handle(opcode, payload)
         except FrameError as exc:
             _logger.info("%s refused: %s", self._client.name, exc)
+            self._frames = None
             self._finish(exc.code)
         except (Refused, InvalidSignal) as exc:
             self._refuse(failure_of(exc))
@@ -234,7 +238,8 @@ class ClientConnection(asyncio.Protocol):
             self.wake()
             return
         _, reply = self._client.register(message)
-        self._cancel_timer()
+        if not self._is_closing:
+            self._cancel_timer()
         self._send(reply)
         self.wake()
 
@@ -247,8 +252,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _end(self) -> None:
         """The client sends nothing any more, and gets ``close_timeout`` to take what was written."""
-        self._is_closing, self._farewell = True, None
-        self._call_later(self._settings.close_timeout, self._transport.abort)
+        self._begin_end()
         self._transport.close()
 
     def _not_registered(self) -> None:
@@ -261,9 +265,15 @@ class ClientConnection(asyncio.Protocol):
 
     def _finish(self, code: WSCloseCode) -> None:
         """Say that it is over, and wait for the client to go."""
-        self._is_closing, self._farewell = True, None
+        self._begin_end()
         self._transport.write(close_frame(code))
-        self._call_later(self._settings.close_timeout, self._transport.abort)
+
+    def _begin_end(self) -> None:
+        """From the first time on, it has ``close_timeout``: nothing that comes meanwhile makes it longer."""
+        self._farewell = None
+        if not self._is_closing:
+            self._is_closing = True
+            self._call_later(self._settings.close_timeout, self._transport.abort)
 
     def _acknowledge(self) -> None:
         self._timer = None

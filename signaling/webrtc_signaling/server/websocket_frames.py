@@ -85,18 +85,29 @@ class FrameReader:
     def feed(self, data: bytes) -> Iterator[tuple[Opcode, bytes]]:
         """The messages and control frames that are whole with ``data``.
 
-        :raises FrameError: at the first that breaks the protocol
+        What comes after the one at which the caller stops is kept for the next time.
+
+        :raises FrameError: at the first that breaks the protocol; nothing is kept then, and nothing is to be fed again
         """
         buffered: bytes | bytearray = data
         if self._buffer is not None:
             self._buffer += data
             buffered = self._buffer
         position = 0
-        while (frame_ := self._next(buffered, position)) is not None:
-            final, opcode, payload, position = frame_
-            message = self._join(opcode, payload, final=final)
-            if message is not None:
-                yield message
+        try:
+            while (frame_ := self._next(buffered, position)) is not None:
+                final, opcode, payload, position = frame_
+                message = self._join(opcode, payload, final=final)
+                if message is not None:
+                    yield message
+        except FrameError:
+            self._fragments, position = None, len(buffered)
+            raise
+        finally:
+            self._keep(buffered, position)
+
+    def _keep(self, buffered: bytes | bytearray, position: int) -> None:
+        """Keep what begins at ``position``: no more than a frame that isn't whole."""
         if position == len(buffered):
             self._buffer = None
         elif self._buffer is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from typing import Final, cast
 
@@ -84,13 +85,20 @@ class WebSockets:
                 connection.look_after(now)
 
     async def end_all(self) -> None:
-        """Say goodbye to those to whom the hub hasn't, and wait until all have gone: at most ``close_timeout``."""
+        """Say goodbye to those to whom the hub hasn't, and wait until all have gone: at most ``close_timeout``.
+
+        Who is left then is cut off.
+        """
         farewell = Failure(data=error_data("shutting-down", "the server ends or restarts; come back"))
         for connection in list(self._connections):
             connection.close(farewell)
         self._all_gone = asyncio.Event()
         if self._connections:
-            await self._all_gone.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.close_timeout):
+                    await self._all_gone.wait()
+        for connection in list(self._connections):
+            connection.drop()
 
     def _flush(self) -> None:
         marked, self._marked = self._marked, []

@@ -119,6 +119,28 @@ def test_a_message_that_is_too_long(data):
     assert caught.value.code is WSCloseCode.MESSAGE_TOO_BIG
 
 
+def test_nothing_is_kept_after_what_is_no_frame():
+    reader = FrameReader(MAX)
+    # The fault is in a frame that was begun before, and amid a message.
+    assert not list(reader.feed(masked(Opcode.TEXT, b"x" * 1000, final=False) + b"\x82"))
+    assert reader._buffer is not None
+    with pytest.raises(FrameError):
+        list(reader.feed(b"\x00"))
+    assert reader._buffer is None
+    assert reader._fragments is None
+
+
+def test_who_stops_at_a_message_goes_on_behind_it():
+    reader = FrameReader(MAX)
+    stream = masked(Opcode.TEXT, b"a") + masked(Opcode.PING, b"b") + masked(Opcode.TEXT, b"c")
+    for piece in (stream[:1], stream[1:-1]):
+        feed = reader.feed(piece)
+        first = next(feed, None)
+        feed.close()
+    assert first == (Opcode.TEXT, b"a")
+    assert list(reader.feed(stream[-1:])) == [(Opcode.PING, b"b"), (Opcode.TEXT, b"c")]
+
+
 @pytest.mark.parametrize("length", [0, 125, 126, 65_535, 65_536])
 def test_frames_of_the_server(length):
     payload = bytes(length)

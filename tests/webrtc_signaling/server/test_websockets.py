@@ -8,6 +8,7 @@ from aiohttp import WSMsgType, web
 
 from tests.webrtc_signaling.browsers import OFFER_DATA, TIMEOUT, health, serve
 from tests.webrtc_signaling.samples import ALICE, ALICE_ID, BOB, BOB_ID
+from webrtc_signaling.messages import Failure, error_data
 from webrtc_signaling.server.app import SERVICE, create_app, running_app
 from webrtc_signaling.server.settings import ServerSettings
 
@@ -85,6 +86,57 @@ async def test_frames_that_are_none_cost_the_connection(data):
         assert await reader.read() == b""
         writer.close()
         assert (await health(server))["connections"] == 0
+
+
+async def test_who_goes_on_after_what_is_no_frame_is_not_read_and_gets_no_more_time():
+    async with serve(close_timeout=0.3) as server:
+        reader, writer = await raw_websocket(server)
+        (connection,) = server.app[SERVICE].websockets._connections
+        # Of a frame that is wrong only with its second byte: there is a buffer by then.
+        writer.write(b"\x82")
+        while connection._frames._buffer is None:
+            await asyncio.sleep(0)
+        writer.write(b"\x00")
+        assert await reader.readexactly(4) == b"\x88\x02\x03\xea"
+        deadline = connection._timer.when()
+        heard_at = connection._heard_at
+        for _ in range(3):
+            connection.data_received(b"\x82\x00" * 1000)
+            connection.close(Failure(data=error_data("shutting-down", "it ends")))
+        assert connection._frames is None
+        assert connection._heard_at == heard_at
+        assert connection._timer.when() == deadline
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1)
+        writer.close()
+
+
+async def test_closing_again_gives_no_more_time():
+    async with serve() as server:
+        reader, writer = await raw_websocket(server)
+        (connection,) = server.app[SERVICE].websockets._connections
+        connection.close(Failure(data=error_data("shutting-down", "it ends")))
+        deadline = connection._timer.when()
+        await reader.readuntil(b"\x88\x02\x03\xf0")
+        connection.eof_received()
+        assert connection._timer is not None
+        assert connection._timer.when() == deadline
+        writer.close()
+
+
+async def test_the_end_waits_for_nobody_for_ever():
+    async with serve(close_timeout=0.1) as server:
+        _, writer = await raw_websocket(server)
+        websockets = server.app[SERVICE].websockets
+        (connection,) = websockets._connections
+        # As if it had been told to go, and then its timer was lost.
+        connection._is_closing = True
+        connection._cancel_timer()
+        async with asyncio.timeout(TIMEOUT):
+            await websockets.end_all()
+            while websockets._connections:
+                await asyncio.sleep(0)
+        writer.close()
 
 
 async def test_who_does_not_go_is_cut_off_in_time():
