@@ -53,18 +53,21 @@ def is_local(request: web.Request) -> bool:
     """Whether a request was made on this machine, for this machine, and by no proxy.
 
     The ``Host`` has to be local, too: a page of somebody else's, in a browser on this machine, can let its own name
-    stand for 127.0.0.1 (DNS rebinding).
+    stand for 127.0.0.1 (DNS rebinding). So does the ``Origin``, if there is one: then a page asks, and not a person.
     """
     names = [name.lower() for name in request.headers]
     if any(name in _PROXY_HEADERS or name.startswith(_PROXY_PREFIX) for name in names):
         return False
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is not None and not _is_loopback(_host_of(origin)):
+        return False
     peer = None if request.transport is None else request.transport.get_extra_info("peername")
-    return peer is not None and _is_loopback(peer[0]) and _is_loopback(_host(request))
+    return peer is not None and _is_loopback(peer[0]) and _is_loopback(_host_of(f"http://{request.host}"))
 
 
-def _host(request: web.Request) -> str:
+def _host_of(url: str) -> str:
     try:
-        return URL(f"http://{request.host}").host or ""
+        return URL(url).host or ""
     except ValueError:
         return ""
 

@@ -37,12 +37,24 @@ class WebSockets:
         self._connections: set[ClientConnection] = set()
         self._marked: list[ClientConnection] = []
         self._next_look = -math.inf
+        self._is_ending = False
         self._all_gone: asyncio.Event | None = None
+
+    def check_open(self) -> None:
+        """Before a handshake is answered.
+
+        :raises HTTPServiceUnavailable: if the server ends: whoever came now would not be told
+        """
+        if self._is_ending:
+            raise web.HTTPServiceUnavailable(text="the server ends or restarts; come back\n")
 
     def take_over(self, http: web.RequestHandler, codec: Codec, address: str) -> None:
         """Serve a client whose handshake was answered, unless it has gone meanwhile."""
         transport = http.transport
         if transport is None:
+            return
+        if self._is_ending:
+            transport.abort()
             return
         self._admission.enter(address)
         self._hub.journal.opened("websocket")
@@ -87,8 +99,9 @@ class WebSockets:
     async def end_all(self) -> None:
         """Say goodbye to those to whom the hub hasn't, and wait until all have gone: at most ``close_timeout``.
 
-        Who is left then is cut off.
+        Who is left then is cut off, and nobody else gets in: a TLS handshake may end after this has begun.
         """
+        self._is_ending = True
         farewell = Failure(data=error_data("shutting-down", "the server ends or restarts; come back"))
         for connection in list(self._connections):
             connection.close(farewell)

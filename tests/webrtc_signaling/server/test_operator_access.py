@@ -46,6 +46,19 @@ def test_names_that_somebody_lets_stand_for_this_machine(host):
     assert not is_local(request(Host=host))
 
 
+@pytest.mark.parametrize(
+    "origin",
+    ["https://app.example.org", "http://192.0.2.1", "null", "", "[", "http://localhost.evil.example"],
+)
+def test_pages_from_elsewhere_in_a_browser_on_this_machine(origin):
+    assert not is_local(request(Origin=origin))
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:8765", "http://127.0.0.1:1", "https://[::1]"])
+def test_pages_of_this_machine(origin):
+    assert is_local(request(Origin=origin))
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/metrics", "/status.json"])
 async def test_who_gets_in(path):

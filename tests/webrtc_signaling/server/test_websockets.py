@@ -4,7 +4,7 @@ import asyncio
 import gc
 
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import WSMsgType, WSServerHandshakeError, web
 
 from tests.webrtc_signaling.browsers import OFFER_DATA, TIMEOUT, health, serve
 from tests.webrtc_signaling.samples import ALICE, ALICE_ID, BOB, BOB_ID
@@ -137,6 +137,26 @@ async def test_the_end_waits_for_nobody_for_ever():
             while websockets._connections:
                 await asyncio.sleep(0)
         writer.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/ws"])
+async def test_nobody_gets_in_any_more_when_the_server_ends(path):
+    async with serve() as server:
+        await server.app[SERVICE].websockets.end_all()
+        with pytest.raises(WSServerHandshakeError) as caught:
+            await server.connect(path)
+        assert caught.value.status == 503
+        assert (await health(server))["connections"] == 0
+
+
+async def test_nor_does_who_was_amid_the_handshake(monkeypatch):
+    async with serve() as server:
+        websockets = server.app[SERVICE].websockets
+        monkeypatch.setattr(websockets, "check_open", lambda: None)
+        await websockets.end_all()
+        async with server.connect() as socket:
+            assert (await socket.receive(TIMEOUT)).type in (WSMsgType.CLOSED, WSMsgType.ERROR)
+        assert not websockets._connections
 
 
 async def test_who_does_not_go_is_cut_off_in_time():
