@@ -21,7 +21,7 @@ from ..codec import Codec, decode_bytes, encode_bytes
 from ..limits import MAX_MESSAGE_SIZE
 from ..messages import Failure, Message, ToClient, error_data, parse_client_message
 from .access import Access
-from .admission import Admission
+from .admission import Admission, TokenBucket
 from .auth import Refused
 from .client import Client, failure_of
 from .hub import Hub
@@ -67,6 +67,7 @@ class ClientConnection(asyncio.Protocol):
         "_address",
         "_all",
         "_asked_at",
+        "_bucket",
         "_client",
         "_codec",
         "_farewell",
@@ -103,6 +104,8 @@ class ClientConnection(asyncio.Protocol):
         self._heard_at = asyncio.get_running_loop().time()
         self._asked_at: float | None = None
         """When it was sent the ping that it has to answer."""
+        self._bucket: TokenBucket | None = None
+        """For control frames and fragments. Most clients send none but the pongs that they are asked for."""
         self._is_paused = False
         self._is_marked = False
         """Whether it is to be flushed at the end of this turn of the loop."""
@@ -140,7 +143,7 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._frames is None:
             return
-        self._heard_at, self._asked_at = asyncio.get_running_loop().time(), None
+        self._heard_at = asyncio.get_running_loop().time()
         try:
             for opcode, payload in self._frames.feed(data):
                 self._handle(opcode, payload)
@@ -150,6 +153,7 @@ class ClientConnection(asyncio.Protocol):
             self._finish(exc.code)
         except (Refused, InvalidSignal) as exc:
             self._refuse(failure_of(exc))
+        self._asked_at = None
 
     def eof_received(self) -> None:
         self._end()
@@ -213,16 +217,26 @@ class ClientConnection(asyncio.Protocol):
         elif self._is_closing:
             # What comes after the end was decided isn't acknowledged, so it comes again.
             return
-        elif opcode is Opcode.PING:
-            self._answer(payload)
-        elif opcode is not Opcode.PONG:
+        elif opcode is Opcode.TEXT or opcode is Opcode.BINARY:
             self._receive(opcode, payload)
+        elif opcode is Opcode.PONG and self._asked_at is not None:
+            # The first one answers; further ones that came with it count.
+            self._asked_at = None
+        # Who reads no answers to pings gets no more of them.
+        elif self._may_go_on() and opcode is Opcode.PING and not self._is_paused:
+            self._transport.write(frame(Opcode.PONG, payload))
 
-    def _answer(self, ping: bytes) -> None:
-        registration = self._client.registration
-        # Pings count as messages, and who reads no answers gets no more of them.
-        if (registration is None or self._client.may_go_on(registration)) and not self._is_paused:
-            self._transport.write(frame(Opcode.PONG, ping))
+    def _may_go_on(self) -> bool:
+        """Whether it keeps to its rate of frames that are no messages; if not, it has to go."""
+        if self._bucket is None:
+            self._bucket = TokenBucket(
+                self._settings.max_messages_per_second, self._settings.max_message_burst
+            )
+        if self._bucket.take(self._heard_at):
+            return True
+        text = "you send too many control frames or fragments"
+        self.close(Failure(data=error_data("rate-limited", text)))
+        return False
 
     def _receive(self, opcode: Opcode, payload: bytes) -> None:
         """A message came.

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 
 import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError, web
@@ -177,6 +178,46 @@ async def test_a_flood_of_pings_is_stopped():
         for _ in range(11):
             await alice.socket.ping()
         assert await alice.refusal() == "rate-limited"
+
+
+@pytest.mark.parametrize("head", [b"\x89", b"\x8a", b"\x00"], ids=["ping", "pong", "fragment"])
+async def test_so_is_one_of_other_frames_before_the_registration(head):
+    async with serve(max_message_burst=10, max_messages_per_second=0.001) as server:
+        reader, writer = await raw_websocket(server)
+        empty = b"\x80" + bytes(4)
+        begin = b"\x01" + empty if head == b"\x00" else head + empty
+        writer.write(begin + 9 * (head + empty))
+        # A ping amid the message would count, so the state is looked at.
+        (connection,) = server.app[SERVICE].websockets._connections
+        while connection._bucket is None:
+            await asyncio.sleep(0)
+        assert not connection._is_closing
+        writer.write(head + empty)
+        told = await reader.readuntil(b"\x88\x02\x03\xf0")
+        assert b"rate-limited" in told
+        assert told.count(b"\x8a\x00") == (10 if head == b"\x89" else 0)
+        writer.close()
+
+
+async def test_pongs_that_were_asked_for_cost_nothing():
+    async with serve(max_message_burst=1, max_messages_per_second=0.001) as server:
+        reader, writer = await raw_websocket(server)
+        (connection,) = server.app[SERVICE].websockets._connections
+        pong = b"\x8a\x80" + bytes(4)
+        for _ in range(3):
+            # As if it had been silent for long.
+            connection.look_after(math.inf)
+            assert await reader.readexactly(2) == b"\x89\x00"
+            writer.write(pong)
+            while connection._asked_at is not None:
+                await asyncio.sleep(0)
+        assert connection._bucket is None
+        # One answers, one is let through, and one is too many.
+        connection.look_after(math.inf)
+        assert await reader.readexactly(2) == b"\x89\x00"
+        writer.write(3 * pong)
+        assert b"rate-limited" in await reader.readuntil(b"\x88\x02\x03\xf0")
+        writer.close()
 
 
 async def test_who_does_not_read_gets_no_answers_to_pings():
