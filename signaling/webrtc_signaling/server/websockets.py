@@ -26,7 +26,7 @@ class WebSockets:
 
     For a WebSocket, aiohttp keeps a request with its headers, two tasks, a timer and several queues: some 20 KiB. Here
     it answers the handshake alone. Then the transport gets another protocol, and the one before is told what is true
-    for it: that it has lost the connection.
+    for it: that it has lost the connection. So a WebSocket isn't counted as a socket any more, but as a client.
     """
 
     def __init__(self, hub: Hub, settings: ServerSettings, admission: Admission, *, access: Access) -> None:
