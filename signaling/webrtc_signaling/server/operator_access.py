@@ -1,4 +1,4 @@
-"""Who may see how the server is doing: people on its machine, and who has the operator's token."""
+"""Who may see how the server is doing: who has the operator's token; without one, people on the server's machine."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ _CHALLENGE: Final = {hdrs.WWW_AUTHENTICATE: 'Bearer realm="operator"'}
 
 
 class OperatorAccess:
-    """Lets in who connects from this machine without a proxy, and who has the token.
+    """Lets in who has the token, or, if there is none, who connects from this machine without a proxy.
 
-    :param token: as given in ``Authorization: Bearer …``; without one, only this machine gets in
+    With a token, this machine needs it too: through a proxy that adds no header, everybody seems to come from there.
+
+    :param token: as given in ``Authorization: Bearer …``
     """
 
     def __init__(self, token: SecretStr | None) -> None:
@@ -31,22 +33,23 @@ class OperatorAccess:
 
         :raises HTTPException: if it may not see this; 401 if a token would help
         """
-        if is_local(request) or self._has_token(request):
-            return
         if self._token is None:
+            if is_local(request):
+                return
             raise web.HTTPForbidden(
                 text="only for requests from the server's own machine, not through a proxy; for others, set "
                 "operator_token, and send it as Authorization: Bearer …\n"
             )
-        raise web.HTTPUnauthorized(
-            text="the operator's token is needed: Authorization: Bearer …\n", headers=_CHALLENGE
-        )
+        if not _has_token(request, self._token):
+            raise web.HTTPUnauthorized(
+                text="the operator's token is needed: Authorization: Bearer …\n", headers=_CHALLENGE
+            )
 
-    def _has_token(self, request: web.Request) -> bool:
-        scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        if self._token is None or scheme.lower() != "bearer":
-            return False
-        return hmac.compare_digest(given.strip().encode(errors="surrogateescape"), self._token)
+
+def _has_token(request: web.Request, token: bytes) -> bool:
+    scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    is_bearer = scheme.lower() == "bearer"
+    return is_bearer and hmac.compare_digest(given.strip().encode(errors="surrogateescape"), token)
 
 
 def is_local(request: web.Request) -> bool:
