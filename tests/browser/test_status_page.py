@@ -88,10 +88,10 @@ def test_the_demo_page_leads_there_and_back(browser, server):
         page.wait(lambda seen: seen["canConnect"])
 
 
-def test_from_elsewhere_it_asks_for_the_token(browser, guarded):
+def test_it_asks_for_the_token(browser, guarded):
     with browser.page(guarded) as page:
         seen = wait(page, "(seen) => seen.asks")
-        assert seen["cure"] == "From elsewhere, the server wants a token."
+        assert seen["cure"] == "The server wants the operator's token."
         assert not seen["figures"]
         page.screenshot("status-token")
         page.type("#token", "wrong")

@@ -20,13 +20,15 @@ class Access:
         self._tokens = None if file is None else TokenVerifier(TokenKey.load(file), settings.token_audience)
         self._registrations = Rates(settings.max_registrations_per_second, settings.max_registration_burst)
 
-    def check(self, register: Register, now: float) -> float | None:
+    def check(self, register: Register, now: float, *, unproven_from: str | None = None) -> float | None:
         """Check a client that has proven its peer id, if the server asks for that.
 
+        :param unproven_from: the address of one that hasn't. It doesn't use up what the owner of the peer id has
         Returns when its token expires, in seconds since 1970; ``None`` if this server wants none.
 
         :raises Refused: if it may not register
         """
-        if not self._registrations.take(register.peer, now):
+        key = register.peer if unproven_from is None else f"{unproven_from} {register.peer}"
+        if not self._registrations.take(key, now):
             raise Refused("rate-limited", f"{register.peer} registers too often")
         return None if self._tokens is None else self._tokens.verify(register.token, register.peer)

@@ -26,7 +26,7 @@ from .hub import Hub
 from .listening import listen_error
 from .long_poll import LongPoll
 from .neighbours import Neighbours
-from .origins import Origins
+from .origins import POLL_PATH, Origins
 from .probes import Probes
 from .readiness import Readiness
 from .settings import ServerSettings
@@ -106,6 +106,7 @@ class RendezvousService:
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
         """``/ws``: one client."""
+        self.websockets.check_open()
         self.origins.check(request)
         self._check_subprotocols(request)
         address = self.addresses.of_request(request)
@@ -197,10 +198,10 @@ def create_app(settings: ServerSettings) -> web.Application:
     app[SERVICE] = service
     app.router.add_get("/", service.index)
     app.router.add_get("/ws", service.websocket)
-    app.router.add_post("/poll", service.long_poll.post)
-    app.router.add_get("/poll", service.long_poll.get)
-    app.router.add_delete("/poll", service.long_poll.delete)
-    app.router.add_route("OPTIONS", "/poll", service.origins.preflight)
+    app.router.add_post(POLL_PATH, service.long_poll.post)
+    app.router.add_get(POLL_PATH, service.long_poll.get)
+    app.router.add_delete(POLL_PATH, service.long_poll.delete)
+    app.router.add_route("OPTIONS", POLL_PATH, service.origins.preflight)
     app.router.add_get("/status", service.status_page)
     service.probes.add_to(app)
     app.router.add_static("/static", _STATIC)

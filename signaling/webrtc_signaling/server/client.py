@@ -31,7 +31,7 @@ _TOKEN_CHECK: Final = 3600.0
 class Client:
     """One connection of a client: it registers once, and then sends.
 
-    :param address: for the log
+    :param address: that it comes from
     """
 
     def __init__(self, link: Link, address: str, hub: Hub, access: Access, settings: ServerSettings) -> None:
@@ -62,7 +62,8 @@ class Client:
         if not isinstance(message, Register):
             raise InvalidSignal("type: register first")
         proven = check_proof(message, self.challenge, insecure=self._settings.insecure)
-        expires_at = self._access.check(message, _now())
+        unproven_from = None if proven else self._address
+        expires_at = self._access.check(message, _now(), unproven_from=unproven_from)
         # It is good once, and half a KiB for each client that is there.
         del self.challenge
         self.registration, reply = self._hub.register(message, self._link, _now(), proven=proven)

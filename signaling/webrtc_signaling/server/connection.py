@@ -21,7 +21,7 @@ from ..codec import Codec, decode_bytes, encode_bytes
 from ..limits import MAX_MESSAGE_SIZE
 from ..messages import Failure, Message, ToClient, error_data, parse_client_message
 from .access import Access
-from .admission import Admission
+from .admission import Admission, TokenBucket
 from .auth import Refused
 from .client import Client, failure_of
 from .hub import Hub
@@ -67,6 +67,7 @@ class ClientConnection(asyncio.Protocol):
         "_address",
         "_all",
         "_asked_at",
+        "_bucket",
         "_client",
         "_codec",
         "_farewell",
@@ -98,10 +99,13 @@ class ClientConnection(asyncio.Protocol):
         self._all = all_
         self._client = Client(self, address, hub, access, settings)
         self._settings = settings
-        self._frames = FrameReader(MAX_MESSAGE_SIZE)
+        self._frames: FrameReader | None = FrameReader(MAX_MESSAGE_SIZE)
+        """``None`` after what was no frame: nobody knows where the next one would begin."""
         self._heard_at = asyncio.get_running_loop().time()
         self._asked_at: float | None = None
         """When it was sent the ping that it has to answer."""
+        self._bucket: TokenBucket | None = None
+        """For control frames and fragments. Most clients send none but the pongs that they are asked for."""
         self._is_paused = False
         self._is_marked = False
         """Whether it is to be flushed at the end of this turn of the loop."""
@@ -126,8 +130,8 @@ class ClientConnection(asyncio.Protocol):
     def close(self, farewell: Failure) -> None:
         if not self._is_closing:
             self._client.dismissed(farewell)
-            self._is_closing, self._farewell = True, farewell
-            self._call_later(self._settings.close_timeout, self._transport.abort)
+            self._begin_end()
+            self._farewell = farewell
             self.wake()
 
     def drop(self) -> None:
@@ -137,15 +141,19 @@ class ClientConnection(asyncio.Protocol):
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        self._heard_at, self._asked_at = asyncio.get_running_loop().time(), None
+        if self._frames is None:
+            return
+        self._heard_at = asyncio.get_running_loop().time()
         try:
             for opcode, payload in self._frames.feed(data):
                 self._handle(opcode, payload)
         except FrameError as exc:
             _logger.info("%s refused: %s", self._client.name, exc)
+            self._frames = None
             self._finish(exc.code)
         except (Refused, InvalidSignal) as exc:
             self._refuse(failure_of(exc))
+        self._asked_at = None
 
     def eof_received(self) -> None:
         self._end()
@@ -209,16 +217,26 @@ class ClientConnection(asyncio.Protocol):
         elif self._is_closing:
             # What comes after the end was decided isn't acknowledged, so it comes again.
             return
-        elif opcode is Opcode.PING:
-            self._answer(payload)
-        elif opcode is not Opcode.PONG:
+        elif opcode is Opcode.TEXT or opcode is Opcode.BINARY:
             self._receive(opcode, payload)
+        elif opcode is Opcode.PONG and self._asked_at is not None:
+            # The first one answers; further ones that came with it count.
+            self._asked_at = None
+        # Who reads no answers to pings gets no more of them.
+        elif self._may_go_on() and opcode is Opcode.PING and not self._is_paused:
+            self._transport.write(frame(Opcode.PONG, payload))
 
-    def _answer(self, ping: bytes) -> None:
-        registration = self._client.registration
-        # Pings count as messages, and who reads no answers gets no more of them.
-        if (registration is None or self._client.may_go_on(registration)) and not self._is_paused:
-            self._transport.write(frame(Opcode.PONG, ping))
+    def _may_go_on(self) -> bool:
+        """Whether it keeps to its rate of frames that are no messages; if not, it has to go."""
+        if self._bucket is None:
+            self._bucket = TokenBucket(
+                self._settings.max_messages_per_second, self._settings.max_message_burst
+            )
+        if self._bucket.take(self._heard_at):
+            return True
+        text = "you send too many control frames or fragments"
+        self.close(Failure(data=error_data("rate-limited", text)))
+        return False
 
     def _receive(self, opcode: Opcode, payload: bytes) -> None:
         """A message came.
@@ -234,7 +252,8 @@ class ClientConnection(asyncio.Protocol):
             self.wake()
             return
         _, reply = self._client.register(message)
-        self._cancel_timer()
+        if not self._is_closing:
+            self._cancel_timer()
         self._send(reply)
         self.wake()
 
@@ -247,8 +266,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _end(self) -> None:
         """The client sends nothing any more, and gets ``close_timeout`` to take what was written."""
-        self._is_closing, self._farewell = True, None
-        self._call_later(self._settings.close_timeout, self._transport.abort)
+        self._begin_end()
         self._transport.close()
 
     def _not_registered(self) -> None:
@@ -261,9 +279,15 @@ class ClientConnection(asyncio.Protocol):
 
     def _finish(self, code: WSCloseCode) -> None:
         """Say that it is over, and wait for the client to go."""
-        self._is_closing, self._farewell = True, None
+        self._begin_end()
         self._transport.write(close_frame(code))
-        self._call_later(self._settings.close_timeout, self._transport.abort)
+
+    def _begin_end(self) -> None:
+        """From the first time on, it has ``close_timeout``: nothing that comes meanwhile makes it longer."""
+        self._farewell = None
+        if not self._is_closing:
+            self._is_closing = True
+            self._call_later(self._settings.close_timeout, self._transport.abort)
 
     def _acknowledge(self) -> None:
         self._timer = None

@@ -40,7 +40,7 @@ _NUMBER: Final = {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER}
 _NEEDED: Final = {"in": "header", "required": True, "schema": {"type": "string"}}
 
 _OPERATOR: Final[list[Mapping[str, list[str]]]] = [{}, {"operator": []}]
-"""Nothing is needed on the server's own machine."""
+"""Nothing is needed on the machine of a server without a token."""
 
 _DESCRIPTION: Final = """\
 The HTTP part of the rendezvous server: clients that can't have a WebSocket poll for their messages, and operators and
@@ -69,7 +69,8 @@ def description() -> Mapping[str, object]:
                 "operator": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The setting `operator_token`. Not needed on the server's own machine.",
+                    "description": "The setting `operator_token`. A server without one lets in requests from its own "
+                    "machine alone.",
                 }
             },
         },

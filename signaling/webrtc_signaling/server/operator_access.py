@@ -1,4 +1,4 @@
-"""Who may see how the server is doing: people on its machine, and who has the operator's token."""
+"""Who may see how the server is doing: who has the operator's token; without one, people on the server's machine."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ _CHALLENGE: Final = {hdrs.WWW_AUTHENTICATE: 'Bearer realm="operator"'}
 
 
 class OperatorAccess:
-    """Lets in who connects from this machine without a proxy, and who has the token.
+    """Lets in who has the token, or, if there is none, who connects from this machine without a proxy.
 
-    :param token: as given in ``Authorization: Bearer …``; without one, only this machine gets in
+    With a token, this machine needs it too: through a proxy that adds no header, everybody seems to come from there.
+
+    :param token: as given in ``Authorization: Bearer …``
     """
 
     def __init__(self, token: SecretStr | None) -> None:
@@ -31,40 +33,44 @@ class OperatorAccess:
 
         :raises HTTPException: if it may not see this; 401 if a token would help
         """
-        if is_local(request) or self._has_token(request):
-            return
         if self._token is None:
+            if is_local(request):
+                return
             raise web.HTTPForbidden(
                 text="only for requests from the server's own machine, not through a proxy; for others, set "
                 "operator_token, and send it as Authorization: Bearer …\n"
             )
-        raise web.HTTPUnauthorized(
-            text="the operator's token is needed: Authorization: Bearer …\n", headers=_CHALLENGE
-        )
+        if not _has_token(request, self._token):
+            raise web.HTTPUnauthorized(
+                text="the operator's token is needed: Authorization: Bearer …\n", headers=_CHALLENGE
+            )
 
-    def _has_token(self, request: web.Request) -> bool:
-        scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        if self._token is None or scheme.lower() != "bearer":
-            return False
-        return hmac.compare_digest(given.strip().encode(errors="surrogateescape"), self._token)
+
+def _has_token(request: web.Request, token: bytes) -> bool:
+    scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    is_bearer = scheme.lower() == "bearer"
+    return is_bearer and hmac.compare_digest(given.strip().encode(errors="surrogateescape"), token)
 
 
 def is_local(request: web.Request) -> bool:
     """Whether a request was made on this machine, for this machine, and by no proxy.
 
     The ``Host`` has to be local, too: a page of somebody else's, in a browser on this machine, can let its own name
-    stand for 127.0.0.1 (DNS rebinding).
+    stand for 127.0.0.1 (DNS rebinding). So does the ``Origin``, if there is one: then a page asks, and not a person.
     """
     names = [name.lower() for name in request.headers]
     if any(name in _PROXY_HEADERS or name.startswith(_PROXY_PREFIX) for name in names):
         return False
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is not None and not _is_loopback(_host_of(origin)):
+        return False
     peer = None if request.transport is None else request.transport.get_extra_info("peername")
-    return peer is not None and _is_loopback(peer[0]) and _is_loopback(_host(request))
+    return peer is not None and _is_loopback(peer[0]) and _is_loopback(_host_of(f"http://{request.host}"))
 
 
-def _host(request: web.Request) -> str:
+def _host_of(url: str) -> str:
     try:
-        return URL(f"http://{request.host}").host or ""
+        return URL(url).host or ""
     except ValueError:
         return ""
 

@@ -16,6 +16,9 @@ from webrtc_transport.errors import ConfigurationError
 
 from ..batch import CONNECTION_HEADER
 
+POLL_PATH: Final = "/poll"
+"""What pages from elsewhere may ask for, beside WebSockets."""
+
 ANY: Final = "*"
 """In place of an origin: every page."""
 
@@ -60,8 +63,12 @@ class Origins:
         return web.Response(status=204, headers=_ALLOWED)
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Let a page read the answer, if it was let in: a signal of aiohttp's."""
-        if self._allow_all or self._allowed:
+        """Let a page read the answer to its poll, if it was let in: a signal of aiohttp's.
+
+        What else the server says isn't for pages from elsewhere: one in a browser on the server's own machine would
+        read what only its operator may see.
+        """
+        if request.path == POLL_PATH and (self._allow_all or self._allowed):
             response.headers.add(hdrs.VARY, hdrs.ORIGIN)
             origin = request.headers.get(hdrs.ORIGIN)
             if origin is not None and self._is_allowed(request):

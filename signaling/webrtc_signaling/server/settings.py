@@ -79,8 +79,8 @@ class ServerSettings(Settings, BaseSettings):
     """Lines for people, or one JSON object a line."""
 
     operator_token: Annotated[SecretStr | None, Topic.OPERATION] = Field(default=None, min_length=16)
-    """Lets in to the status page and the metrics, as ``Authorization: Bearer …``; at least 16 characters. Without it,
-    only requests from this machine get in, and none that a reverse proxy passes on."""
+    """Lets in to the status page and the metrics, as ``Authorization: Bearer …``; at least 16 characters. Requests
+    from this machine need it, too. Without it, only those get in, and none that a reverse proxy passes on."""
 
     drain: Annotated[float, Topic.OPERATION] = Field(default=0.0, ge=0, le=3600)
     """Seconds from SIGTERM to the end, in which the server goes on and ``/readyz`` says that nobody else should come: a
@@ -158,11 +158,12 @@ class ServerSettings(Settings, BaseSettings):
     twice max_clients_per_address."""
 
     max_sockets_per_address: Annotated[int | None, Topic.LIMITS] = Field(default=None, ge=1)
-    """TCP connections from one address, with idle ones; those of trusted proxies are not counted. A client that polls
-    has two. By default it is four times max_clients_per_address."""
+    """TCP connections from one address that speak HTTP, with idle ones; WebSockets count as clients alone, and trusted
+    proxies are not counted. A client that polls has two. By default it is four times max_clients_per_address."""
 
     max_messages_per_second: Annotated[float, Topic.LIMITS] = Field(default=500.0, gt=0)
-    """Messages that a client may send in the long run; more of them end the connection. A dial takes about 10."""
+    """Messages that a client may send in the long run; more of them end the connection. A dial takes about 10. The
+    pings, pongs and fragments of a WebSocket have the same bounds, counted by themselves."""
 
     max_message_burst: Annotated[int, Topic.LIMITS] = Field(default=5000, ge=1)
     """Messages that a client may send at once: what it has kept during a lost connection, and more."""

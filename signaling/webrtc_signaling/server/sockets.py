@@ -1,4 +1,7 @@
-"""Bounds the TCP connections of one address, whatever is sent over them: idle ones cost memory and a descriptor too."""
+"""Bounds the TCP connections of one address, whatever is sent over them: idle ones cost memory and a descriptor too.
+
+One that has become a WebSocket has left: it is bounded as a client (:mod:`.admission`).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from .client_address import ClientAddresses
 
 
 class SocketCount:
-    """The TCP connections that there are, by address.
+    """The TCP connections that speak HTTP, or have said nothing yet, by address.
 
     :param addresses: whose trusted proxies are not counted, for they come for many
     """

@@ -23,6 +23,9 @@ _LENGTH_64: Final = 127
 _KEY_LENGTH: Final = 4
 _CODE_LENGTH: Final = 2
 
+MAX_FRAGMENTS: Final = 1024
+"""Fragments of one message: 128 bytes each, if it is the longest one. Browsers and libraries make far longer ones."""
+
 
 class Opcode(IntEnum):
     """What a frame is."""
@@ -72,7 +75,7 @@ class FrameReader:
     :param max_size: bytes of a message
     """
 
-    __slots__ = ("_buffer", "_fragments", "_max_size", "_opcode")
+    __slots__ = ("_buffer", "_count", "_fragments", "_max_size", "_opcode")
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
@@ -81,22 +84,34 @@ class FrameReader:
         self._fragments: bytearray | None = None
         """The begin of a message, which is of the kind ``_opcode``."""
         self._opcode = Opcode.CONTINUATION
+        self._count = 0
+        """Of the frames that ``_fragments`` came in."""
 
     def feed(self, data: bytes) -> Iterator[tuple[Opcode, bytes]]:
         """The messages and control frames that are whole with ``data``.
 
-        :raises FrameError: at the first that breaks the protocol
+        A fragment with which a message isn't whole yet is an empty ``CONTINUATION``, so that they can be counted.
+        What comes after the one at which the caller stops is kept for the next time.
+
+        :raises FrameError: at the first that breaks the protocol; nothing is kept then, and nothing is to be fed again
         """
         buffered: bytes | bytearray = data
         if self._buffer is not None:
             self._buffer += data
             buffered = self._buffer
         position = 0
-        while (frame_ := self._next(buffered, position)) is not None:
-            final, opcode, payload, position = frame_
-            message = self._join(opcode, payload, final=final)
-            if message is not None:
-                yield message
+        try:
+            while (frame_ := self._next(buffered, position)) is not None:
+                final, opcode, payload, position = frame_
+                yield self._join(opcode, payload, final=final)
+        except FrameError:
+            self._fragments, position = None, len(buffered)
+            raise
+        finally:
+            self._keep(buffered, position)
+
+    def _keep(self, buffered: bytes | bytearray, position: int) -> None:
+        """Keep what begins at ``position``: no more than a frame that isn't whole."""
         if position == len(buffered):
             self._buffer = None
         elif self._buffer is None:
@@ -139,8 +154,8 @@ class FrameReader:
             raise FrameError(WSCloseCode.PROTOCOL_ERROR, "a control frame that is long or in parts")
         return opcode
 
-    def _join(self, opcode: Opcode, payload: bytes, *, final: bool) -> tuple[Opcode, bytes] | None:
-        """Put a frame to those before it; returns what is whole by it."""
+    def _join(self, opcode: Opcode, payload: bytes, *, final: bool) -> tuple[Opcode, bytes]:
+        """Put a frame to those before it; returns what is whole by it, or an empty ``CONTINUATION``."""
         if opcode >= Opcode.CLOSE:
             return opcode, payload
         if (opcode == Opcode.CONTINUATION) != (self._fragments is not None):
@@ -148,13 +163,18 @@ class FrameReader:
         if self._fragments is None:
             if final:
                 return opcode, payload
-            self._opcode, self._fragments = opcode, bytearray(payload)
-            return None
+            self._opcode, self._fragments, self._count = opcode, bytearray(payload), 1
+            return Opcode.CONTINUATION, b""
         self._fragments += payload
+        self._count += 1
         if len(self._fragments) > self._max_size:
             raise FrameError(WSCloseCode.MESSAGE_TOO_BIG, f"a message of more than {self._max_size} bytes")
+        if self._count > MAX_FRAGMENTS:
+            raise FrameError(
+                WSCloseCode.POLICY_VIOLATION, f"a message of more than {MAX_FRAGMENTS} fragments"
+            )
         if not final:
-            return None
+            return Opcode.CONTINUATION, b""
         whole, self._fragments = bytes(self._fragments), None
         return self._opcode, whole
 

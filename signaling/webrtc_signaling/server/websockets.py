@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from typing import Final, cast
 
@@ -25,7 +26,7 @@ class WebSockets:
 
     For a WebSocket, aiohttp keeps a request with its headers, two tasks, a timer and several queues: some 20 KiB. Here
     it answers the handshake alone. Then the transport gets another protocol, and the one before is told what is true
-    for it: that it has lost the connection.
+    for it: that it has lost the connection. So a WebSocket isn't counted as a socket any more, but as a client.
     """
 
     def __init__(self, hub: Hub, settings: ServerSettings, admission: Admission, *, access: Access) -> None:
@@ -36,12 +37,24 @@ class WebSockets:
         self._connections: set[ClientConnection] = set()
         self._marked: list[ClientConnection] = []
         self._next_look = -math.inf
+        self._is_ending = False
         self._all_gone: asyncio.Event | None = None
+
+    def check_open(self) -> None:
+        """Before a handshake is answered.
+
+        :raises HTTPServiceUnavailable: if the server ends: whoever came now would not be told
+        """
+        if self._is_ending:
+            raise web.HTTPServiceUnavailable(text="the server ends or restarts; come back\n")
 
     def take_over(self, http: web.RequestHandler, codec: Codec, address: str) -> None:
         """Serve a client whose handshake was answered, unless it has gone meanwhile."""
         transport = http.transport
         if transport is None:
+            return
+        if self._is_ending:
+            transport.abort()
             return
         self._admission.enter(address)
         self._hub.journal.opened("websocket")
@@ -84,13 +97,21 @@ class WebSockets:
                 connection.look_after(now)
 
     async def end_all(self) -> None:
-        """Say goodbye to those to whom the hub hasn't, and wait until all have gone: at most ``close_timeout``."""
+        """Say goodbye to those to whom the hub hasn't, and wait until all have gone: at most ``close_timeout``.
+
+        Who is left then is cut off, and nobody else gets in: a TLS handshake may end after this has begun.
+        """
+        self._is_ending = True
         farewell = Failure(data=error_data("shutting-down", "the server ends or restarts; come back"))
         for connection in list(self._connections):
             connection.close(farewell)
         self._all_gone = asyncio.Event()
         if self._connections:
-            await self._all_gone.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.close_timeout):
+                    await self._all_gone.wait()
+        for connection in list(self._connections):
+            connection.drop()
 
     def _flush(self) -> None:
         marked, self._marked = self._marked, []

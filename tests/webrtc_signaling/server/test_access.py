@@ -59,6 +59,25 @@ def test_a_peer_registers_only_so_often():
     access.check(register_message(), 1)
 
 
+def test_who_proves_nothing_uses_up_nothing_of_the_peer():
+    access = Access(ServerSettings(max_registrations_per_second=1, max_registration_burst=1))
+    access.check(register_message(), 0, unproven_from="192.0.2.1")
+    with pytest.raises(Refused, match="registers too often"):
+        access.check(register_message(), 0, unproven_from="192.0.2.1")
+    access.check(register_message(), 0, unproven_from="192.0.2.2")
+    access.check(register_message(), 0)
+
+
+async def test_a_peer_that_is_named_without_proof_can_still_register():
+    async with serve(insecure=True, max_registrations_per_second=0.001, max_registration_burst=1) as server:
+        async with server.browser() as stranger:
+            assert code(await stranger.register(public_key=None, signature=None)) == "registered"
+        async with server.browser() as again:
+            reply = await again.register(public_key=None, signature=None)
+            assert code(reply) == "rate-limited"
+        assert code(await by_websocket(server, ALICE)) == "registered"
+
+
 async def by_websocket(server, identity, **fields):
     async with server.browser(identity) as browser:
         return await browser.register(**fields)

@@ -46,6 +46,19 @@ def test_names_that_somebody_lets_stand_for_this_machine(host):
     assert not is_local(request(Host=host))
 
 
+@pytest.mark.parametrize(
+    "origin",
+    ["https://app.example.org", "http://192.0.2.1", "null", "", "[", "http://localhost.evil.example"],
+)
+def test_pages_from_elsewhere_in_a_browser_on_this_machine(origin):
+    assert not is_local(request(Origin=origin))
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:8765", "http://127.0.0.1:1", "https://[::1]"])
+def test_pages_of_this_machine(origin):
+    assert is_local(request(Origin=origin))
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/metrics", "/status.json"])
 async def test_who_gets_in(path):
@@ -58,13 +71,16 @@ async def test_who_gets_in(path):
                 assert TOKEN not in await response.text()
                 return response.status, response.headers.get("WWW-Authenticate")
 
-        assert await status() == (200, None)
+        # A proxy that adds no header looks like that.
+        assert await status() == (401, 'Bearer realm="operator"')
+        assert await status(Authorization=f"Bearer {TOKEN}") == (200, None)
         assert await status(**proxied) == (401, 'Bearer realm="operator"')
         assert await status(**proxied, Authorization=f"Bearer {TOKEN}") == (200, None)
         assert await status(**proxied, Authorization=f"bearer  {TOKEN}") == (200, None)
         for wrong in (f"Basic {TOKEN}", TOKEN, "Bearer", "Bearer x", f"Bearer {TOKEN}x", "Bearer ümlaut"):
             assert (await status(**proxied, Authorization=wrong))[0] == 401
     async with serve() as server:
+        assert await status() == (200, None)
         assert await status(**proxied, Authorization="Bearer ") == (403, None)
 
 

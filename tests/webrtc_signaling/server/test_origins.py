@@ -100,6 +100,16 @@ async def test_answers_to_others_allow_nothing():
                 assert "Access-Control-Allow-Origin" not in response.headers
 
 
+@pytest.mark.parametrize("allowed", [FRIEND, "*"])
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/status.json", "/metrics", "/openapi.json", "/", "/poll/", "/none"]
+)
+async def test_pages_that_are_let_in_read_polls_alone(path, allowed):
+    async with serve(allowed_origins=[allowed]) as server:
+        async with server.http.get(http_url(server, path), headers={"Origin": FRIEND}) as response:
+            assert not [name for name in response.headers if name.startswith("Access-Control")]
+
+
 async def test_a_star_allows_all():
     async with serve(allowed_origins=["*"]) as server:
         async with server.connect(headers={"Origin": "null"}):

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 
 import pytest
+from aiohttp import WSServerHandshakeError
 
-from tests.webrtc_signaling.browsers import health, serve
+from tests.webrtc_signaling.browsers import health, http_url, serve
 from webrtc_signaling.server.client_address import ClientAddresses
 from webrtc_signaling.server.sockets import CountedProtocol, SocketCount
 
@@ -79,6 +80,16 @@ async def test_what_happens_is_passed_on():
         "eof_received",
         "connection_lost",
     ]
+
+
+async def test_a_websocket_counts_as_a_client_alone():
+    async with serve(max_sockets_per_address=1, max_clients_per_address=2) as server:
+        async with server.connect(), server.connect():
+            async with server.http.get(http_url(server, "/healthz")) as response:
+                assert (await response.json())["connections"] == 2
+            with pytest.raises(WSServerHandshakeError) as caught:
+                await server.connect()
+            assert caught.value.status == 429
 
 
 async def test_idle_ones_are_bounded_and_leave_nothing_behind():

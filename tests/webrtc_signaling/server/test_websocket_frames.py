@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webrtc_signaling.server.websocket_frames import (
+    MAX_FRAGMENTS,
     FrameError,
     FrameReader,
     Opcode,
@@ -18,6 +19,7 @@ from webrtc_signaling.server.websocket_frames import (
 
 MAX = 70_000
 KEY = b"\x01\x80\xff\x7f"
+FRAGMENT = (Opcode.CONTINUATION, b"")
 
 
 def masked(opcode, payload, *, final=True, reserved=0, mask=True, length=None):
@@ -37,8 +39,10 @@ def masked(opcode, payload, *, final=True, reserved=0, mask=True, length=None):
 
 
 def read(*pieces):
+    """What is whole in them: a fragment by itself is nothing."""
     reader = FrameReader(MAX)
-    return [message for piece in pieces for message in reader.feed(piece)]
+    messages = [message for piece in pieces for message in reader.feed(piece)]
+    return [message for message in messages if message != FRAGMENT]
 
 
 @pytest.mark.parametrize("length", [0, 1, 3, 4, 125, 126, 127, 65_535, 65_536, MAX])
@@ -117,6 +121,41 @@ def test_a_message_that_is_too_long(data):
     with pytest.raises(FrameError) as caught:
         read(data)
     assert caught.value.code is WSCloseCode.MESSAGE_TOO_BIG
+
+
+def test_nothing_is_kept_after_what_is_no_frame():
+    reader = FrameReader(MAX)
+    # The fault is in a frame that was begun before, and amid a message.
+    assert list(reader.feed(masked(Opcode.TEXT, b"x" * 1000, final=False) + b"\x82")) == [FRAGMENT]
+    assert reader._buffer is not None
+    with pytest.raises(FrameError):
+        list(reader.feed(b"\x00"))
+    assert reader._buffer is None
+    assert reader._fragments is None
+
+
+def test_who_stops_at_a_message_goes_on_behind_it():
+    reader = FrameReader(MAX)
+    stream = masked(Opcode.TEXT, b"a") + masked(Opcode.PING, b"b") + masked(Opcode.TEXT, b"c")
+    for piece in (stream[:1], stream[1:-1]):
+        feed = reader.feed(piece)
+        first = next(feed, None)
+        feed.close()
+    assert first == (Opcode.TEXT, b"a")
+    assert list(reader.feed(stream[-1:])) == [(Opcode.PING, b"b"), (Opcode.TEXT, b"c")]
+
+
+def test_a_message_of_too_many_fragments():
+    begin, part = masked(Opcode.TEXT, b"", final=False), masked(Opcode.CONTINUATION, b"", final=False)
+    last = masked(Opcode.CONTINUATION, b"x")
+    most = begin + part * (MAX_FRAGMENTS - 2)
+    assert read(most + last, most, last) == 2 * [(Opcode.TEXT, b"x")]
+    reader = FrameReader(MAX)
+    # Each that isn't the last is told: they count as control frames do.
+    assert list(reader.feed(most + part)) == [FRAGMENT] * MAX_FRAGMENTS
+    with pytest.raises(FrameError, match="a message of more than 1024 fragments") as caught:
+        list(reader.feed(last))
+    assert caught.value.code is WSCloseCode.POLICY_VIOLATION
 
 
 @pytest.mark.parametrize("length", [0, 125, 126, 65_535, 65_536])

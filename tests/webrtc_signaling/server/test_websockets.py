@@ -2,12 +2,14 @@
 
 import asyncio
 import gc
+import math
 
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import WSMsgType, WSServerHandshakeError, web
 
 from tests.webrtc_signaling.browsers import OFFER_DATA, TIMEOUT, health, serve
 from tests.webrtc_signaling.samples import ALICE, ALICE_ID, BOB, BOB_ID
+from webrtc_signaling.messages import Failure, error_data
 from webrtc_signaling.server.app import SERVICE, create_app, running_app
 from webrtc_signaling.server.settings import ServerSettings
 
@@ -87,6 +89,77 @@ async def test_frames_that_are_none_cost_the_connection(data):
         assert (await health(server))["connections"] == 0
 
 
+async def test_who_goes_on_after_what_is_no_frame_is_not_read_and_gets_no_more_time():
+    async with serve(close_timeout=0.3) as server:
+        reader, writer = await raw_websocket(server)
+        (connection,) = server.app[SERVICE].websockets._connections
+        # Of a frame that is wrong only with its second byte: there is a buffer by then.
+        writer.write(b"\x82")
+        while connection._frames._buffer is None:
+            await asyncio.sleep(0)
+        writer.write(b"\x00")
+        assert await reader.readexactly(4) == b"\x88\x02\x03\xea"
+        deadline = connection._timer.when()
+        heard_at = connection._heard_at
+        for _ in range(3):
+            connection.data_received(b"\x82\x00" * 1000)
+            connection.close(Failure(data=error_data("shutting-down", "it ends")))
+        assert connection._frames is None
+        assert connection._heard_at == heard_at
+        assert connection._timer.when() == deadline
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1)
+        writer.close()
+
+
+async def test_closing_again_gives_no_more_time():
+    async with serve() as server:
+        reader, writer = await raw_websocket(server)
+        (connection,) = server.app[SERVICE].websockets._connections
+        connection.close(Failure(data=error_data("shutting-down", "it ends")))
+        deadline = connection._timer.when()
+        await reader.readuntil(b"\x88\x02\x03\xf0")
+        connection.eof_received()
+        assert connection._timer is not None
+        assert connection._timer.when() == deadline
+        writer.close()
+
+
+async def test_the_end_waits_for_nobody_for_ever():
+    async with serve(close_timeout=0.1) as server:
+        _, writer = await raw_websocket(server)
+        websockets = server.app[SERVICE].websockets
+        (connection,) = websockets._connections
+        # As if it had been told to go, and then its timer was lost.
+        connection._is_closing = True
+        connection._cancel_timer()
+        async with asyncio.timeout(TIMEOUT):
+            await websockets.end_all()
+            while websockets._connections:
+                await asyncio.sleep(0)
+        writer.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/ws"])
+async def test_nobody_gets_in_any_more_when_the_server_ends(path):
+    async with serve() as server:
+        await server.app[SERVICE].websockets.end_all()
+        with pytest.raises(WSServerHandshakeError) as caught:
+            await server.connect(path)
+        assert caught.value.status == 503
+        assert (await health(server))["connections"] == 0
+
+
+async def test_nor_does_who_was_amid_the_handshake(monkeypatch):
+    async with serve() as server:
+        websockets = server.app[SERVICE].websockets
+        monkeypatch.setattr(websockets, "check_open", lambda: None)
+        await websockets.end_all()
+        async with server.connect() as socket:
+            assert (await socket.receive(TIMEOUT)).type in (WSMsgType.CLOSED, WSMsgType.ERROR)
+        assert not websockets._connections
+
+
 async def test_who_does_not_go_is_cut_off_in_time():
     async with serve(close_timeout=0.1) as server:
         reader, writer = await raw_websocket(server)
@@ -105,6 +178,46 @@ async def test_a_flood_of_pings_is_stopped():
         for _ in range(11):
             await alice.socket.ping()
         assert await alice.refusal() == "rate-limited"
+
+
+@pytest.mark.parametrize("head", [b"\x89", b"\x8a", b"\x00"], ids=["ping", "pong", "fragment"])
+async def test_so_is_one_of_other_frames_before_the_registration(head):
+    async with serve(max_message_burst=10, max_messages_per_second=0.001) as server:
+        reader, writer = await raw_websocket(server)
+        empty = b"\x80" + bytes(4)
+        begin = b"\x01" + empty if head == b"\x00" else head + empty
+        writer.write(begin + 9 * (head + empty))
+        # A ping amid the message would count, so the state is looked at.
+        (connection,) = server.app[SERVICE].websockets._connections
+        while connection._bucket is None:
+            await asyncio.sleep(0)
+        assert not connection._is_closing
+        writer.write(head + empty)
+        told = await reader.readuntil(b"\x88\x02\x03\xf0")
+        assert b"rate-limited" in told
+        assert told.count(b"\x8a\x00") == (10 if head == b"\x89" else 0)
+        writer.close()
+
+
+async def test_pongs_that_were_asked_for_cost_nothing():
+    async with serve(max_message_burst=1, max_messages_per_second=0.001) as server:
+        reader, writer = await raw_websocket(server)
+        (connection,) = server.app[SERVICE].websockets._connections
+        pong = b"\x8a\x80" + bytes(4)
+        for _ in range(3):
+            # As if it had been silent for long.
+            connection.look_after(math.inf)
+            assert await reader.readexactly(2) == b"\x89\x00"
+            writer.write(pong)
+            while connection._asked_at is not None:
+                await asyncio.sleep(0)
+        assert connection._bucket is None
+        # One answers, one is let through, and one is too many.
+        connection.look_after(math.inf)
+        assert await reader.readexactly(2) == b"\x89\x00"
+        writer.write(3 * pong)
+        assert b"rate-limited" in await reader.readuntil(b"\x88\x02\x03\xf0")
+        writer.close()
 
 
 async def test_who_does_not_read_gets_no_answers_to_pings():

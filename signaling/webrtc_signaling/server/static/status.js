@@ -114,7 +114,7 @@ async function fetchStatus() {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const response = await fetch("status.json", { headers, signal: AbortSignal.timeout(TIMEOUT) });
   if (response.status === 401) {
-    const reason = token ? "The server doesn't know this token." : "From elsewhere, the server wants a token.";
+    const reason = token ? "The server doesn't know this token." : "The server wants the operator's token.";
     throw new NotAllowed(reason, true);
   }
   if (response.status === 403) throw new NotAllowed(await response.text(), false);
