@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Final, TypeAlias
 
 from redis.asyncio import Redis
@@ -22,7 +21,9 @@ from webrtc_transport.redaction import redacted
 
 from .backplane import Backplane, BackplaneEvents
 from .directory import CLAIM, LOCATE, RELEASE, parse_located, parse_location, parse_move
-from .frames import Frame, pack, unpack
+from .frames import Frame, pack
+from .redis_entries import complaining, entries_in, take
+from .supervision import guarded
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
@@ -66,8 +67,6 @@ _MAX_COMMANDS: Final = 1000
 _READ_COUNT: Final = 16
 """Entries that are read at once; 4 MiB at most, unless somebody else writes them."""
 
-_SERVER: Final = re.compile(rb"[\w-]{16,64}")
-
 _FAILURES: Final = (RedisError, OSError, TimeoutError)
 
 _Command: TypeAlias = tuple[Callable[[Pipeline], object], Callable[[BackplaneEvents, object], None]]
@@ -104,9 +103,16 @@ class RedisBackplane(Backplane):
         """When the directory is to be believed that somebody isn't there."""
         self._claims_due_at = 0.0
         self._listener: asyncio.Task[None] | None = None
+        self._is_broken = False
+        """Whether one of the tasks has ended by an error. The others end, too: without it we are no member."""
 
     def is_ready(self) -> bool:
-        return self._ready
+        return self._ready and not self._is_broken
+
+    def fault(self) -> str | None:
+        if self._is_broken:
+            return "the exchange with Redis has ended by an error, which is in the log; restart the server"
+        return None if self._ready else "Redis can't be reached"
 
     @contextlib.asynccontextmanager
     async def joined(self, events: BackplaneEvents) -> AsyncIterator[None]:
@@ -125,13 +131,23 @@ class RedisBackplane(Backplane):
                 )
                 raise ConnectionError(f"can't use Redis at {self._shown_url}: {reason}; {cure}") from None
             _logger.info("joined the servers at Redis %s as %s", self._shown_url, self.server)
-            tasks += [asyncio.create_task(self._write(events)), asyncio.create_task(self._read(events))]
+            tasks += [self._start(self._write(events)), self._start(self._read(events))]
             yield
         finally:
             if self._listener is not None:
                 tasks.append(self._listener)
             await _cancel(tasks)
             await self._leave(events)
+
+    def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._is_broken = True
+            _logger.error("the exchange with Redis %s has ended", self._shown_url, exc_info=error)
 
     # --- what is asked for --------------------------------------------------------------------------------------------
 
@@ -181,7 +197,7 @@ class RedisBackplane(Backplane):
             self._commands.append((command, answered))
 
     def _has_room(self) -> bool:
-        if not self._ready or self._queued >= _MAX_QUEUED:
+        if not self.is_ready() or self._queued >= _MAX_QUEUED:
             return False
         self._queued += 1
         self._awake.set()
@@ -192,7 +208,7 @@ class RedisBackplane(Backplane):
     async def _write(self, events: BackplaneEvents) -> None:
         loop = asyncio.get_running_loop()
         beat_at = loop.time() + _HEARTBEAT
-        while True:
+        while not self._is_broken:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(beat_at):
                     await self._awake.wait()
@@ -209,7 +225,9 @@ class RedisBackplane(Backplane):
 
     async def _heartbeat(self, events: BackplaneEvents) -> None:
         """Say that we are there, and see who is."""
-        watched = list(events.watched())
+        watched: list[str] = []
+        with guarded("watch other servers"):
+            watched += events.watched()
         pipe = self._redis.pipeline(transaction=False)
         pipe.pexpire(self._inbox, round(_INBOX_TTL * 1000))
         for server in watched:
@@ -226,10 +244,12 @@ class RedisBackplane(Backplane):
         if self._is_trusted():
             for server, is_there in zip(watched, are_there, strict=True):
                 if not is_there:
-                    events.on_server_gone(server)
+                    with guarded("give up a server that has gone"):
+                        events.on_server_gone(server)
         if now >= self._claims_due_at:
             self._claims_due_at = now + self._claim_ttl / 3
-            events.claims_due()
+            with guarded("claim its clients"):
+                events.claims_due()
 
     def _restored(self, events: BackplaneEvents, now: float) -> None:
         if self._was_ready:
@@ -239,8 +259,9 @@ class RedisBackplane(Backplane):
         self._claims_due_at = now
         if self._listener is not None:
             self._listener.cancel()
-        self._listener = asyncio.create_task(self._listen(events))
-        events.on_restored()
+        self._listener = self._start(self._listen(events))
+        with guarded("tell Redis what it may have forgotten"):
+            events.on_restored()
 
     def _lost(self, error: Exception) -> None:
         if self._ready:
@@ -271,7 +292,7 @@ class RedisBackplane(Backplane):
             for (_, answered), answer in zip(some, answers, strict=True):
                 if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
                     raise answer
-                with _complaining():
+                with complaining():
                     if isinstance(answer, Exception):
                         raise InvalidSignal("a key of another kind")
                     answered(events, answer)
@@ -298,7 +319,7 @@ class RedisBackplane(Backplane):
     # --- reading ------------------------------------------------------------------------------------------------------
 
     async def _read(self, events: BackplaneEvents) -> None:
-        while True:
+        while not self._is_broken:
             try:
                 answer: object = await self._redis.xread(
                     {self._inbox: self._last_entry}, count=_READ_COUNT, block=round(_BLOCK * 1000)
@@ -307,8 +328,8 @@ class RedisBackplane(Backplane):
                 # The heartbeat notices, too, and says so.
                 await asyncio.sleep(_PAUSE)
                 continue
-            for self._last_entry, fields in _entries_in(answer):
-                _take(events, fields)
+            for self._last_entry, fields in entries_in(answer):
+                take(events, fields)
                 # Others have their turn between.
                 await asyncio.sleep(0)
             if answer:
@@ -318,16 +339,17 @@ class RedisBackplane(Backplane):
         pipe.xtrim(self._inbox, minid=self._last_entry, approximate=False)
 
     async def _listen(self, events: BackplaneEvents) -> None:
-        while True:
+        while not self._is_broken:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(MOVES)
                     # What was said before, nobody has heard. The answers tell it, too.
-                    events.claims_due()
-                    while True:
+                    with guarded("claim its clients"):
+                        events.claims_due()
+                    while not self._is_broken:
                         message = await pubsub.get_message(timeout=_BLOCK)
                         if message is not None:
-                            with _complaining():
+                            with complaining():
                                 events.on_location(*parse_move(message["data"]))
             except _FAILURES:
                 await asyncio.sleep(_PAUSE)
@@ -340,35 +362,6 @@ class RedisBackplane(Backplane):
                 await self._redis.delete(self._inbox)
         with contextlib.suppress(*_FAILURES):
             await self._redis.aclose()
-
-
-def _entries_in(answer: object) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
-    """The entries of a stream, and their ids, in the answer to ``XREAD``."""
-    match answer:
-        case [[_, [*entries]]]:
-            for entry in entries:
-                match entry:
-                    case (bytes(entry_id), dict(fields)):
-                        yield entry_id, fields
-
-
-def _take(events: BackplaneEvents, fields: dict[bytes, bytes]) -> None:
-    server = fields.get(b"from", b"")
-    with _complaining():
-        if _SERVER.fullmatch(server) is None:
-            raise InvalidSignal("an entry of nobody")
-        for frame in unpack(fields.get(b"frames", b"")):
-            # The others in the entry may be sound.
-            with _complaining():
-                events.on_frame(server.decode(), frame)
-
-
-@contextlib.contextmanager
-def _complaining() -> Iterator[None]:
-    try:
-        yield
-    except InvalidSignal as exc:
-        _logger.warning("Redis gives what no server wrote, or one of another version: %s", exc)
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
