@@ -7,14 +7,14 @@ import contextlib
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Final, TypeAlias
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 
 from webrtc_transport.errors import InvalidSignal, describe
 from webrtc_transport.redaction import redacted
@@ -23,7 +23,8 @@ from .backplane import Backplane, BackplaneEvents
 from .directory import CLAIM, LOCATE, RELEASE, parse_located, parse_location, parse_move
 from .frames import Frame, pack
 from .redis_entries import complaining, entries_in, take
-from .supervision import guarded
+from .redis_failures import FAILURES, PAUSE, Pauses, Refusals, loses_connection
+from .supervision import cancel, guarded
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
@@ -49,9 +50,6 @@ _TIMEOUT: Final = 3.0
 _BLOCK: Final = 1.0
 """Seconds that a read waits for something; less than the time-out."""
 
-_PAUSE: Final = 0.25
-"""Seconds between attempts to reach Redis again."""
-
 _SETTLING: Final = 3 * _HEARTBEAT
 """Seconds after Redis was away in which it may not know clients whose servers have yet to come back to it."""
 
@@ -66,8 +64,6 @@ _MAX_COMMANDS: Final = 1000
 
 _READ_COUNT: Final = 16
 """Entries that are read at once; 4 MiB at most, unless somebody else writes them."""
-
-_FAILURES: Final = (RedisError, OSError, TimeoutError)
 
 _Command: TypeAlias = tuple[Callable[[Pipeline], object], Callable[[BackplaneEvents, object], None]]
 """What to ask Redis, and what to do with the answer."""
@@ -103,6 +99,9 @@ class RedisBackplane(Backplane):
         """When the directory is to be believed that somebody isn't there."""
         self._claims_due_at = 0.0
         self._listener: asyncio.Task[None] | None = None
+        self._refusals = Refusals(self._shown_url)
+        self._heartbeat_refusal: str | None = None
+        """Why Redis takes no heartbeat of ours, so that the others don't know that we are there."""
         self._is_broken = False
         """Whether one of the tasks has ended by an error. The others end, too: without it we are no member."""
 
@@ -112,6 +111,8 @@ class RedisBackplane(Backplane):
     def fault(self) -> str | None:
         if self._is_broken:
             return "the exchange with Redis has ended by an error, which is in the log; restart the server"
+        if self._heartbeat_refusal is not None:
+            return f"Redis refuses what keeps the server in the cluster: {self._heartbeat_refusal}"
         return None if self._ready else "Redis can't be reached"
 
     @contextlib.asynccontextmanager
@@ -124,7 +125,7 @@ class RedisBackplane(Backplane):
         try:
             try:
                 await self._heartbeat(events)
-            except _FAILURES as exc:
+            except FAILURES as exc:
                 reason, cure = (
                     describe(exc),
                     "start it, and check address, user and password in the setting redis",
@@ -136,7 +137,7 @@ class RedisBackplane(Backplane):
         finally:
             if self._listener is not None:
                 tasks.append(self._listener)
-            await _cancel(tasks)
+            await cancel(tasks, again_after=PAUSE)
             await self._leave(events)
 
     def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
@@ -206,7 +207,7 @@ class RedisBackplane(Backplane):
     # --- writing ------------------------------------------------------------------------------------------------------
 
     async def _write(self, events: BackplaneEvents) -> None:
-        loop = asyncio.get_running_loop()
+        loop, pauses = asyncio.get_running_loop(), Pauses()
         beat_at = loop.time() + _HEARTBEAT
         while not self._is_broken:
             with contextlib.suppress(TimeoutError):
@@ -215,13 +216,23 @@ class RedisBackplane(Backplane):
             self._awake.clear()
             try:
                 if loop.time() >= beat_at:
-                    await self._heartbeat(events)
+                    await self._beat(events)
                     beat_at = loop.time() + _HEARTBEAT
                 await self._flush(events)
-            except _FAILURES as exc:
+            except FAILURES as exc:
                 self._lost(exc)
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(pauses.after_loss(loop.time()))
                 beat_at = loop.time()
+
+    async def _beat(self, events: BackplaneEvents) -> None:
+        try:
+            await self._heartbeat(events)
+            self._heartbeat_refusal = None
+        except ResponseError as exc:
+            if loses_connection(exc):
+                raise
+            self._refusals.tell(exc)
+            self._heartbeat_refusal = describe(exc)
 
     async def _heartbeat(self, events: BackplaneEvents) -> None:
         """Say that we are there, and see who is."""
@@ -256,6 +267,7 @@ class RedisBackplane(Backplane):
             self._trusted_at = now + _SETTLING
             _logger.warning("Redis %s is back", self._shown_url)
         self._ready = self._was_ready = True
+        self._refusals.forget()
         self._claims_due_at = now
         if self._listener is not None:
             self._listener.cancel()
@@ -290,12 +302,23 @@ class RedisBackplane(Backplane):
                 ask(pipe)
             answers = await pipe.execute(raise_on_error=False)
             for (_, answered), answer in zip(some, answers, strict=True):
-                if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
-                    raise answer
+                if isinstance(answer, Exception):
+                    self._failed(answer)
+                    continue
                 with complaining():
-                    if isinstance(answer, Exception):
-                        raise InvalidSignal("a key of another kind")
                     answered(events, answer)
+
+    def _failed(self, error: Exception) -> None:
+        """One command was. What it was for comes again: frames, claims and questions all do.
+
+        :raises Exception: this, if the connection is lost
+        """
+        if loses_connection(error):
+            raise error
+        with complaining():
+            if "WRONGTYPE" in str(error):
+                raise InvalidSignal("a key of another kind")
+            self._refusals.tell(error)
 
     def _entries(self) -> list[_Command]:
         queued, self._frames = self._frames, defaultdict(list)
@@ -324,9 +347,8 @@ class RedisBackplane(Backplane):
                 answer: object = await self._redis.xread(
                     {self._inbox: self._last_entry}, count=_READ_COUNT, block=round(_BLOCK * 1000)
                 )
-            except _FAILURES:
-                # The heartbeat notices, too, and says so.
-                await asyncio.sleep(_PAUSE)
+            except FAILURES as exc:
+                await self._pause(exc)
                 continue
             for self._last_entry, fields in entries_in(answer):
                 take(events, fields)
@@ -351,23 +373,20 @@ class RedisBackplane(Backplane):
                         if message is not None:
                             with complaining():
                                 events.on_location(*parse_move(message["data"]))
-            except _FAILURES:
-                await asyncio.sleep(_PAUSE)
+            except FAILURES as exc:
+                await self._pause(exc)
+
+    async def _pause(self, error: Exception) -> None:
+        # A loss the heartbeat notices, too, and says so.
+        if not loses_connection(error):
+            self._refusals.tell(error)
+        await asyncio.sleep(PAUSE)
 
     async def _leave(self, events: BackplaneEvents) -> None:
         """Let the others know at once."""
-        with contextlib.suppress(*_FAILURES):
+        with contextlib.suppress(*FAILURES):
             if self._ready:
                 await self._flush(events)
                 await self._redis.delete(self._inbox)
-        with contextlib.suppress(*_FAILURES):
+        with contextlib.suppress(*FAILURES):
             await self._redis.aclose()
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    pending = set(tasks)
-    while pending:
-        # Again and again: the client of Redis may take a cancellation for a time-out of its own.
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_PAUSE)

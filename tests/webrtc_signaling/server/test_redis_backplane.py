@@ -314,6 +314,68 @@ async def test_a_redis_that_can_not_be_used_is_told_in_one_line(redis_process, p
     assert "\n" not in str(caught.value)
 
 
+async def test_a_redis_without_memory_loses_no_connection(redis, redis_process, caplog):
+    caplog.set_level("WARNING", LOGGER)
+    async with joined(redis_process) as (one, events):
+        await events.next("restored")
+        await redis.config_set("maxmemory", 1)
+        try:
+            for peer in (ALICE_ID, BOB_ID):
+                one.claim(peer, INSTANCE, proven=True, stamp=None)
+                one.send(one.server, FRAME)
+                # In the same pipeline, and one that takes no memory.
+                one.locate(peer)
+                assert await events.next("located") == (peer, None, False)
+        finally:
+            await redis.config_set("maxmemory", 0)
+        assert one.is_ready()
+        assert one.fault() is None
+        one.claim(ALICE_ID, INSTANCE, proven=True, stamp=None)
+        assert (await events.next("claimed"))[0] == ALICE_ID
+        one.send(one.server, FRAME)
+        assert await events.next("frame") == (one.server, FRAME)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "refuses a command: command not allowed when used memory > 'maxmemory'" in caplog.text
+
+
+async def test_a_user_without_rights_is_told_and_readiness_says_so(redis, redis_process, caplog):
+    caplog.set_level("WARNING", LOGGER)
+    await redis.execute_command("ACL", "SETUSER", "limited", "on", ">SECRET", "~*", "&*", "+@all")
+    backplane, events = RedisBackplane(redis_process.url.replace("//:", "//limited:"), grace=30), Events()
+    async with asyncio.timeout(TIMEOUT), backplane.joined(events):
+        await events.next("restored")
+        await redis.execute_command("ACL", "SETUSER", "limited", "-pexpire")
+        while backplane.fault() is None:
+            await asyncio.sleep(0.01)
+        assert "refuses what keeps the server in the cluster" in backplane.fault()
+        # The commands still go.
+        backplane.locate(ALICE_ID)
+        assert (await events.next("located"))[0] == ALICE_ID
+        await redis.execute_command("ACL", "SETUSER", "limited", "+pexpire")
+        while backplane.fault() is not None:
+            await asyncio.sleep(0.01)
+    assert caplog.text.count("refuses a command") == 1
+    assert "is back" not in caplog.text
+    assert "SECRET" not in caplog.text
+
+
+async def test_a_redis_that_becomes_a_replica_is_lost_until_it_takes_commands_again():
+    with redis_server() as process:
+        async with (
+            asyncio.timeout(TIMEOUT),
+            joined(process) as (one, events),
+            Redis.from_url(process.url) as redis,
+        ):
+            await events.next("restored")
+            await redis.replicaof("127.0.0.1", "1")
+            one.claim(ALICE_ID, INSTANCE, proven=True, stamp=None)
+            while one.is_ready():
+                await asyncio.sleep(0.01)
+            await redis.replicaof("NO", "ONE")
+            await events.next("restored")
+            assert one.is_ready()
+
+
 async def test_a_redis_that_goes_and_comes_back(caplog):
     with redis_server() as process:
         async with joined(process) as (one, events):
