@@ -65,8 +65,8 @@ class Hub:
 
     @property
     def sessions(self) -> int:
-        """Sessions that were begun and not ended."""
-        return sum(registration.started for registration in self.roster)
+        """Sessions that clients of this server began, and that haven't ended. Those of others are counted there."""
+        return sum(registration.started for registration in self.roster if not registration.is_remote)
 
     @property
     def queued_bytes(self) -> int:

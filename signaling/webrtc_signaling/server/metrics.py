@@ -55,7 +55,7 @@ class ServerCollector(Collector):
                 "Connections, and registrations, that there may be",
                 self._settings.max_clients,
             ),
-            ("sessions", "Sessions that were begun and not ended", hub.sessions),
+            ("sessions", "Sessions that clients of this server began, not ended", hub.sessions),
             ("queued_bytes", "Bytes that wait for clients, or for their acknowledgement", hub.queued_bytes),
             ("queued_bytes_limit", "Bytes that may wait for clients", self._settings.max_total_queued_bytes),
         ):

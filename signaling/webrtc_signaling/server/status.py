@@ -75,7 +75,7 @@ class Status(_Model):
     """Peers that lost their connection, and for which signals are kept."""
     max_clients: Count
     sessions: Count
-    """That were begun and not ended."""
+    """That clients of this server began, and that haven't ended."""
     connections: dict[str, Count]
     """That are open, by wire."""
     messages: dict[str, Count]
