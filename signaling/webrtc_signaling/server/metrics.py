@@ -82,7 +82,8 @@ class ServerCollector(Collector):
         bounds = [*map(str, latency.bounds), "+Inf"]
         return HistogramMetricFamily(
             f"{PREFIX}_message_latency_seconds",
-            "From the arrival of a signal to its first transmission to its recipient",
+            "From the arrival of a signal at this server to its first transmission, to its recipient or the "
+            "recipient's server; in a cluster each of the two counts it, and neither the way between",
             buckets=list(zip(bounds, map(float, accumulate(latency.counts)), strict=True)),
             sum_value=latency.total,
         )

@@ -56,7 +56,8 @@ class Sample(_Model):
 
 
 class Latencies(_Model):
-    """Times from the arrival of a signal to its first transmission to its recipient."""
+    """Times from the arrival of a signal at this server to its first transmission, to its recipient or the recipient's
+    server. The way between two servers isn't in them."""
 
     bounds: list[Seconds]
     counts: list[Count]
