@@ -65,7 +65,7 @@ class RendezvousService:
 
     def __init__(self, settings: ServerSettings) -> None:
         turn = TurnCredentials.of(settings)
-        issue = None if turn is None else lambda peer: turn.make(peer, time.time())
+        issue = None if turn is None else lambda peer, until: turn.make(peer, time.time(), until=until)
         self.hub = Hub(settings, ice_servers=issue)
         self.cluster = None if settings.redis is None else _cluster(self.hub, settings.redis, settings.grace)
         """``None`` if this server is the only one."""
