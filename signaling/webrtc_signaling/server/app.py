@@ -31,6 +31,7 @@ from .probes import Probes
 from .readiness import Readiness
 from .settings import ServerSettings
 from .sockets import CountedProtocol, SocketCount
+from .supervision import guarded
 from .tls import server_context
 from .turn_credentials import TurnCredentials
 from .websockets import WebSockets
@@ -64,7 +65,7 @@ class RendezvousService:
 
     def __init__(self, settings: ServerSettings) -> None:
         turn = TurnCredentials.of(settings)
-        issue = None if turn is None else lambda peer: turn.make(peer, time.time())
+        issue = None if turn is None else lambda peer, until: turn.make(peer, time.time(), until=until)
         self.hub = Hub(settings, ice_servers=issue)
         self.cluster = None if settings.redis is None else _cluster(self.hub, settings.redis, settings.grace)
         """``None`` if this server is the only one."""
@@ -91,7 +92,7 @@ class RendezvousService:
         self.websockets = WebSockets(self.hub, settings, self._admission, access=self._access)
         self.readiness = Readiness()
         if self.cluster is not None:
-            self.readiness.checks.append(self.cluster.fault)
+            self.readiness.checks.append(self.cluster.backplane.fault)
         self.probes = Probes(self.hub, self._admission, self.readiness, settings)
 
     async def index(self, request: web.Request) -> web.StreamResponse:
@@ -136,10 +137,13 @@ class RendezvousService:
             while True:
                 await asyncio.sleep(_TICK)
                 now = asyncio.get_running_loop().time()
-                self.hub.expire(now)
-                self.websockets.look_after(now)
+                with guarded("end registrations that have expired"):
+                    self.hub.expire(now)
+                with guarded("look after its WebSockets"):
+                    self.websockets.look_after(now)
                 if self.cluster is not None:
-                    self.cluster.neighbours.tick()
+                    with guarded("look after what goes to other servers"):
+                        self.cluster.neighbours.tick()
 
         task = asyncio.create_task(tick())
         yield
@@ -169,10 +173,6 @@ class Cluster:
 
     backplane: Backplane
     neighbours: Neighbours
-
-    def fault(self) -> str | None:
-        """Why it isn't joined to the others now."""
-        return None if self.backplane.is_ready() else "Redis can't be reached"
 
 
 def _cluster(hub: Hub, url: str, grace: float) -> Cluster:

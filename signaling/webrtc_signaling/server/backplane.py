@@ -71,6 +71,10 @@ class Backplane(ABC):
     def is_ready(self) -> bool:
         """Whether it works now."""
 
+    def fault(self) -> str | None:
+        """Why it doesn't work now, for the operator; ``None`` if it does."""
+        return None if self.is_ready() else "the other servers can't be reached"
+
     @abstractmethod
     def claim(self, peer: str, instance: str, *, proven: bool, stamp: int | None) -> None:
         """A client is registered here. Answered by ``on_claimed`` or ``on_location``.

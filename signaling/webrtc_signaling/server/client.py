@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import Final
 
@@ -66,7 +67,13 @@ class Client:
         expires_at = self._access.check(message, _now(), unproven_from=unproven_from)
         # It is good once, and half a KiB for each client that is there.
         del self.challenge
-        self.registration, reply = self._hub.register(message, self._link, _now(), proven=proven)
+        self.registration, reply = self._hub.register(
+            message,
+            self._link,
+            _now(),
+            proven=proven,
+            token_expires_at=math.inf if expires_at is None else expires_at,
+        )
         self._hub.journal.registered(message.peer, self._address, proven=proven, resumed=reply.resumed)
         if expires_at is not None:
             self._watch_token(expires_at)

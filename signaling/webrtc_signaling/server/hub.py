@@ -9,6 +9,7 @@ leads to that server (:mod:`webrtc_signaling.server.neighbours`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -46,13 +47,13 @@ class Hub:
     """Routes signals between registrations."""
 
     def __init__(
-        self, settings: ServerSettings, *, ice_servers: Callable[[str], IceServers] | None = None
+        self, settings: ServerSettings, *, ice_servers: Callable[[str, float], IceServers] | None = None
     ) -> None:
         self.journal = Journal()
         self.roster = Roster(settings, self.journal)
         self._settings = settings
         self._ice_servers = ice_servers
-        """Makes those that a peer may use."""
+        """Makes those that a peer may use, and until when at most, in seconds since 1970."""
 
     def __len__(self) -> int:
         """How many clients are registered with this server."""
@@ -65,8 +66,8 @@ class Hub:
 
     @property
     def sessions(self) -> int:
-        """Sessions that were begun and not ended."""
-        return sum(registration.started for registration in self.roster)
+        """Sessions that clients of this server began, and that haven't ended. Those of others are counted there."""
+        return sum(registration.started for registration in self.roster if not registration.is_remote)
 
     @property
     def queued_bytes(self) -> int:
@@ -74,10 +75,17 @@ class Hub:
         return self.roster.queued_bytes
 
     def register(
-        self, register: Register, link: Link, now: float, *, proven: bool
+        self,
+        register: Register,
+        link: Link,
+        now: float,
+        *,
+        proven: bool,
+        token_expires_at: float = math.inf,
     ) -> tuple[Registration, Registered]:
         """A client is on ``link``, and is who it says, or an insecure server takes its word.
 
+        :param token_expires_at: in seconds since 1970
         :raises Refused: if it isn't proven, and the one who is there is
         """
         present = self.roster.get(register.peer)
@@ -87,7 +95,7 @@ class Hub:
         if present is None or not resumed:
             present = self._enter(present, register, now)
         self.roster.set_link(present, link)
-        present.proven = proven
+        present.proven, present.token_expires_at = proven, token_expires_at
         if self.roster.cluster is not None:
             self.roster.cluster.registered(present)
         self.roster.end_overrun()
@@ -225,7 +233,7 @@ class Hub:
     def _ice_servers_of(self, registration: Registration) -> IceServers:
         if self._ice_servers is None or not registration.proven:
             return IceServers(servers=(), lifetime=0)
-        return self._ice_servers(registration.peer)
+        return self._ice_servers(registration.peer, registration.token_expires_at)
 
     def _find(self, source: Registration, peer: str, now: float) -> Registration:
         if peer == source.peer:

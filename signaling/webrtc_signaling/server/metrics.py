@@ -55,7 +55,7 @@ class ServerCollector(Collector):
                 "Connections, and registrations, that there may be",
                 self._settings.max_clients,
             ),
-            ("sessions", "Sessions that were begun and not ended", hub.sessions),
+            ("sessions", "Sessions that clients of this server began, not ended", hub.sessions),
             ("queued_bytes", "Bytes that wait for clients, or for their acknowledgement", hub.queued_bytes),
             ("queued_bytes_limit", "Bytes that may wait for clients", self._settings.max_total_queued_bytes),
         ):
@@ -82,7 +82,8 @@ class ServerCollector(Collector):
         bounds = [*map(str, latency.bounds), "+Inf"]
         return HistogramMetricFamily(
             f"{PREFIX}_message_latency_seconds",
-            "From the arrival of a signal to its first transmission to its recipient",
+            "From the arrival of a signal at this server to its first transmission, to its recipient or the "
+            "recipient's server; in a cluster each of the two counts it, and neither the way between",
             buckets=list(zip(bounds, map(float, accumulate(latency.counts)), strict=True)),
             sum_value=latency.total,
         )

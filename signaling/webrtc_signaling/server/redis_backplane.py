@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Final, TypeAlias
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 
 from webrtc_transport.errors import InvalidSignal, describe
 from webrtc_transport.redaction import redacted
 
 from .backplane import Backplane, BackplaneEvents
 from .directory import CLAIM, LOCATE, RELEASE, parse_located, parse_location, parse_move
-from .frames import Frame, pack, unpack
+from .frames import Frame, pack
+from .redis_entries import complaining, entries_in, take
+from .redis_failures import FAILURES, PAUSE, Pauses, Refusals, loses_connection
+from .supervision import cancel, guarded
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
@@ -48,9 +50,6 @@ _TIMEOUT: Final = 3.0
 _BLOCK: Final = 1.0
 """Seconds that a read waits for something; less than the time-out."""
 
-_PAUSE: Final = 0.25
-"""Seconds between attempts to reach Redis again."""
-
 _SETTLING: Final = 3 * _HEARTBEAT
 """Seconds after Redis was away in which it may not know clients whose servers have yet to come back to it."""
 
@@ -65,10 +64,6 @@ _MAX_COMMANDS: Final = 1000
 
 _READ_COUNT: Final = 16
 """Entries that are read at once; 4 MiB at most, unless somebody else writes them."""
-
-_SERVER: Final = re.compile(rb"[\w-]{16,64}")
-
-_FAILURES: Final = (RedisError, OSError, TimeoutError)
 
 _Command: TypeAlias = tuple[Callable[[Pipeline], object], Callable[[BackplaneEvents, object], None]]
 """What to ask Redis, and what to do with the answer."""
@@ -104,9 +99,21 @@ class RedisBackplane(Backplane):
         """When the directory is to be believed that somebody isn't there."""
         self._claims_due_at = 0.0
         self._listener: asyncio.Task[None] | None = None
+        self._refusals = Refusals(self._shown_url)
+        self._heartbeat_refusal: str | None = None
+        """Why Redis takes no heartbeat of ours, so that the others don't know that we are there."""
+        self._is_broken = False
+        """Whether one of the tasks has ended by an error. The others end, too: without it we are no member."""
 
     def is_ready(self) -> bool:
-        return self._ready
+        return self._ready and not self._is_broken
+
+    def fault(self) -> str | None:
+        if self._is_broken:
+            return "the exchange with Redis has ended by an error, which is in the log; restart the server"
+        if self._heartbeat_refusal is not None:
+            return f"Redis refuses what keeps the server in the cluster: {self._heartbeat_refusal}"
+        return None if self._ready else "Redis can't be reached"
 
     @contextlib.asynccontextmanager
     async def joined(self, events: BackplaneEvents) -> AsyncIterator[None]:
@@ -118,20 +125,30 @@ class RedisBackplane(Backplane):
         try:
             try:
                 await self._heartbeat(events)
-            except _FAILURES as exc:
+            except FAILURES as exc:
                 reason, cure = (
                     describe(exc),
                     "start it, and check address, user and password in the setting redis",
                 )
                 raise ConnectionError(f"can't use Redis at {self._shown_url}: {reason}; {cure}") from None
             _logger.info("joined the servers at Redis %s as %s", self._shown_url, self.server)
-            tasks += [asyncio.create_task(self._write(events)), asyncio.create_task(self._read(events))]
+            tasks += [self._start(self._write(events)), self._start(self._read(events))]
             yield
         finally:
             if self._listener is not None:
                 tasks.append(self._listener)
-            await _cancel(tasks)
+            await cancel(tasks, again_after=PAUSE)
             await self._leave(events)
+
+    def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._is_broken = True
+            _logger.error("the exchange with Redis %s has ended", self._shown_url, exc_info=error)
 
     # --- what is asked for --------------------------------------------------------------------------------------------
 
@@ -181,7 +198,7 @@ class RedisBackplane(Backplane):
             self._commands.append((command, answered))
 
     def _has_room(self) -> bool:
-        if not self._ready or self._queued >= _MAX_QUEUED:
+        if not self.is_ready() or self._queued >= _MAX_QUEUED:
             return False
         self._queued += 1
         self._awake.set()
@@ -190,26 +207,38 @@ class RedisBackplane(Backplane):
     # --- writing ------------------------------------------------------------------------------------------------------
 
     async def _write(self, events: BackplaneEvents) -> None:
-        loop = asyncio.get_running_loop()
+        loop, pauses = asyncio.get_running_loop(), Pauses()
         beat_at = loop.time() + _HEARTBEAT
-        while True:
+        while not self._is_broken:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(beat_at):
                     await self._awake.wait()
             self._awake.clear()
             try:
                 if loop.time() >= beat_at:
-                    await self._heartbeat(events)
+                    await self._beat(events)
                     beat_at = loop.time() + _HEARTBEAT
                 await self._flush(events)
-            except _FAILURES as exc:
+            except FAILURES as exc:
                 self._lost(exc)
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(pauses.after_loss(loop.time()))
                 beat_at = loop.time()
+
+    async def _beat(self, events: BackplaneEvents) -> None:
+        try:
+            await self._heartbeat(events)
+            self._heartbeat_refusal = None
+        except ResponseError as exc:
+            if loses_connection(exc):
+                raise
+            self._refusals.tell(exc)
+            self._heartbeat_refusal = describe(exc)
 
     async def _heartbeat(self, events: BackplaneEvents) -> None:
         """Say that we are there, and see who is."""
-        watched = list(events.watched())
+        watched: list[str] = []
+        with guarded("watch other servers"):
+            watched += events.watched()
         pipe = self._redis.pipeline(transaction=False)
         pipe.pexpire(self._inbox, round(_INBOX_TTL * 1000))
         for server in watched:
@@ -226,21 +255,25 @@ class RedisBackplane(Backplane):
         if self._is_trusted():
             for server, is_there in zip(watched, are_there, strict=True):
                 if not is_there:
-                    events.on_server_gone(server)
+                    with guarded("give up a server that has gone"):
+                        events.on_server_gone(server)
         if now >= self._claims_due_at:
             self._claims_due_at = now + self._claim_ttl / 3
-            events.claims_due()
+            with guarded("claim its clients"):
+                events.claims_due()
 
     def _restored(self, events: BackplaneEvents, now: float) -> None:
         if self._was_ready:
             self._trusted_at = now + _SETTLING
             _logger.warning("Redis %s is back", self._shown_url)
         self._ready = self._was_ready = True
+        self._refusals.forget()
         self._claims_due_at = now
         if self._listener is not None:
             self._listener.cancel()
-        self._listener = asyncio.create_task(self._listen(events))
-        events.on_restored()
+        self._listener = self._start(self._listen(events))
+        with guarded("tell Redis what it may have forgotten"):
+            events.on_restored()
 
     def _lost(self, error: Exception) -> None:
         if self._ready:
@@ -269,12 +302,23 @@ class RedisBackplane(Backplane):
                 ask(pipe)
             answers = await pipe.execute(raise_on_error=False)
             for (_, answered), answer in zip(some, answers, strict=True):
-                if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
-                    raise answer
-                with _complaining():
-                    if isinstance(answer, Exception):
-                        raise InvalidSignal("a key of another kind")
+                if isinstance(answer, Exception):
+                    self._failed(answer)
+                    continue
+                with complaining():
                     answered(events, answer)
+
+    def _failed(self, error: Exception) -> None:
+        """One command was. What it was for comes again: frames, claims and questions all do.
+
+        :raises Exception: this, if the connection is lost
+        """
+        if loses_connection(error):
+            raise error
+        with complaining():
+            if "WRONGTYPE" in str(error):
+                raise InvalidSignal("a key of another kind")
+            self._refusals.tell(error)
 
     def _entries(self) -> list[_Command]:
         queued, self._frames = self._frames, defaultdict(list)
@@ -298,17 +342,16 @@ class RedisBackplane(Backplane):
     # --- reading ------------------------------------------------------------------------------------------------------
 
     async def _read(self, events: BackplaneEvents) -> None:
-        while True:
+        while not self._is_broken:
             try:
                 answer: object = await self._redis.xread(
                     {self._inbox: self._last_entry}, count=_READ_COUNT, block=round(_BLOCK * 1000)
                 )
-            except _FAILURES:
-                # The heartbeat notices, too, and says so.
-                await asyncio.sleep(_PAUSE)
+            except FAILURES as exc:
+                await self._pause(exc)
                 continue
-            for self._last_entry, fields in _entries_in(answer):
-                _take(events, fields)
+            for self._last_entry, fields in entries_in(answer):
+                take(events, fields)
                 # Others have their turn between.
                 await asyncio.sleep(0)
             if answer:
@@ -318,63 +361,32 @@ class RedisBackplane(Backplane):
         pipe.xtrim(self._inbox, minid=self._last_entry, approximate=False)
 
     async def _listen(self, events: BackplaneEvents) -> None:
-        while True:
+        while not self._is_broken:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(MOVES)
                     # What was said before, nobody has heard. The answers tell it, too.
-                    events.claims_due()
-                    while True:
+                    with guarded("claim its clients"):
+                        events.claims_due()
+                    while not self._is_broken:
                         message = await pubsub.get_message(timeout=_BLOCK)
                         if message is not None:
-                            with _complaining():
+                            with complaining():
                                 events.on_location(*parse_move(message["data"]))
-            except _FAILURES:
-                await asyncio.sleep(_PAUSE)
+            except FAILURES as exc:
+                await self._pause(exc)
+
+    async def _pause(self, error: Exception) -> None:
+        # A loss the heartbeat notices, too, and says so.
+        if not loses_connection(error):
+            self._refusals.tell(error)
+        await asyncio.sleep(PAUSE)
 
     async def _leave(self, events: BackplaneEvents) -> None:
         """Let the others know at once."""
-        with contextlib.suppress(*_FAILURES):
+        with contextlib.suppress(*FAILURES):
             if self._ready:
                 await self._flush(events)
                 await self._redis.delete(self._inbox)
-        with contextlib.suppress(*_FAILURES):
+        with contextlib.suppress(*FAILURES):
             await self._redis.aclose()
-
-
-def _entries_in(answer: object) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
-    """The entries of a stream, and their ids, in the answer to ``XREAD``."""
-    match answer:
-        case [[_, [*entries]]]:
-            for entry in entries:
-                match entry:
-                    case (bytes(entry_id), dict(fields)):
-                        yield entry_id, fields
-
-
-def _take(events: BackplaneEvents, fields: dict[bytes, bytes]) -> None:
-    server = fields.get(b"from", b"")
-    with _complaining():
-        if _SERVER.fullmatch(server) is None:
-            raise InvalidSignal("an entry of nobody")
-        for frame in unpack(fields.get(b"frames", b"")):
-            # The others in the entry may be sound.
-            with _complaining():
-                events.on_frame(server.decode(), frame)
-
-
-@contextlib.contextmanager
-def _complaining() -> Iterator[None]:
-    try:
-        yield
-    except InvalidSignal as exc:
-        _logger.warning("Redis gives what no server wrote, or one of another version: %s", exc)
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    pending = set(tasks)
-    while pending:
-        # Again and again: the client of Redis may take a cancellation for a time-out of its own.
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_PAUSE)

@@ -48,6 +48,8 @@ class Registration:
     instance: str | None
     """``None`` for a peer that isn't back yet after a restart of the server."""
     proven: bool = False
+    token_expires_at: float = math.inf
+    """When the token of its last connection does, in seconds since 1970; never if none is wanted."""
     link: Link | None = None
     expires_at: float = math.inf
     """When it ends; never while there is a link."""

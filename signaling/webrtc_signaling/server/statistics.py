@@ -68,7 +68,8 @@ class Statistics:
     responses: Counter[int] = field(default_factory=Counter)
     """HTTP responses, by status."""
     latency: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS))
-    """Seconds from the arrival of a signal to its first transmission to its recipient."""
+    """Seconds from the arrival of a signal to its first transmission, to its recipient or the recipient's server. The
+    way between two servers isn't in it: their clocks differ."""
 
     def connections(self) -> dict[str, int]:
         """Those that are open, by wire."""

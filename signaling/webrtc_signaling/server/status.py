@@ -56,7 +56,8 @@ class Sample(_Model):
 
 
 class Latencies(_Model):
-    """Times from the arrival of a signal to its first transmission to its recipient."""
+    """Times from the arrival of a signal at this server to its first transmission, to its recipient or the recipient's
+    server. The way between two servers isn't in them."""
 
     bounds: list[Seconds]
     counts: list[Count]
@@ -75,7 +76,7 @@ class Status(_Model):
     """Peers that lost their connection, and for which signals are kept."""
     max_clients: Count
     sessions: Count
-    """That were begun and not ended."""
+    """That clients of this server began, and that haven't ended."""
     connections: dict[str, Count]
     """That are open, by wire."""
     messages: dict[str, Count]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import math
 from collections.abc import Sequence
 
 from webrtc_transport.config import IceServer
@@ -60,10 +61,16 @@ class TurnCredentials:
         secret = read_secret(settings.turn_secret_file, "TURN secret")
         return cls(settings.turn_urls, secret, settings.turn_lifetime)
 
-    def make(self, peer: str, now: float) -> IceServers:
-        """Credentials for ``peer``; ``now`` is in seconds since 1970."""
-        username = f"{int(now) + self._lifetime}:{peer}"
+    def make(self, peer: str, now: float, *, until: float = math.inf) -> IceServers:
+        """Credentials for ``peer``, none if there is no whole second left; times are in seconds since 1970.
+
+        :param until: when its right to them ends, with its token
+        """
+        lifetime = int(min(self._lifetime, until - now))
+        if lifetime < 1:
+            return IceServers(servers=(), lifetime=0)
+        username = f"{int(now) + lifetime}:{peer}"
         digest = hmac.digest(self._secret, username.encode(), hashlib.sha1)
         credential = base64.b64encode(digest).decode()
         server = IceServerData(urls=self._urls, username=username, credential=credential)
-        return IceServers(servers=(server,), lifetime=self._lifetime)
+        return IceServers(servers=(server,), lifetime=lifetime)

@@ -121,3 +121,25 @@ async def test_an_insecure_server_takes_anybody_and_says_so(caplog):
         reply = await browser.register(public_key=None, signature=None)
         assert (reply["proven"], "without proof" in reply["notice"]) == (False, True)
     assert "WITHOUT PROOF" in next(r.message for r in caplog.records if r.levelno == logging.WARNING)
+
+
+async def test_an_error_in_one_turn_does_not_end_the_next(caplog, monkeypatch):
+    caplog.set_level("ERROR", "libp2p.transport.webrtc.signaling.server")
+    turns, twice = [], asyncio.Event()
+
+    def fail(_now):
+        raise RuntimeError("a defect")
+
+    def look_after(_now):
+        turns.append(1)
+        if len(turns) == 2:
+            twice.set()
+            fail(_now)
+
+    async with serve() as server:
+        monkeypatch.setattr(server.app[SERVICE].hub, "expire", fail)
+        monkeypatch.setattr(server.app[SERVICE].websockets, "look_after", look_after)
+        async with asyncio.timeout(20):
+            await twice.wait()
+    assert {str(record.exc_info[1]) for record in caplog.records} == {"a defect"}
+    assert len(caplog.records) >= 3

@@ -389,6 +389,13 @@ def test_when_one_goes_for_slowness_others_may_follow():
     assert len(hub) == 1
 
 
+def test_sessions_that_clients_of_other_servers_began_are_counted_there(hub, alice, bob):
+    alice.send(OFFER, BOB_ID)
+    assert hub.sessions == 1
+    alice.registration.is_remote = True
+    assert hub.sessions == 0
+
+
 def test_a_client_starts_a_bounded_number_of_sessions():
     hub = make_hub(max_sessions=2, session_idle=100)
     alice, bob = Client(hub, ALICE_ID), Client(hub, BOB_ID)

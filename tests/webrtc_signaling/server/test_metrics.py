@@ -56,6 +56,12 @@ async def test_what_goes_on_shows_up():
     assert found[("process_resident_memory_bytes",)] > 0
 
 
+async def test_the_latency_says_what_it_leaves_out():
+    async with serve() as server, server.http.get(http_url(server, "/metrics")) as response:
+        [text] = [line for line in (await response.text()).split("\n") if "HELP" in line and "latency" in line]
+    assert "neither the way between" in text
+
+
 async def test_clients_that_send_too_much_are_counted():
     async with serve(max_message_burst=1, max_messages_per_second=0.001) as server:
         async with server.registered(ALICE) as alice:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tests.webrtc_signaling.clusters import GRACE, VirtualCluster
-from tests.webrtc_signaling.samples import ALICE_ID, ANSWER, BOB_ID, BYE, OFFER, candidate
+from tests.webrtc_signaling.samples import ALICE_ID, ANSWER, BOB_ID, BYE, OFFER, SESSION, candidate
 from webrtc_signaling.limits import MAX_HELD_MESSAGES
 from webrtc_signaling.server.frames import Delivery, Progress, Unknown
 
@@ -53,6 +53,20 @@ def test_each_server_counts_its_own_clients(cluster, one, two, alice, bob):
     alice.send(BYE, bob, index=1)
     cluster.run(2)
     assert (len(one.hub.roster), len(two.hub.roster)) == (1, 1)
+
+
+def test_a_session_between_two_servers_is_counted_where_it_was_begun(cluster, one, two, alice, bob):
+    alice.send(OFFER, bob)
+    cluster.settle()
+    bob.send(ANSWER, alice)
+    cluster.settle()
+    assert (one.hub.sessions, two.hub.sessions) == (1, 0)
+    bob.send(OFFER, alice, session=f"other-{SESSION}")
+    cluster.settle()
+    assert (one.hub.sessions, two.hub.sessions) == (1, 1)
+    alice.send(BYE, bob, index=1)
+    cluster.settle()
+    assert (one.hub.sessions, two.hub.sessions) == (0, 1)
 
 
 def test_clients_of_one_server_ask_nobody(cluster, one, alice):

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from tests.webrtc_signaling.redis_server import redis_server
 from tests.webrtc_signaling.samples import ALICE_ID, BOB_ID
+from webrtc_signaling.server import redis_backplane
 from webrtc_signaling.server.backplane import BackplaneEvents
 from webrtc_signaling.server.frames import Unknown
 from webrtc_signaling.server.redis_backplane import INBOX, MOVES, PEER, RedisBackplane
@@ -16,6 +17,7 @@ from webrtc_signaling.server.redis_backplane import INBOX, MOVES, PEER, RedisBac
 pytestmark = pytest.mark.anyio
 
 TIMEOUT = 20
+LOGGER = "libp2p.transport.webrtc.signaling.server"
 INSTANCE = "instance-0123456789"
 FRAME = Unknown(peer=BOB_ID, flow="flow-0123456789-0", is_here=True)
 
@@ -204,6 +206,98 @@ async def test_a_key_of_another_kind_ends_nothing(redis, redis_process, caplog):
     assert "a key of another kind" in caplog.text
 
 
+class Faulty(Events):
+    """Fails at each kind of event once, and takes notes then."""
+
+    def __init__(self):
+        super().__init__()
+        self.failed = set()
+
+    def _fail_once(self, kind):
+        if kind not in self.failed:
+            self.failed.add(kind)
+            raise RuntimeError(f"a defect in {kind}")
+
+    def on_frame(self, server, frame):
+        self._fail_once("on_frame")
+        super().on_frame(server, frame)
+
+    def on_claimed(self, peer, stamp):
+        self._fail_once("on_claimed")
+        super().on_claimed(peer, stamp)
+
+    def on_location(self, peer, location):
+        self._fail_once("on_location")
+        super().on_location(peer, location)
+
+    def on_server_gone(self, server):
+        self._fail_once("on_server_gone")
+        super().on_server_gone(server)
+
+    def on_restored(self):
+        self._fail_once("on_restored")
+
+    def claims_due(self):
+        self._fail_once("claims_due")
+
+    def watched(self):
+        self._fail_once("watched")
+        return super().watched()
+
+
+async def test_a_defect_in_what_is_told_is_logged_and_the_rest_goes_on(redis, redis_process, caplog):
+    caplog.set_level("ERROR", LOGGER)
+    one, faulty = RedisBackplane(redis_process.url, grace=30), Faulty()
+    async with one.joined(faulty), joined(redis_process) as (other, events):
+        async with asyncio.timeout(TIMEOUT):
+            while (await redis.pubsub_numsub(MOVES))[0][1] < 2:
+                await asyncio.sleep(0.01)
+        faulty.watches.add("server-that-has-gone")
+        for peer in (ALICE_ID, BOB_ID):
+            other.claim(peer, INSTANCE, proven=True, stamp=None)
+            await events.next("claimed")
+            one.claim(peer, INSTANCE, proven=True, stamp=None)
+            other.send(one.server, FRAME)
+        while (await faulty.next("location"))[0] != BOB_ID:
+            pass
+        assert await faulty.next("frame") == (other.server, FRAME)
+        await faulty.next("gone")
+        assert one.is_ready()
+        assert one.fault() is None
+    assert faulty.failed == {
+        "on_frame", "on_claimed", "on_location", "on_server_gone", "on_restored", "claims_due", "watched"
+    }  # fmt: skip
+    assert {str(record.exc_info[1]) for record in caplog.records} == {
+        f"a defect in {kind}" for kind in faulty.failed
+    }
+
+
+@pytest.mark.parametrize("task", ["write", "read", "listen"])
+async def test_a_task_that_ends_by_an_error_is_told(redis, redis_process, caplog, monkeypatch, task):
+    caplog.set_level("ERROR", LOGGER)
+    async with joined(redis_process) as (one, events):
+
+        def fail(*_args):
+            raise SystemError("a defect")
+
+        if task == "write":
+            monkeypatch.setattr(one, "_flush", fail)
+        elif task == "read":
+            monkeypatch.setattr(redis_backplane, "entries_in", fail)
+        else:
+            monkeypatch.setattr(one._redis, "pubsub", fail)
+            one._listener.cancel()
+            one._listener = one._start(one._listen(events))
+        one.claim(ALICE_ID, INSTANCE, proven=True, stamp=None)
+        async with asyncio.timeout(TIMEOUT):
+            while one.is_ready():
+                await asyncio.sleep(0.01)
+        assert "restart the server" in one.fault()
+        monkeypatch.undo()
+    assert any("has ended" in record.getMessage() and record.exc_info for record in caplog.records)
+    assert "SECRET" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("place", "reason"),
     [("127.0.0.1:1", "refused|connect"), ("127.0.0.1:{port}", "password|auth")],
@@ -220,6 +314,68 @@ async def test_a_redis_that_can_not_be_used_is_told_in_one_line(redis_process, p
     assert "\n" not in str(caught.value)
 
 
+async def test_a_redis_without_memory_loses_no_connection(redis, redis_process, caplog):
+    caplog.set_level("WARNING", LOGGER)
+    async with joined(redis_process) as (one, events):
+        await events.next("restored")
+        await redis.config_set("maxmemory", 1)
+        try:
+            for peer in (ALICE_ID, BOB_ID):
+                one.claim(peer, INSTANCE, proven=True, stamp=None)
+                one.send(one.server, FRAME)
+                # In the same pipeline, and one that takes no memory.
+                one.locate(peer)
+                assert await events.next("located") == (peer, None, False)
+        finally:
+            await redis.config_set("maxmemory", 0)
+        assert one.is_ready()
+        assert one.fault() is None
+        one.claim(ALICE_ID, INSTANCE, proven=True, stamp=None)
+        assert (await events.next("claimed"))[0] == ALICE_ID
+        one.send(one.server, FRAME)
+        assert await events.next("frame") == (one.server, FRAME)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "refuses a command: command not allowed when used memory > 'maxmemory'" in caplog.text
+
+
+async def test_a_user_without_rights_is_told_and_readiness_says_so(redis, redis_process, caplog):
+    caplog.set_level("WARNING", LOGGER)
+    await redis.execute_command("ACL", "SETUSER", "limited", "on", ">SECRET", "~*", "&*", "+@all")
+    backplane, events = RedisBackplane(redis_process.url.replace("//:", "//limited:"), grace=30), Events()
+    async with asyncio.timeout(TIMEOUT), backplane.joined(events):
+        await events.next("restored")
+        await redis.execute_command("ACL", "SETUSER", "limited", "-pexpire")
+        while backplane.fault() is None:
+            await asyncio.sleep(0.01)
+        assert "refuses what keeps the server in the cluster" in backplane.fault()
+        # The commands still go.
+        backplane.locate(ALICE_ID)
+        assert (await events.next("located"))[0] == ALICE_ID
+        await redis.execute_command("ACL", "SETUSER", "limited", "+pexpire")
+        while backplane.fault() is not None:
+            await asyncio.sleep(0.01)
+    assert caplog.text.count("refuses a command") == 1
+    assert "is back" not in caplog.text
+    assert "SECRET" not in caplog.text
+
+
+async def test_a_redis_that_becomes_a_replica_is_lost_until_it_takes_commands_again():
+    with redis_server() as process:
+        async with (
+            asyncio.timeout(TIMEOUT),
+            joined(process) as (one, events),
+            Redis.from_url(process.url) as redis,
+        ):
+            await events.next("restored")
+            await redis.replicaof("127.0.0.1", "1")
+            one.claim(ALICE_ID, INSTANCE, proven=True, stamp=None)
+            while one.is_ready():
+                await asyncio.sleep(0.01)
+            await redis.replicaof("NO", "ONE")
+            await events.next("restored")
+            assert one.is_ready()
+
+
 async def test_a_redis_that_goes_and_comes_back(caplog):
     with redis_server() as process:
         async with joined(process) as (one, events):
@@ -228,6 +384,7 @@ async def test_a_redis_that_goes_and_comes_back(caplog):
             async with asyncio.timeout(TIMEOUT):
                 while one.is_ready():
                     await asyncio.sleep(0.01)
+            assert one.fault() == "Redis can't be reached"
             # What is asked meanwhile is forgotten.
             one.locate(ALICE_ID)
             one.send("server-0123456789", FRAME)

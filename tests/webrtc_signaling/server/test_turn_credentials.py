@@ -18,6 +18,7 @@ from tests.webrtc_signaling.servers import signaling_server
 from tests.webrtc_transport.engine.turn_server import turn_server
 from webrtc_signaling import RendezvousServer
 from webrtc_signaling.server.settings import ServerSettings
+from webrtc_signaling.server.tokens import TokenKey, make_token
 from webrtc_signaling.server.turn_credentials import TurnCredentials
 from webrtc_transport import Identity, WebRTCTransport
 from webrtc_transport.errors import ConfigurationError, ConnectError
@@ -62,6 +63,21 @@ def test_they_end_in_time_and_name_their_peer(secret_file):
     assert server.credential not in repr(made)
 
 
+@pytest.mark.parametrize(("until", "lifetime"), [(2000.0, 60), (1010.9, 10), (1001.8, 1)])
+def test_they_end_with_the_token(secret_file, until, lifetime):
+    turn = of(turn_urls=[URL], turn_secret_file=secret_file, turn_lifetime=60)
+    made = turn.make(ALICE_ID, 1000.7, until=until)
+    assert made.lifetime == lifetime
+    assert made.servers[0].username == f"{1000 + lifetime}:{ALICE_ID}"
+
+
+@pytest.mark.parametrize("until", [1001.6, 1000.7, 0.0])
+def test_a_token_that_ends_now_is_worth_none(secret_file, until):
+    turn = of(turn_urls=[URL], turn_secret_file=secret_file, turn_lifetime=60)
+    made = turn.make(ALICE_ID, 1000.7, until=until)
+    assert (made.servers, made.lifetime) == ((), 0)
+
+
 def test_settings_that_do_not_fit_are_told(secret_file, tmp_path):
     assert of() is None
     for settings, reason in (
@@ -94,6 +110,28 @@ async def test_who_asks_is_answered_by_websocket_and_by_polls(secret_file):
         await poller.post(ASK)
         [answer] = await poller.poll()
         assert answer["servers"][0]["username"].endswith(f":{ALICE_ID}")
+
+
+@pytest.mark.parametrize("wire", ["websocket", "polls"])
+async def test_by_both_wires_they_end_with_the_token(secret_file, tmp_path, wire):
+    key_file = tmp_path / "token.key"
+    key_file.write_text("k" * 48)
+    key_file.chmod(0o600)
+    expires_at = int(time.time()) + 600
+    token = make_token(TokenKey.load(key_file), expires_at=expires_at)
+    settings = {"turn_urls": [URL], "turn_secret_file": secret_file, "token_key_file": key_file}
+    async with serve(**settings) as server:
+        if wire == "websocket":
+            async with server.browser() as alice:
+                await alice.register(token=token)
+                await alice.send_json(ASK)
+                answer = await alice.receive()
+        else:
+            poller = await registered(server, ALICE, token=token)
+            await poller.post(ASK)
+            [answer] = await poller.poll()
+    assert 0 < answer["lifetime"] <= 600
+    assert int(answer["servers"][0]["username"].partition(":")[0]) <= expires_at
 
 
 async def test_nobody_else_gets_any(secret_file):
