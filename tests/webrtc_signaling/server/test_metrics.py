@@ -58,7 +58,9 @@ async def test_what_goes_on_shows_up():
 
 async def test_the_latency_says_what_it_leaves_out():
     async with serve() as server, server.http.get(http_url(server, "/metrics")) as response:
-        [text] = [line for line in (await response.text()).split("\n") if "HELP" in line and "latency" in line]
+        [text] = [
+            line for line in (await response.text()).split("\n") if "HELP" in line and "latency" in line
+        ]
     assert "neither the way between" in text
 
 
