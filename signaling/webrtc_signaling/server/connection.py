@@ -151,6 +151,9 @@ class ClientConnection(asyncio.Protocol):
             _logger.info("%s refused: %s", self._client.name, exc)
             self._frames = None
             self._finish(exc.code)
+            # Nor is it worth reading: whoever sends on waits, until the time to close is over.
+            if not self._transport.is_closing():
+                self._transport.pause_reading()
         except (Refused, InvalidSignal) as exc:
             self._refuse(failure_of(exc))
         self._asked_at = None
