@@ -61,7 +61,7 @@ class Hub:
 
     @property
     def away(self) -> int:
-        """Registrations without a connection."""
+        """Clients of this server that have no connection."""
         return self.roster.away
 
     @property

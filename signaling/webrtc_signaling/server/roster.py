@@ -71,8 +71,8 @@ class Roster:
 
     @property
     def away(self) -> int:
-        """How many have no connection."""
-        return len(self._away)
+        """How many of this server's clients have no connection."""
+        return sum(not registration.is_remote for registration in self._away.values())
 
     @property
     def queued_bytes(self) -> int:

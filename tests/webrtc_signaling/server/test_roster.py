@@ -53,6 +53,15 @@ def test_clients_of_other_servers_are_counted_apart(roster):
     assert (len(roster), roster.clients) == (1, 1)
 
 
+def test_who_is_away_is_counted_where_it_is_a_client(roster):
+    alice, bob = linked(roster, ALICE_ID), linked(roster, BOB_ID, remote=True)
+    assert roster.away == 0
+    roster.set_away(bob, 0)
+    assert (roster.clients, roster.away) == (1, 0)
+    roster.set_away(alice, 0)
+    assert (roster.clients, roster.away) == (1, 1)
+
+
 def test_who_ends_is_told_of_to_those_with_a_session(roster):
     alice, bob = linked(roster, ALICE_ID), linked(roster, BOB_ID)
     roster.begin_session(alice, bob, SESSION, 0.0)
