@@ -31,8 +31,9 @@ class Mailbox:
             self._call_drain()
 
     def close(self) -> None:
-        """Run nothing more. For use in the other loop."""
+        """Run nothing more, and keep nothing. For use in the other loop."""
         self._closed = True
+        self._items.clear()
 
     def _call_drain(self) -> None:
         self._awake = True
@@ -49,6 +50,7 @@ class Mailbox:
         # As many as there are now: what these put in meanwhile waits for the next turn of the loop.
         for _ in range(len(self._items)):
             if self._closed:
+                self._items.clear()
                 return
             self._run(self._items.popleft())
         if self._items and not self._awake:

@@ -35,7 +35,8 @@ class StreamOwner(ABC):
 
     @abstractmethod
     def stream_closing(self, stream: Stream) -> None:
-        """If it is to, someone waits from now on: :meth:`.Stream.timed_out` ends it after ``fin_ack_timeout``."""
+        """Somebody waits for the FIN_ACK from now on, if one is outstanding: :meth:`.Stream.timed_out` ends the
+        stream after ``fin_ack_timeout``."""
 
     @abstractmethod
     def stream_drained(self, stream: Stream) -> None:

@@ -2,7 +2,7 @@
 
 It is a program of classic BPF, attached to the socket (socket(7), SO_ATTACH_FILTER; the language is described in the
 kernel's ``networking/filter.rst``), which needs no privilege. Such a program has no tables and no loops. So the sources
-are hashed into buckets, with a key that is made anew for each filter, and the set of buckets that pass is laid out as
+are hashed into buckets, with a key that is made anew for each socket, and the set of buckets that pass is laid out as
 a decision tree: 13 comparisons per datagram at most, however many sources are known.
 
 Where the kernel takes no filter, everything is read, and refused by the demultiplexer.

@@ -108,7 +108,7 @@ class StreamResetter:
         self._had_all = False
         """Whether the request was sent again when the peer had all data that it names."""
         self._postponed_at: float | None = None
-        """When the peer first answered "in progress" although it had all data."""
+        """When the peer first put the request off although it had all data."""
         self._rto = rto
         self._has_all_until = has_all_until
         self._peer_has_all_until = peer_has_all_until
