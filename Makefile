@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# A file's tests stay in one process: they share browsers, servers and builds. Some look at times, so a crowd won't do.
-SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
+# A file's tests stay in one process: they share browsers, servers and builds. Two in three wait for a peer most of their
+# time, so there is one process more than cores. Some look at times, so a crowd won't do.
+SIDE_BY_SIDE := --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 4 --dist loadfile
 STAMP := $(VENV)/.installed
 
 .PHONY: help demo install test test-all lint types contracts pytest soak bench bench-floors bench-ci bench-direct bench-signaling coverage docs serve-docs format clean
@@ -40,7 +41,7 @@ contracts: $(STAMP) ## who may import whom
 	$(BIN)/lint-imports
 
 pytest: $(STAMP) ## all tests
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --timeout 900
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --timeout 300
 
 soak: $(STAMP) ## the tests that take minutes, at their full sizes
 	$(BIN)/python -m pytest -m soak
@@ -55,7 +56,7 @@ bench-direct: $(STAMP) ## webrtc-direct under load: 1,000 connections, and a flo
 	$(BIN)/python -m benchmarks.crowd
 	$(BIN)/python -m benchmarks.flood
 
-bench-signaling: $(STAMP) ## the signaling server: 10,000 idle clients, and what it routes, beside PeerJS's server
+bench-signaling: $(STAMP) ## the signaling server: 10,000 idle clients, and what it routes, beside PeerJS's server; and two servers beside one
 	$(BIN)/python -m benchmarks.signaling_load
 
 bench-ci: $(STAMP) ## a few ratios that hold on any machine, in a minute

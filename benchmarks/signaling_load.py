@@ -1,10 +1,12 @@
 """What the rendezvous server takes for its clients, and how much it routes, beside PeerJS's server.
 
-    .venv/bin/python -m benchmarks.signaling_load [idle] [rate] [--clients 10000] [--rounds 3] [--json FILE]
+    .venv/bin/python -m benchmarks.signaling_load [idle] [rate] [cluster] [--clients 10000] [--rounds 3] [--json FILE]
 
 Each server is one process on one core, and the clients are another process on another core. Memory is what belongs to
 the server's process alone (Uss), as it has grown by since before the clients came; it is read after longer than one
-heartbeat. PeerJS's server and ours take turns. It fails when a bound doesn't hold.
+heartbeat. PeerJS's server and ours take turns. Servers that are compared with two of them, joined by Redis, have the
+same share of a core each, whether one or two: so clients and Redis, on the other core, are no bottleneck. It fails when
+a bound doesn't hold.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ import argparse
 import os
 import statistics
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from .commanded import Result, running, save
-from .signaling_servers import CORES, raise_limits, running_server
+from .cpu_share import bounded_share
+from .signaling_servers import CORES, raise_limits, running_redis, running_server
 
 KIB = 1024
 
@@ -36,19 +40,25 @@ SENDERS = 100
 PACE = 5000.0
 """Messages a second that are to be routed."""
 
-PACE_SECONDS = 1.0
-PACES = 10
-"""Times that the rate is kept up. The p99 is the median of theirs: whatever else runs on the machine spoils a few."""
+PACE_SECONDS = SETTLE
+"""The heartbeats of all idle clients fall into it."""
 
 WINDOW = 8
 """Messages of each sender under way when a server routes as many as it can."""
 
 SATURATE_SECONDS = 6.0
 
+SHARE = 0.25
+"""Of a core, for each server of one or two: so much that two of them take half of one."""
+
+CLUSTER = {"one": 1, "two": 2}
+"""How many servers there are."""
+
 MAX_BYTES = 15 * KIB
 MAX_P99 = 50.0
 MAX_MEMORY_RATIO = 0.5
 MIN_RATE_RATIO = 1.0
+MIN_CLUSTER_RATIO = 1.7
 
 SERVERS = {"ours": "ours", "polls": "ours", "peerjs": "peerjs"}
 """Which server a kind of client is one of."""
@@ -71,26 +81,55 @@ def measure_idle(kind: str, count: int) -> Result:
         }
 
 
-def measure_rate(kind: str) -> Result:
-    """Clients that send: at a fixed rate, and then as much as the server takes."""
+def measure_rate(kind: str, idle_clients: int) -> Result:
+    """Clients that send: as much as the server takes, and then at a fixed rate, among many that are idle."""
     with running_server(SERVERS[kind]) as server, running("signaling_clients", kind, server.port) as clients:
         clients.call("connect", count=SENDERS)
         clients.call("saturate", window=1, seconds=1, clients=SENDERS)
         used = server.cpu()
-        paces = [clients.call("pace", rate=PACE, seconds=PACE_SECONDS, clients=SENDERS) for _ in range(PACES)]
-        load = (server.cpu() - used) / sum(pace["seconds"] for pace in paces)
-        paced = median_of(paces)
-        used = server.cpu()
         saturated = clients.call("saturate", window=WINDOW, seconds=SATURATE_SECONDS, clients=SENDERS)
+        used = server.cpu() - used
+        clients.call("connect", count=idle_clients)
+        paced_from = server.cpu()
+        paced = clients.call("pace", rate=PACE, seconds=PACE_SECONDS, clients=SENDERS)
+        load = (server.cpu() - paced_from) / paced["seconds"]
         return {
+            "idle": idle_clients,
             "paced rate": paced["sent"] / paced["seconds"],
             "paced load": load,
             "paced p50": paced["p50"],
             "paced p99": paced["p99"],
-            "paced p99 at worst": max(pace["p99"] for pace in paces),
+            "paced p99.9": paced["p99.9"],
             "rate": saturated["arrived"] / saturated["seconds"],
-            "load": (server.cpu() - used) / saturated["seconds"],
-            "per cpu second": saturated["total"] / (server.cpu() - used),
+            "load": used / saturated["drained"],
+            "load of clients": saturated["load"],
+            "per cpu second": saturated["total"] / used,
+        }
+
+
+def measure_cluster(kind: str) -> Result:
+    """Servers that have a share of a core each, and clients that send as much as they take."""
+    with ExitStack() as stack:
+        count = CLUSTER[kind]
+        options = ["--redis", stack.enter_context(running_redis())] if count > 1 else []
+        servers = [stack.enter_context(running_server("ours", *options)) for _ in range(count)]
+        for server in servers:
+            stack.enter_context(bounded_share(server.pid, SHARE))
+        ports = ",".join(str(server.port) for server in servers)
+        clients = stack.enter_context(running("signaling_clients", "ours", ports))
+        clients.call("connect", count=SENDERS)
+        clients.call("saturate", window=1, seconds=1, clients=SENDERS)
+        used = sum(server.cpu() for server in servers)
+        found = clients.call("saturate", window=WINDOW, seconds=SATURATE_SECONDS, clients=SENDERS)
+        used = sum(server.cpu() for server in servers) - used
+        return {
+            "share": SHARE,
+            "rate": found["arrived"] / found["seconds"],
+            "load": used / found["drained"],
+            "load of clients": found["load"],
+            "per cpu second": found["total"] / used,
+            "p50": found["p50"],
+            "p99": found["p99"],
         }
 
 
@@ -120,16 +159,36 @@ def failures_of_idle(found: Mapping[str, Result]) -> Iterator[str]:
         yield f"a client takes {ratio:.2f} of what one of PeerJS takes"
 
 
-def rate(rounds: int, file: Path | None) -> Iterator[str]:
+def rate(rounds: int, idle_clients: int, file: Path | None) -> Iterator[str]:
     """Measure rates, in turn; tells what doesn't hold."""
-    runs: dict[str, list[Result]] = {"ours": [], "peerjs": []}
+    found = _in_turn("rate", ("ours", "peerjs"), lambda kind: measure_rate(kind, idle_clients), rounds, file)
+    return failures_of_rate(found)
+
+
+def cluster(rounds: int, file: Path | None) -> Iterator[str]:
+    """Measure one server and two, in turn; tells what doesn't hold."""
+    return failures_of_cluster(_in_turn("cluster", CLUSTER, measure_cluster, rounds, file))
+
+
+def failures_of_cluster(found: Mapping[str, Result]) -> Iterator[str]:
+    """Whether two servers are as much more than one as they have to be."""
+    ratio = found["two"]["rate"] / found["one"]["rate"]
+    if ratio < MIN_CLUSTER_RATIO:
+        yield f"two servers route {ratio:.2f} of what one does"
+
+
+def _in_turn(
+    what: str, kinds: Iterable[str], measure: Callable[[str], Result], rounds: int, file: Path | None
+) -> dict[str, Result]:
+    """The medians of each kind."""
+    runs: dict[str, list[Result]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
         for kind, done in runs.items():
-            done.append(measure_rate(kind))
+            done.append(measure(kind))
     found = {kind: median_of(done) for kind, done in runs.items()}
     for kind, figures in found.items():
-        _show(f"rate {kind}", {**figures, "rounds": rounds}, file)
-    return failures_of_rate(found)
+        _show(f"{what} {kind}", {**figures, "rounds": rounds}, file)
+    return found
 
 
 def failures_of_rate(found: Mapping[str, Result]) -> Iterator[str]:
@@ -154,7 +213,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "parts", nargs="*", default=[], choices=("idle", "rate"), help="what to measure (all)"
+        "parts", nargs="*", default=[], choices=("idle", "rate", "cluster"), help="what to measure (all)"
     )
     parser.add_argument("--clients", type=int, default=10_000, help="idle ones (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="of the rates (%(default)s)")
@@ -166,7 +225,9 @@ def main() -> None:
     if "idle" in arguments.parts or not arguments.parts:
         failed += idle(arguments.clients, arguments.json)
     if "rate" in arguments.parts or not arguments.parts:
-        failed += rate(arguments.rounds, arguments.json)
+        failed += rate(arguments.rounds, arguments.clients, arguments.json)
+    if "cluster" in arguments.parts or not arguments.parts:
+        failed += cluster(arguments.rounds, arguments.json)
     sys.exit("; ".join(failed) or 0)
 
 

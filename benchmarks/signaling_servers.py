@@ -49,14 +49,22 @@ class Server:
 
 
 @contextmanager
-def running_server(kind: str) -> Iterator[Server]:
+def running_server(kind: str, *options: str) -> Iterator[Server]:
     """Run ``ours`` or ``peerjs`` on one core, as long as the context is open."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with _pinned(_command(kind, port), CORES[0], OURS) as pid:
+    port = _free_port()
+    with _pinned([*_command(kind, port), *options], CORES[0], OURS) as pid:
         _wait_for(port)
         yield Server(pid, port)
+
+
+@contextmanager
+def running_redis() -> Iterator[str]:
+    """Run Redis beside the clients, as long as the context is open; gives its URL."""
+    port = _free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with _pinned(command, CORES[-1], {}):
+        _wait_for(port)
+        yield f"redis://127.0.0.1:{port}/0"
 
 
 def raise_limits() -> None:
@@ -89,6 +97,13 @@ def _pinned(command: Sequence[str], core: int, environment: Mapping[str, str]) -
             yield popen.pid
         finally:
             popen.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _wait_for(port: int) -> None:

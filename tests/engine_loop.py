@@ -3,6 +3,7 @@
 import anyio
 import pytest
 
+from webrtc_transport.engine.peer import IcePeer
 from webrtc_transport.errors import EngineError
 
 ENDS = ["exit", "stop"]
@@ -27,6 +28,12 @@ async def end_the_loop(portal, way="exit"):
 def portal_of(transport):
     """The portal of a transport with signaling."""
     return transport._signaled.portal
+
+
+def portal_behind(connection):
+    """The portal between the engine's loop and what of a connection lives in the caller's."""
+    link = connection._link
+    return link.peer._ice._portal if isinstance(link.peer, IcePeer) else link.portal
 
 
 async def ends_with_the_loop(portal, way, waiting, *arguments):

@@ -22,7 +22,7 @@ class Census:
         self.tasks = len(anyio.get_running_tasks())
         self.threads = threading.active_count()
         self.files = psutil.Process().num_fds()
-        self.agents = sum(isinstance(thing, IceAgent) and not thing._finished for thing in gc.get_objects())
+        self.agents = sum(isinstance(thing, IceAgent) and not thing.is_finished for thing in gc.get_objects())
 
     def __repr__(self):
         return f"{self.tasks} tasks, {self.threads} threads, {self.files} files, {self.agents} ICE agents"

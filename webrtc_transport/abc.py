@@ -1,9 +1,10 @@
 """Contracts between the parts: what a signaling backend, and what an engine, has to do.
 
 Signaling backends run in the *caller's* event loop and are written against anyio (or against asyncio, behind
-:class:`~webrtc_transport.portal.Portal`). Engines run on the *engine's* asyncio loop; their methods are plain
-functions that never block, and what happens is told by calling the methods of an event sink, on that loop too.
-So nothing needs to be cancelled across the seam, and a data path needs no task.
+:class:`~webrtc_transport.portal.Portal`). Engines run on the *engine's* asyncio loop, unless they can do with any
+(:class:`LoopNeutralEngine`); their methods are plain functions that never block, and what happens is told by calling
+the methods of an event sink, on that loop too. So nothing needs to be cancelled across the seam, and a data path needs
+no task.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from .protocol.signals import Signal
 
 if TYPE_CHECKING:
     from .config import IceServer, TransportConfig
+    from .engine.driver import Driver
     from .portal import Portal
 
 
@@ -345,3 +347,20 @@ class Engine(ABC):
     @abstractmethod
     def create_peer(self, settings: PeerSettings, events: SignaledPeerEvents) -> SignaledPeer:
         """Build a peer connection. Called on the engine's loop."""
+
+
+class LoopNeutralEngine(Engine):
+    """One whose peers can live in the caller's loop, whichever it is, with what needs asyncio behind a portal.
+
+    So what crosses is control, and no message. The facade prefers it.
+    """
+
+    @abstractmethod
+    def create_peer_here(
+        self, driver: Driver, portal: Portal, settings: PeerSettings, events: SignaledPeerEvents
+    ) -> SignaledPeer:
+        """Build a peer connection that lives in the caller's loop. Called there, and so are all its methods and events.
+
+        :param driver: of the caller's loop
+        :param portal: to asyncio
+        """

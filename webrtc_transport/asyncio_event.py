@@ -20,8 +20,9 @@ class _Waiter(asyncio.Future[None]):
 
     __slots__ = ("_task_context", "_wakeup")
 
-    _wakeup: Callable[..., object]
+    _wakeup: Callable[..., object] | None
     _task_context: Context | None
+    """Both until the task goes on: from then on they would keep it."""
 
     def add_done_callback(self, fn: Callable[[Self], object], /, *, context: Context | None = None) -> None:
         # The task's own, and the only one: nobody else knows of this future.
@@ -35,12 +36,18 @@ class _Waiter(asyncio.Future[None]):
 
     def resume_soon(self) -> None:
         """Have the task go on in the loop's next turn."""
-        self.get_loop().call_soon(self._wakeup, self, context=self._task_context)
+        wakeup, context = self._wakeup, self._task_context
+        self._wakeup = self._task_context = None
+        assert wakeup is not None
+        self.get_loop().call_soon(wakeup, self, context=context)
 
     def resume(self) -> None:
         """Have the task go on now. For use where no task runs."""
-        assert self._task_context is not None
-        self._task_context.run(self._wakeup, self)
+        wakeup, context = self._wakeup, self._task_context
+        self._wakeup = self._task_context = None
+        assert wakeup is not None
+        assert context is not None
+        context.run(wakeup, self)
 
 
 class _Turn(threading.local):

@@ -241,12 +241,12 @@ class TransportConfig(Settings):
     ``native`` has it."""
 
     max_inbound_streams: int = Field(default=1024, ge=1, le=32767)
-    """Streams that the peer may hold open at once, on one connection; further ones are reset."""
+    """Streams that the peer may hold open at once on one connection, and that may wait to be accepted there; further
+    ones are reset."""
 
     max_inbound_handshakes: int = Field(default=64, ge=1)
     """Inbound peers whose handshake is under way at once; further ones are told ``busy``. One peer gets an eighth of
     them at most, but two at least."""
 
     accept_backlog: int = Field(default=256, ge=1)
-    """Connections, and streams of one connection, that wait to be accepted. A connection takes its place when its
-    handshake begins."""
+    """Connections that wait to be accepted. Each takes its place when its handshake begins."""

@@ -16,9 +16,9 @@ from multiaddr import Multiaddr
 
 from .abc import Attributes, CandidatePair, PeerStatistics
 from .addresses import candidate_address
-from .errors import ConnectionAborted, ConnectionClosed, ConnectionEnded, HandlerError
+from .errors import ConnectionAborted, ConnectionClosed, ConnectionEnded, HandlerError, ended
 from .identity import PeerId
-from .link import PeerLink, ended
+from .link import PeerLink
 from .protocol.sdp import Fingerprint
 from .serving import check_handler, log_failure, run_handler
 from .stream import Stream
@@ -189,7 +189,10 @@ class Connection(AsyncResource, TypedAttributeProvider):
     async def open_stream(self) -> Stream:
         """Open a stream. It costs no round trip: it can be sent on at once.
 
-        :raises TooManyStreams: if every stream id is in use
+        It waits, for ``fin_ack_timeout`` at most, while more than a thousand streams are over whose channels the peer
+        hasn't closed yet, or one of these has the last id.
+
+        :raises TooManyStreams: if every stream id is in use, or the peer closes no channels of streams that are over
         :raises ConnectionEnded: if the connection is over
         """
         return await self._link.open_stream()

@@ -15,9 +15,16 @@ from .abc import ChannelEvents, EngineChannel
 from .config import TransportConfig
 from .connection import Connection
 from .engine.direct_peer import DirectPeer
-from .errors import ConnectionEnded, EngineError, FramingError, NoiseFailed
+from .errors import (
+    ConnectionEnded,
+    ConnectTimeout,
+    EngineError,
+    FramingError,
+    NoiseFailed,
+    set_up_failed,
+)
 from .identity import Identity, PeerId, PublicKey
-from .link import PeerLink, set_up_failed
+from .link import PeerLink
 from .portal import same_loop_portal
 from .protocol.direct_address import DirectAddress
 from .protocol.framing import Flag, FrameDecoder, encode_frame
@@ -55,9 +62,9 @@ class DirectLink(PeerLink):
         certhashes: tuple[Fingerprint, ...] = (),
         on_end: Callable[[PeerLink], object],
     ) -> None:
-        super().__init__(
-            same_loop_portal(), config, f"{remote[0]}:{remote[1]}", first_phase="ice", on_end=on_end
-        )
+        host, port = remote[0], remote[1]
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        super().__init__(same_loop_portal(), config, shown, first_phase="ice", on_end=on_end)
         self.payload_limit = MAX_DIRECT_FRAME - FRAME_OVERHEAD
         self._identity = identity
         self._own = own
@@ -96,6 +103,15 @@ class DirectLink(PeerLink):
             expected=self._expected,
         )
         self._noise = NoiseChannel(self.direct, handshake, on_over=self._noise_over)
+
+    def timed_out(self, timeout: float) -> ConnectTimeout:
+        """The error for a deadline. A port that is dialed by its address has no use for a TURN server."""
+        if self.phase != "ice":
+            return super().timed_out(timeout)
+        cure = "does the peer listen there, and do firewalls let UDP pass?"
+        return ConnectTimeout(
+            f"not connected after {timeout:g} s, in phase 'ice': no answer from UDP port {self.remote}; {cure}"
+        )
 
     def _noise_over(self, failure: NoiseFailed | None) -> None:
         if failure is None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import anyio
 from anyio.abc import TaskStatus
@@ -27,6 +29,12 @@ from .task_group import bare_task_group
 from .wakeup import Wakeup
 
 _logger = logging.getLogger("libp2p.transport.webrtc.listener")
+
+_BIND_CURES: Final[Mapping[int, str]] = {
+    errno.EADDRINUSE: "; stop the program that listens there, or take another port (0 picks a free one)",
+    errno.EADDRNOTAVAIL: "; it is no address of this machine (0.0.0.0 is every IPv4 address, and :: every IPv6 one)",
+    errno.EACCES: "; ports below 1024 are for the administrator: take another one",
+}
 
 
 class DirectListener(Listener):
@@ -58,7 +66,8 @@ class DirectListener(Listener):
                 gater=self._is_let_in,
             )
         except OSError as exc:
-            raise AddressError(f"can't listen on {address}: {exc.strerror}") from exc
+            cure = _BIND_CURES.get(exc.errno or 0, "")
+            raise AddressError(f"can't listen on {address}: {exc.strerror}{cure}") from exc
 
     @property
     def addresses(self) -> Sequence[Multiaddr]:

@@ -223,7 +223,7 @@ class FramingError(StreamError):
 
 
 class TooManyStreams(StreamError):
-    """The connection has no free stream id."""
+    """No stream can be opened: every id is in use, or the peer doesn't close the channels of streams that are over."""
 
 
 def describe(error: BaseException) -> str:
@@ -231,3 +231,23 @@ def describe(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(describe(inner) for inner in error.exceptions)
     return str(error) or type(error).__name__
+
+
+def set_up_failed(reason: Exception) -> ConnectError:
+    """``reason`` as what is told of a connection that never came to be."""
+    if isinstance(reason, ConnectError):
+        return reason
+    # What went wrong in the engine is none of the peer's business.
+    is_ours = isinstance(reason, EngineError) or not isinstance(reason, WebRTCError)
+    return (OwnFault if is_ours else ConnectError)(
+        f"the connection was given up before it stood: {describe(reason)}"
+    )
+
+
+def ended(reason: Exception) -> ConnectionEnded:
+    """``reason`` as what the users of a connection are told."""
+    if isinstance(reason, ConnectionEnded):
+        return type(reason)(*reason.args)
+    if isinstance(reason, WebRTCError):
+        return ConnectionAborted(str(reason))
+    return EngineError(f"{type(reason).__name__}: {reason}")

@@ -26,7 +26,7 @@ def read_private(path: str | os.PathLike[str]) -> bytes:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         if os.name == "posix" and mode & _OTHERS:
             _logger.warning(
-                "%s holds a private key and has mode %04o, so others can use it; run: chmod 600 %s",
+                "%s is read as a secret, and has mode %04o, so others can use it; run: chmod 600 %s",
                 os.fspath(path),
                 mode,
                 os.fspath(path),

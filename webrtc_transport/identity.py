@@ -295,7 +295,17 @@ class Identity:
 def _decode_file(content: bytes) -> RawPrivateKey:
     if not content.strip():
         raise IdentityError("the file is empty")
-    return decode_private_pem(content) if b"-----BEGIN " in content else decode_private_key(content)
+    if b"-----BEGIN " in content:
+        return decode_private_pem(content)
+    try:
+        return decode_private_key(content)
+    except IdentityError:
+        if content.isascii():
+            # What is wrong with it as a message says nothing to whoever named the wrong file.
+            raise IdentityError(
+                "this is text, and no private key in PEM (-----BEGIN PRIVATE KEY-----)"
+            ) from None
+        raise
 
 
 def _with_low_s(signature: bytes) -> bytes:

@@ -12,13 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import takewhile
 
 import anyio
 
 from .abc import (
     Attributes,
     CandidatePair,
-    ChannelEvents,
     EngineChannel,
     EnginePeer,
     PeerEvents,
@@ -28,17 +28,17 @@ from .channel_port import ChannelPort
 from .config import TransportConfig
 from .errors import (
     LOOP_ENDED,
-    ConnectError,
-    ConnectionAborted,
-    ConnectionEnded,
     ConnectTimeout,
     EngineError,
-    OwnFault,
+    TooManyStreams,
     WebRTCError,
-    describe,
+    ended,
+    set_up_failed,
 )
+from .framed_stream import FramedStream
+from .init_channel import INIT_GRACE, INIT_LABEL, InitChannel
 from .portal import Portal
-from .protocol.limits import FRAME_OVERHEAD, MAX_FRAME_LENGTH
+from .protocol.limits import FRAME_OVERHEAD, INBOUND_MARGIN, MAX_FRAME_LENGTH
 from .stall_watch import StallWatch
 from .stream import Stream
 from .stream_owner import StreamOwner
@@ -46,12 +46,10 @@ from .wakeup import Wakeup
 
 _logger = logging.getLogger("libp2p.transport.webrtc.connection")
 
-INIT_LABEL = "init"
-"""A channel that only makes a browser's offer contain a data channel (libp2p specs, webrtc/webrtc.md, step 4)."""
-
-INIT_LINGER = 0.1
-"""Seconds that the answerer gets to close the channel :data:`INIT_LABEL` first. A reset that comes in one packet with
-the channel's opening is lost on some libraries."""
+MAX_CLOSING = 1024
+"""Own streams that are over, and whose channels aren't closed yet, at which none is opened. To open one costs no round
+trip, and to close one takes a few: they would pile up until the peer takes no more. The default of its limit is as high
+(``max_inbound_streams``), and it takes :data:`~.protocol.limits.INBOUND_MARGIN` channels for each of these."""
 
 GRANTS_PER_BUFFER = 8
 """Credits for read bytes are returned in parts of this many to a receive buffer: fewer calls across the portal."""
@@ -79,13 +77,17 @@ class PeerLink(PeerEvents, StreamOwner):
         self.fin_ack_timeout = config.fin_ack_timeout
         self.close_timeout = config.close_timeout
         self.payload_sent = self.payload_received = 0
-        self.streams: dict[Stream, ChannelPort] = {}
+        self.streams: dict[FramedStream, ChannelPort] = {}
         self.phase = first_phase
         self.phase_times: dict[str, float] = {first_phase: time.monotonic()}
         self.candidate_pair: CandidatePair | None = None
         self.end_reason: Exception | None = None
         self.changed = Wakeup(portal.make_event)
         """Notified after each change of ``phase`` and ``end_reason``, and with inbound streams."""
+        self._closing_channels = 0
+        """Of own streams that are over."""
+        self._channel_closed = Wakeup(portal.make_event)
+        """Notified when there is one less, and at the end."""
         self._stream_came = Wakeup(portal.make_event)
         """Notified with inbound streams, and at the end: who waits for one needn't wake up for others."""
         self._drained = Wakeup(portal.make_event)
@@ -97,10 +99,16 @@ class PeerLink(PeerEvents, StreamOwner):
         self.remote = remote
         self._inbound: deque[Stream] = deque()
         self._inbound_open = 0
+        """Streams of the peer whose channels are open."""
+        self._inbound_unfinished = 0
+        """Of these, those that aren't over in both directions."""
         self._has_refused = False
         """Whether a stream was refused because of a limit."""
-        self._draining: dict[Stream, float] = {}
-        """Streams that wait for their FIN_ACK, and until when."""
+        self._draining: set[FramedStream] = set()
+        """Streams whose FIN the peer hasn't acknowledged."""
+        self._closing: dict[FramedStream, float] = {}
+        """Of these, those for which somebody waits, and until when: all do for equally long, so the first one is due
+        first."""
         self._consumed = 0
         self._grant_size = config.receive_buffer // GRANTS_PER_BUFFER
         # After it, the engine can tell no end.
@@ -150,10 +158,30 @@ class PeerLink(PeerEvents, StreamOwner):
     async def open_stream(self) -> Stream:
         """Open a stream; it can be sent on at once.
 
-        :raises TooManyStreams: if no stream id is free
+        Waits while too many channels of own streams that are over aren't closed yet, or one of these has the id.
+
+        :raises TooManyStreams: if no stream id is free, or the peer closes no channels
         :raises ConnectionEnded: if the connection is over
         """
-        self.check_alive()
+        deadline = 0.0
+        while True:
+            self.check_alive()
+            if self._closing_channels < MAX_CLOSING:
+                try:
+                    return await self._open_stream()
+                except TooManyStreams:
+                    if not self._closing_channels:
+                        raise
+            deadline = deadline or anyio.current_time() + self.fin_ack_timeout
+            with anyio.CancelScope(deadline=deadline) as scope:
+                await self._channel_closed.wait()
+            if scope.cancelled_caught:
+                raise TooManyStreams(
+                    f"the channels of {self._closing_channels} streams that are over were not closed by the peer, "
+                    f"and none could be opened for {self.fin_ack_timeout:g} s"
+                )
+
+    async def _open_stream(self) -> Stream:
         port = ChannelPort(self.portal)
         stream = Stream(self, port, inbound=False)
         self.streams[stream] = port
@@ -170,17 +198,11 @@ class PeerLink(PeerEvents, StreamOwner):
             raise
         return stream
 
-    async def pass_init_channel(self) -> None:
-        """Open the channel ``init`` and close it again. Returns once both ends have, or the connection is over.
-
-        What follows can use its id: js-libp2p waits likewise.
-        """
-        channel = _InitChannel(self)
+    async def open_init_channel(self) -> None:
+        """Open the channel ``init``, which is closed a little later. Streams needn't wait: they have other ids."""
         # Of a connection that has ended meanwhile its streams tell.
-        with suppress(ConnectionEnded):
-            await self.portal.call(channel.open)
-        while self.end_reason is None and not channel.is_closed:
-            await self.changed.wait()
+        with suppress(WebRTCError, anyio.ClosedResourceError):
+            await self.portal.call(InitChannel.open, self.peer)
 
     async def accept_stream(self) -> Stream:
         """Wait for a stream of the peer.
@@ -211,10 +233,10 @@ class PeerLink(PeerEvents, StreamOwner):
 
     def reset_unacknowledged_streams(self, now: float) -> float:
         """Give up the streams whose FIN_ACK didn't come in time; returns when the next one is due, or ``math.inf``."""
-        for stream, due in list(self._draining.items()):
-            if due <= now:
-                stream.timed_out(f"no FIN_ACK within {self.fin_ack_timeout:g} s; sent bytes may be lost")
-        return min(self._draining.values(), default=math.inf)
+        late = list(takewhile(lambda waiting: waiting[1] <= now, self._closing.items()))
+        for stream, _ in late:
+            stream.timed_out(f"no FIN_ACK within {self.fin_ack_timeout:g} s; sent bytes may be lost")
+        return next(iter(self._closing.values()), math.inf)
 
     async def statistics(self) -> PeerStatistics:
         return await self.portal.call(self.peer.statistics)
@@ -253,7 +275,7 @@ class PeerLink(PeerEvents, StreamOwner):
 
     def on_channel(self, channel: EngineChannel) -> None:
         if channel.label == INIT_LABEL:
-            channel.close()
+            channel.close(INIT_GRACE)
             return
         port = ChannelPort(self.portal)
         port.attach(channel)
@@ -272,13 +294,17 @@ class PeerLink(PeerEvents, StreamOwner):
         self.changed.notify()
 
     def _stream_arrived(self, stream: Stream, port: ChannelPort) -> None:
+        self._inbound_unfinished += 1
+        if self.end_reason is not None:
+            port.connection_ended(ended(self.end_reason))
+            return
         self.streams[stream] = port
         self._inbound_open += 1
-        config = self._config
-        if self._inbound_open > config.max_inbound_streams:
-            self._refuse(stream, f"it has {config.max_inbound_streams} open (max_inbound_streams)")
-        elif len(self._inbound) >= config.accept_backlog:
-            self._refuse(stream, f"{config.accept_backlog} wait to be accepted (accept_backlog)")
+        limit = self._config.max_inbound_streams
+        if len(self._inbound) >= limit:
+            self._refuse(stream, f"{limit} wait to be accepted (max_inbound_streams)")
+        elif self._inbound_unfinished > limit or self._inbound_open > INBOUND_MARGIN * limit:
+            self._refuse(stream, f"it has {limit} open (max_inbound_streams)")
         else:
             self._inbound.append(stream)
             self._stream_came.notify()
@@ -300,6 +326,7 @@ class PeerLink(PeerEvents, StreamOwner):
         self.streams.clear()
         self.changed.notify()
         self._stream_came.notify()
+        self._channel_closed.notify()
         self._drained.notify()
         self._on_end(self)
 
@@ -314,71 +341,35 @@ class PeerLink(PeerEvents, StreamOwner):
             self.portal.post(self.peer.grant, self._consumed)
             self._consumed = 0
 
-    def stream_draining(self, stream: Stream) -> None:
-        self._draining[stream] = math.inf
+    def stream_draining(self, stream: FramedStream) -> None:
+        self._draining.add(stream)
 
-    def stream_closing(self, stream: Stream) -> None:
+    def stream_closing(self, stream: FramedStream) -> None:
         if stream in self._draining:
-            self._draining[stream] = time.monotonic() + self.fin_ack_timeout
+            self._closing[stream] = time.monotonic() + self.fin_ack_timeout
 
-    def stream_drained(self, stream: Stream) -> None:
-        self._draining.pop(stream, None)
+    def stream_drained(self, stream: FramedStream) -> None:
+        self._draining.discard(stream)
+        self._closing.pop(stream, None)
         if not self._draining:
             self._drained.notify()
 
-    def stream_closed(self, stream: Stream) -> None:
+    def stream_finished(self, stream: FramedStream) -> None:
+        if stream.is_inbound:
+            self._inbound_unfinished -= 1
+        else:
+            self._closing_channels += 1
+
+    def stream_closed(self, stream: FramedStream) -> None:
         if self.streams.pop(stream, None) is not None:
-            self._inbound_open -= stream.is_inbound
+            if stream.is_inbound:
+                self._inbound_open -= 1
+            else:
+                self._closing_channels -= 1
+                self._channel_closed.notify()
             if self._stalls is not None:
                 self._stalls.closed(stream)
-        self._draining.pop(stream, None)
-        if not self._draining:
-            self._drained.notify()
+        self.stream_drained(stream)
 
     def stream_attributes(self) -> Attributes:
         return self.attributes
-
-
-class _InitChannel(ChannelEvents):
-    """The channel :data:`INIT_LABEL` of an offerer. Nothing is sent on it."""
-
-    def __init__(self, link: PeerLink) -> None:
-        self.is_closed = False
-        self._link = link
-
-    def open(self) -> None:
-        """On the engine's loop."""
-        self._link.peer.open_channel(self, label=INIT_LABEL).close(INIT_LINGER)
-
-    def on_message(self, data: bytes) -> None:
-        self._link.peer.grant(len(data))
-
-    def on_sent(self, size: int) -> None:
-        """Nothing waits for it."""
-
-    def on_closed(self) -> None:
-        self._link.portal.deliver(self._closed)
-
-    def _closed(self) -> None:
-        self.is_closed = True
-        self._link.changed.notify()
-
-
-def set_up_failed(reason: Exception) -> ConnectError:
-    """``reason`` as what is told of a connection that never came to be."""
-    if isinstance(reason, ConnectError):
-        return reason
-    # What went wrong in the engine is none of the peer's business.
-    is_ours = isinstance(reason, EngineError) or not isinstance(reason, WebRTCError)
-    return (OwnFault if is_ours else ConnectError)(
-        f"the connection was given up before it stood: {describe(reason)}"
-    )
-
-
-def ended(reason: Exception) -> ConnectionEnded:
-    """``reason`` as what the users of a connection are told."""
-    if isinstance(reason, ConnectionEnded):
-        return type(reason)(*reason.args)
-    if isinstance(reason, WebRTCError):
-        return ConnectionAborted(str(reason))
-    return EngineError(f"{type(reason).__name__}: {reason}")

@@ -6,13 +6,19 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Final
 
 import anyio
 
+from .config import TransportConfig
 from .errors import ConnectError, ConnectionAborted
 from .link import PeerLink
 from .stall_watch import LOOKS_PER_TIMEOUT
 from .task_group import bare_task_group
+
+DRAIN_LOOKS_PER_TIMEOUT: Final = 100
+"""At most: a peer that acknowledges none of many streams would have each of them looked for by itself. One is given up
+a hundredth of the timeout late."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +98,35 @@ class Links:
                 for link in list(self._links):
                     task_group.start_soon(link.close, reason)
 
+    @asynccontextmanager
+    async def watched(self, config: TransportConfig) -> AsyncIterator[None]:
+        """Streams that wait in vain are given up in the block; also when it is cancelled, for they may be closed under
+        a shield.
+        """
+        scope = anyio.CancelScope(shield=True)
+
+        async def watch() -> None:
+            with scope:
+                async with bare_task_group() as watches:
+                    watches.start_soon(self.reset_unacknowledged_streams, config.fin_ack_timeout)
+                    if config.stalled_stream_timeout is not None:
+                        watches.start_soon(self.reset_stalled_streams, config.stalled_stream_timeout)
+
+        async with bare_task_group() as task_group:
+            task_group.start_soon(watch)
+            try:
+                yield
+            finally:
+                scope.cancel()
+
     async def reset_unacknowledged_streams(self, fin_ack_timeout: float) -> None:
         """Give up the streams whose FIN_ACK doesn't come within so many seconds, until cancelled."""
         while True:
             now = time.monotonic()
             due = [link.reset_unacknowledged_streams(now) for link in list(self._links)]
             # Whoever begins to wait meanwhile does so for longer than this sleeps.
-            await anyio.sleep(min([now + fin_ack_timeout, *due]) - now)
+            earliest = now + fin_ack_timeout / DRAIN_LOOKS_PER_TIMEOUT
+            await anyio.sleep(max(earliest, min([now + fin_ack_timeout, *due])) - now)
 
     async def reset_stalled_streams(self, stalled_after: float) -> None:
         """Give up the streams of which nothing was read for so many seconds, until cancelled."""

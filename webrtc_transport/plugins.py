@@ -6,8 +6,10 @@ troubles only who wants it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Final
 
 from .abc import Engine, SignalingBackend
@@ -81,10 +83,13 @@ def engine_factory(name: str) -> Callable[[], Engine]:
 
 
 def _find(group: str, name: str) -> EntryPoint:
-    # A package that is on sys.path twice is found twice, and says the same both times.
-    found = {(entry.value, _package(entry)): entry for entry in entry_points(group=group, name=name)}
+    found = _providers(group, name)
     if not found:
-        installed = sorted(entry_points(group=group).names)
+        # It may have been installed since the last scan.
+        _scan.cache_clear()
+        found = _providers(group, name)
+    if not found:
+        installed = sorted(_installed(group).names)
         there_are = (
             f"no plugin {name!r} of {group} is installed (there are: {', '.join(installed) or 'none'})"
         )
@@ -99,6 +104,21 @@ def _find(group: str, name: str) -> EntryPoint:
             f"the plugin {name!r} of {group} is provided by {providers}; uninstall all but one"
         )
     return next(iter(found.values()))
+
+
+def _providers(group: str, name: str) -> Mapping[tuple[str, str], EntryPoint]:
+    # A package that is on sys.path twice is found twice, and says the same both times.
+    return {(entry.value, _package(entry)): entry for entry in _installed(group).select(name=name)}
+
+
+def _installed(group: str) -> EntryPoints:
+    return _scan(group, tuple(sys.path))
+
+
+@lru_cache(maxsize=4)  # our groups, and one that is asked for by hand
+def _scan(group: str, path: Sequence[str]) -> EntryPoints:  # noqa: ARG001 - what is found depends on the path
+    # It reads a file of each installed package, and every transport asks.
+    return entry_points(group=group)
 
 
 def _load(entry: EntryPoint) -> object:

@@ -1,7 +1,8 @@
 """The one seam between the caller's event loop and asyncio.
 
-Engines, and signaling clients built on aiohttp, need asyncio. The facade runs in the caller's loop, asyncio or
-trio. A portal joins the two; nothing else in the library knows which case holds:
+ICE by aioice, whole engines such as aiortc's, and signaling clients built on aiohttp need asyncio: what they run on is
+the engine's loop. All else runs in the caller's, asyncio or trio. A portal joins the two; nothing else in the library
+knows which case holds:
 
 - asyncio (uvloop too): both loops are the same. Calls are plain calls.
 - trio: the engine's loop runs in one thread per portal. Functions cross in mailboxes, many per wake-up, and
@@ -73,7 +74,11 @@ class Portal(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """:raises EngineError: if the engine's loop has ended by itself"""
+        """See whether the engine's loop can be reached.
+
+        :raises EngineError: if it has ended by itself
+        :raises RuntimeError: after ``fork``, in the child
+        """
 
     @abstractmethod
     def post(self, func: Callable[[*_Ts], object], *args: *_Ts) -> None:
@@ -267,9 +272,14 @@ class _TrioPortal(Portal):
             done.set()
         if self._has_failed:
             for tell in list(self.at_fault):
-                tell()
+                # Whoever is told fails for itself: the others wait for it, too.
+                try:
+                    tell()
+                except Exception:
+                    _logger.exception(HANDED_OVER)
 
     def check(self) -> None:
+        self._check_process()
         if self._has_failed:
             raise EngineError(LOOP_ENDED)
 

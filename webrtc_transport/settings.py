@@ -88,6 +88,9 @@ def fault(error: ErrorDetails, *, secret: bool = False) -> str:
     if error["type"] == "value_error":
         # Of a validator of our own, which knows the cure.
         return str(error.get("ctx", {}).get("error", error["msg"]))
+    if error["type"] == "too_short" and secret:
+        # pydantic speaks of the items of the validated value.
+        return f"should have at least {error.get('ctx', {}).get('min_length')} characters"
     what = error["msg"].removeprefix("Input ").partition(", unable to")[0]
     what = what.replace("an instance of Sequence", "a list")
     return what if secret else f"{what}, not {shown(error['input'])}"

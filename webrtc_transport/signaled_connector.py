@@ -9,19 +9,22 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import anyio
 
-from .abc import Engine, PeerSettings, SignalingSession
+from .abc import Engine, LoopNeutralEngine, PeerSettings, SignalingSession
 from .addresses import webrtc_address
 from .certificates import check_certificate
 from .config import IceServer, TransportConfig, check_ice_servers
 from .connection import Connection
+from .engine.driver import Driver
 from .errors import (
     ConfigurationError,
     ConnectError,
     ConnectTimeout,
+    InvalidSignal,
     NoRouteToPeer,
     OwnFault,
     SignalingError,
@@ -30,7 +33,7 @@ from .errors import (
 )
 from .identity import Identity, PeerId
 from .links import Links
-from .portal import Portal
+from .portal import Portal, same_loop_portal
 from .protocol.certificate import Certificate
 from .protocol.limits import MAX_REASON_LENGTH
 from .protocol.proof import Kind, ProofVerifier, sign_description
@@ -45,7 +48,7 @@ from .protocol.signals import (
     Offer,
     Proof,
 )
-from .signaled_link import SignaledLink
+from .signaled_link import PeerFactory, SignaledLink
 from .task_group import bare_task_group
 
 _logger = logging.getLogger("libp2p.transport.webrtc.connector")
@@ -58,13 +61,29 @@ GOODBYE_TIMEOUT: Final = 1.0
 
 
 class SignaledConnector:
-    """Sets peer connections up for one identity, with the help of signaling."""
+    """Sets peer connections up for one identity, with the help of signaling.
+
+    :param driver: of the caller's loop
+    :param portal: between it and asyncio
+    """
 
     def __init__(
-        self, identity: Identity, portal: Portal, engine: Engine, config: TransportConfig, links: Links
+        self,
+        identity: Identity,
+        driver: Driver,
+        portal: Portal,
+        engine: Engine,
+        *,
+        config: TransportConfig,
+        links: Links,
     ) -> None:
         self.config = config
         self.portal = portal
+        self._peer_portal = portal
+        self._create_peer: PeerFactory = engine.create_peer
+        if isinstance(engine, LoopNeutralEngine):
+            self._peer_portal = same_loop_portal()
+            self._create_peer = partial(engine.create_peer_here, driver, portal)
         self._identity = identity
         self._engine = engine
         self._certificate = config.certificate
@@ -83,9 +102,9 @@ class SignaledConnector:
             ice_servers=await self._ice_servers(),
             config=self.config,
         )
-        link = SignaledLink(self.portal, self.config, remote_peer, on_end=self._links.ended)
+        link = SignaledLink(self._peer_portal, self.config, remote_peer, on_end=self._links.ended)
         async with self._links.setting_up(link):
-            await link.open(self._engine, settings)
+            await link.open(self._engine.name, self._create_peer, settings)
             yield link
 
     def sign_offer(self, session: SignalingSession, sdp: str) -> Offer:
@@ -195,7 +214,8 @@ async def trickle(link: SignaledLink, session: SignalingSession, remote: Session
         nonlocal failure
         try:
             await _receive_candidates(link, session)
-        except SignalingRejected as exc:
+        except (InvalidSignal, SignalingRejected) as exc:
+            exc.args = (f"the set-up ended in phase {link.phase!r}: {exc}",)
             failure = exc
             # What failed there often fails here too, and this end can say what it was.
             with anyio.move_on_after(OWN_FAILURE_GRACE):
@@ -267,14 +287,18 @@ async def _send_candidates(link: SignaledLink, session: SignalingSession, mid: s
 
 
 async def _receive_candidates(link: SignaledLink, session: SignalingSession) -> None:
-    """Take candidates until the session ends; :raises SignalingRejected: if the peer gives the connection up"""
+    """Take candidates until the session ends.
+
+    :raises SignalingRejected: if the peer gives the connection up
+    :raises InvalidSignal: if signals were lost on the way, or are malformed: the peer is told so, and gives it up
+    """
     while True:
         try:
             signal = await session.receive()
         except anyio.EndOfStream:
             link.add_remote_candidate(None)
             return
-        except SignalingRejected:
+        except (InvalidSignal, SignalingRejected):
             raise
         except (SignalingError, anyio.ClosedResourceError) as exc:
             # ICE may do with the candidates that came.

@@ -16,9 +16,9 @@ from .errors import (
     PeerUnreachable,
     SignalingError,
     SignalingUnavailable,
+    set_up_failed,
 )
 from .identity import PeerId
-from .link import set_up_failed
 from .protocol.limits import MAX_REMOTE_CANDIDATES
 from .protocol.sdp import DtlsSetup, SessionDescription
 from .protocol.signals import Answer, Candidate, Signal
@@ -86,7 +86,7 @@ class SignaledDialer:
                     add_candidate(link, candidate.data)
                 connection = await trickle(link, session, remote)
                 if session.uses_init_channel:
-                    await link.pass_init_channel()
+                    await link.open_init_channel()
                 # Here, because whoever is cancelled in it must not leave the connection behind.
                 await session.aclose()
                 return connection

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from .abc import Engine, PeerSettings, SignaledPeer, SignaledPeerEvents
+from .abc import PeerSettings, SignaledPeer, SignaledPeerEvents
 from .config import TransportConfig
-from .errors import OwnFault, WebRTCError
+from .errors import OwnFault, WebRTCError, set_up_failed
 from .identity import PeerId
-from .link import PeerLink, set_up_failed
+from .link import PeerLink
 from .portal import Portal
 from .protocol.limits import FRAME_OVERHEAD, MAX_FRAME_LENGTH
 from .protocol.sdp import IceCandidate, SessionDescription
+
+PeerFactory = Callable[[PeerSettings, SignaledPeerEvents], SignaledPeer]
+"""Builds a peer, in the loop that it lives in."""
 
 
 class SignaledLink(PeerLink, SignaledPeerEvents):
     """The caller's end of a :class:`~webrtc_transport.abc.SignaledPeer`.
 
+    :param portal: to the loop that the peer lives in
     :param remote_peer: who the other end says it is; proven before a connection is made of the link
     """
 
@@ -34,18 +38,19 @@ class SignaledLink(PeerLink, SignaledPeerEvents):
         """Found, and not sent yet. ``changed`` tells of new ones too."""
         self._signaled: SignaledPeer | None = None
 
-    async def open(self, engine: Engine, settings: PeerSettings) -> None:
+    async def open(self, engine: str, create_peer: PeerFactory, settings: PeerSettings) -> None:
         """Build the engine's peer, and begin to gather candidates.
 
+        :param engine: its name
         :raises ConnectError: if the engine can't, or the link was closed meanwhile
         """
         try:
-            self._peer = self._signaled = await self.portal.call(engine.create_peer, settings, self)
+            self._peer = self._signaled = await self.portal.call(create_peer, settings, self)
         except WebRTCError:
             raise
         except Exception as exc:
             # An engine may be anybody's.
-            raise OwnFault(f"the engine {engine.name!r} raised {type(exc).__name__}: {exc}") from exc
+            raise OwnFault(f"the engine {engine!r} raised {type(exc).__name__}: {exc}") from exc
         if self.end_reason is not None:
             self.portal.post(self._peer.close, self.end_reason)
             raise set_up_failed(self.end_reason)

@@ -89,6 +89,9 @@ class SignaledListener(Listener):
             except Exception as exc:  # noqa: BLE001 - an engine or a backend may be anybody's
                 await self._refuse(session, exc)
                 return
+            except anyio.get_cancelled_exc_class():
+                await tell_failure(session, "the peer listens no more", "cancelled")
+                raise
             await self._hand_over(connection)
 
     async def _answer(self, session: SignalingSession) -> Connection:

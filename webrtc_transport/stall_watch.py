@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Literal
 
-from .stream import Stream
+from .framed_stream import FramedStream
 
 LOOKS_PER_TIMEOUT: Final = 4
 """A stalled stream is found at most a quarter of the timeout late; looking costs next to nothing."""
@@ -32,19 +32,19 @@ class StallWatch:
         self._timeout = timeout
         self._share = share
         self._allowed: dict[Cause, int] = {"unread": 0, "incomplete": spare}
-        self._waiting: dict[tuple[Stream, Cause], tuple[int, float]] = {}
+        self._waiting: dict[tuple[FramedStream, Cause], tuple[int, float]] = {}
         """Where bytes lie: how many reads, or whole frames, there had been, and since when that is so."""
-        self._closed: list[Stream] = []
+        self._closed: list[FramedStream] = []
         """Of those whose channel is closed, the ones with unread bytes."""
 
-    def closed(self, stream: Stream) -> None:
+    def closed(self, stream: FramedStream) -> None:
         """The channel of ``stream`` is closed; what it received can still be read."""
         if stream.unread[0]:
             self._closed.append(stream)
 
-    def look(self, streams: Iterable[Stream], now: float) -> None:
+    def look(self, streams: Iterable[FramedStream], now: float) -> None:
         """Reset what has stalled. ``streams`` are those whose channel is open."""
-        waiting: dict[tuple[Stream, Cause], tuple[int, float]] = {}
+        waiting: dict[tuple[FramedStream, Cause], tuple[int, float]] = {}
         looked_at = [*streams, *self._closed]
         may_come = sum(stream.unread[0] for stream in looked_at) <= self._share
         for stream in looked_at:

@@ -9,7 +9,7 @@ from .abc import Attributes
 from .portal import Portal
 
 if TYPE_CHECKING:
-    from .stream import Stream
+    from .framed_stream import FramedStream
 
 
 class StreamOwner(ABC):
@@ -30,20 +30,24 @@ class StreamOwner(ABC):
         """``size`` bytes of messages were read or discarded."""
 
     @abstractmethod
-    def stream_draining(self, stream: Stream) -> None:
+    def stream_draining(self, stream: FramedStream) -> None:
         """FIN was sent, and the peer is to acknowledge it."""
 
     @abstractmethod
-    def stream_closing(self, stream: Stream) -> None:
-        """Somebody waits for the FIN_ACK from now on, if one is outstanding: :meth:`.Stream.timed_out` ends the
+    def stream_closing(self, stream: FramedStream) -> None:
+        """Somebody waits for the FIN_ACK from now on, if one is outstanding: :meth:`.FramedStream.timed_out` ends the
         stream after ``fin_ack_timeout``."""
 
     @abstractmethod
-    def stream_drained(self, stream: Stream) -> None:
+    def stream_drained(self, stream: FramedStream) -> None:
         """The peer has acknowledged all that was sent, or never will."""
 
     @abstractmethod
-    def stream_closed(self, stream: Stream) -> None:
+    def stream_finished(self, stream: FramedStream) -> None:
+        """Both directions are over: told once. The channel may still be open."""
+
+    @abstractmethod
+    def stream_closed(self, stream: FramedStream) -> None:
         """The channel is closed in both directions: its id is free."""
 
     @abstractmethod

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
+from weakref import WeakSet
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.lowlevel import RunVar
 from multiaddr import Multiaddr
 
 from . import plugins
@@ -22,7 +24,7 @@ from .connection import Connection
 from .direct_connector import DirectConnector
 from .direct_dialer import DirectDialer
 from .direct_listener import DirectListener
-from .engine.driver import open_driver
+from .engine.driver import Driver, open_driver
 from .errors import AddressError, ConfigurationError, ConnectionClosed, SignalingError
 from .identity import Identity, PeerId
 from .links import Links, TransportStatistics
@@ -39,6 +41,9 @@ _logger = logging.getLogger("libp2p.transport.webrtc")
 
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*", re.IGNORECASE)
 """Of a URL (RFC 3986, section 3.1)."""
+
+_running_here: Final[RunVar[WeakSet[WebRTCTransport]]] = RunVar("webrtc_transport.running")
+"""The transports that were entered in this event loop."""
 
 BackendSource = str | SignalingBackend | Callable[[SignalingContext], SignalingBackend]
 """A URL, a backend, or a function that makes one of a context."""
@@ -181,22 +186,25 @@ class WebRTCTransport:
             driver = await stack.enter_async_context(open_driver())
             self._direct = DirectConnector(self._identity, driver, self._config, self._links)
             if self._signaling:
-                self._signaled = await self._open_signaling(stack)
+                self._signaled = await self._open_signaling(stack, driver)
+            await stack.enter_async_context(self._links.watched(self._config))
             stack.push_async_callback(self._links.close, ConnectionClosed("the transport was closed"))
             self._tasks = await stack.enter_async_context(bare_task_group())
-            self._tasks.start_soon(self._links.reset_unacknowledged_streams, self._config.fin_ack_timeout)
-            if self._config.stalled_stream_timeout is not None:
-                self._tasks.start_soon(self._links.reset_stalled_streams, self._config.stalled_stream_timeout)
             self._stack = stack.pop_all()
+        here = _running_here.get(WeakSet())
+        here.add(self)
+        _running_here.set(here)
         return self
 
-    async def _open_signaling(self, stack: AsyncExitStack) -> SignaledConnector:
+    async def _open_signaling(self, stack: AsyncExitStack, driver: Driver) -> SignaledConnector:
         portal = await stack.enter_async_context(open_portal())
         context = SignalingContext(self._identity, self._config, portal)
         for source in self._signaling:
             backend = make_backend(source, context)
             self._backends.append(await stack.enter_async_context(backend))
-        return SignaledConnector(self._identity, portal, self._engine, self._config, self._links)
+        return SignaledConnector(
+            self._identity, driver, portal, self._engine, config=self._config, links=self._links
+        )
 
     async def __aexit__(
         self,
@@ -214,6 +222,10 @@ class WebRTCTransport:
     def _entered(self) -> DirectConnector:
         if self._direct is None:
             msg = "the transport isn't running; use it inside `async with WebRTCTransport(…) as transport:`"
+            raise RuntimeError(msg)
+        if self not in _running_here.get(WeakSet()):
+            # Another loop would wait for events that nobody sets, or set those that this one waits for.
+            msg = "the transport runs in another event loop; make one for each"
             raise RuntimeError(msg)
         return self._direct
 

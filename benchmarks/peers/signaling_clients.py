@@ -1,9 +1,9 @@
 """Many clients of a signaling server in one process, as cheap as they can be. It carries out commands, as JSON lines.
 
-    python -m benchmarks.peers.signaling_clients ours|polls|peerjs PORT
+    python -m benchmarks.peers.signaling_clients ours|polls|peerjs PORT[,PORT…]
 
 A client speaks just enough of HTTP and WebSocket. It registers as any other client does, with its signature under the
-server's challenge. Frames are masked with zeros, which is a key like any other: only this end saves work by it.
+server's challenge.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import uvloop
 
 from .lines import Line
-from .signaling_protocols import PROTOCOLS, Client, Traffic
+from .signaling_protocols import PROTOCOLS, Client, Traffic, WebSocketClient
 
 FIRST_ADDRESS = ipaddress.IPv4Address("127.1.0.1")
 PER_ADDRESS = 200
@@ -33,8 +33,8 @@ AT_ONCE = 50
 class Clients:
     """All of them, and what is under way between them."""
 
-    def __init__(self, kind: str, port: int) -> None:
-        self._kind, self._port = PROTOCOLS[kind], port
+    def __init__(self, kind: str, ports: list[int]) -> None:
+        self._kind, self._ports = PROTOCOLS[kind], ports
         self._clients: list[Client] = []
 
     async def do_connect(self, count: int) -> Line:
@@ -44,11 +44,11 @@ class Clients:
 
         async def connect() -> None:
             async with places:
-                client = self._kind()
-                address = FIRST_ADDRESS + len(self._clients) // PER_ADDRESS
+                client, number = self._kind(), len(self._clients)
+                address = FIRST_ADDRESS + number // PER_ADDRESS
                 self._clients.append(client)
                 await loop.create_connection(
-                    lambda: client, "127.0.0.1", self._port, local_addr=(str(address), 0)
+                    lambda: client, "127.0.0.1", self._port_of(number), local_addr=(str(address), 0)
                 )
                 await client.ready
 
@@ -64,32 +64,47 @@ class Clients:
 
     async def do_pace(self, rate: float, seconds: float, clients: int) -> Line:
         """Send at a fixed rate, whatever the answer. Milliseconds count from when a message should have been sent."""
-        traffic, loop = self._traffic(clients), asyncio.get_running_loop()
-        started = loop.time()
+        traffic, started = self._traffic(clients), time.perf_counter()
         due, total = 0, int(rate * seconds)
         while due < total:
-            now = loop.time()
+            now = time.perf_counter()
             while due < total and started + due / rate <= now:
                 traffic.send(due, at=started + due / rate)
                 due += 1
             await asyncio.sleep(0.001)
         await self._arrived(traffic, total)
-        return {"sent": total, "seconds": loop.time() - started, **traffic.milliseconds()}
+        return {"sent": total, "seconds": time.perf_counter() - started, **traffic.milliseconds()}
 
     async def do_saturate(self, window: int, seconds: float, clients: int) -> Line:
-        """Keep ``window`` messages of each client under way."""
-        traffic, loop = self._traffic(clients), asyncio.get_running_loop()
-        started = loop.time()
+        """Keep ``window`` messages of each client under way for ``seconds``; ``drained`` is until the last arrived."""
+        traffic = self._traffic(clients)
+        started, used = time.perf_counter(), time.process_time()
         traffic.refill_until(started + seconds)
         for number in range(clients * window):
             traffic.send(number, at=started)
         await asyncio.sleep(seconds)
-        elapsed, arrived = loop.time() - started, traffic.arrived
+        elapsed, arrived = time.perf_counter() - started, traffic.arrived
         await self._arrived(traffic, traffic.sent)
-        return {"arrived": arrived, "total": traffic.sent, "seconds": elapsed, **traffic.milliseconds()}
+        drained = time.perf_counter() - started
+        return {
+            "arrived": arrived,
+            "total": traffic.sent,
+            "seconds": elapsed,
+            "drained": drained,
+            "load": (time.process_time() - used) / drained,
+            **traffic.milliseconds(),
+        }
+
+    def _port_of(self, number: int) -> int:
+        """The server of a client. Of several, all pairs of clients are as often at any two: as if at random."""
+        pair, end = divmod(number, 2)
+        count = len(self._ports)
+        return self._ports[pair % count if end == 0 else pair // count % count]
 
     def _traffic(self, clients: int) -> Traffic:
-        return Traffic(self._clients[:clients])
+        first = self._clients[:clients]
+        # Those that poll do no more than wait.
+        return Traffic([client for client in first if isinstance(client, WebSocketClient)])
 
     async def _arrived(self, traffic: Traffic, count: int) -> None:
         async with asyncio.timeout(SECONDS_TO_ARRIVE):
@@ -104,7 +119,7 @@ class Clients:
 
 
 async def main() -> None:
-    clients = Clients(sys.argv[1], int(sys.argv[2]))
+    clients = Clients(sys.argv[1], [int(port) for port in sys.argv[2].split(",")])
     commands: deque[dict[str, Any]] = deque()
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(

@@ -77,6 +77,8 @@ def signaling(measured: dict[str, Any], what: str, name: str) -> str:
     if figure.startswith("ratio "):
         figure = figure.removeprefix("ratio ")
         return f"{found_here[figure] / measured[f'{what} peerjs'][figure]:.2f}"
+    if figure == "times one":
+        return f"{found_here['rate'] / measured[f'{what} one']['rate']:.2f}"
     value = found_here[figure]
     return value if isinstance(value, str) else number(value / _scale(figure))
 

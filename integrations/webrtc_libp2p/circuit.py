@@ -10,7 +10,7 @@ from typing import Final
 
 import anyio
 import trio
-from libp2p.abc import IHost, INetConn, INetStream, INetwork, INotifee
+from libp2p.abc import IHost, INetConn, INetStream, INetwork
 from libp2p.connection_types import ConnectionType
 from libp2p.custom_types import TProtocol
 from libp2p.network.connection.swarm_connection import SwarmConn
@@ -30,6 +30,7 @@ from webrtc_transport.wakeup import Wakeup
 
 from . import relay as relays
 from .multiaddrs import RelayedAddress, protocol_names
+from .observer import Observer
 from .relay import LIBP2P_ERRORS, Reservation
 from .signaling_stream import HostStream
 
@@ -64,6 +65,8 @@ class CircuitSignaling:
         self._relays = list(relays)
         self._ways: dict[PeerId, PeerInfo] = {}
         self._reservations: dict[ID, Reservation] = {}
+        self._found: set[ID] = set()
+        """Relays that were met by chance, at which a place is kept."""
         self._nursery: trio.Nursery | None = None
         """There is one while the host can be reached."""
         self._changed = Wakeup()
@@ -103,7 +106,7 @@ class CircuitSignaling:
         :raises SignalingUnavailable: if a relay that was asked for gives no reservation
         """
         first = [await relays.reserve(self._host, relay) for relay in self._relays]
-        observer = _Observer(self)
+        observer = _RelayObserver(self)
         network = self._host.get_network()
         network.register_notifee(observer)
         answers_stop = relays.STOP in self._host.get_mux().get_protocols()
@@ -137,8 +140,8 @@ class CircuitSignaling:
             if reservation is not None:
                 pause = _RETRY[0]
                 await self._wait_half(reservation)
-            elif relay not in self._relays and not self._host.get_network().get_connections(relay.peer_id):
-                # It was met by chance, and has gone.
+            elif relay not in self._relays and pause == _RETRY[1] and not self._is_connected(relay.peer_id):
+                # It was met by chance, and has gone for longer than a restart takes.
                 return
             else:
                 await trio.sleep(pause)
@@ -155,9 +158,13 @@ class CircuitSignaling:
     async def _wait_half(self, reservation: Reservation) -> None:
         """Until half of its time has passed, or the connection to the relay is lost, and with it the reservation."""
         with trio.move_on_after(max(1.0, (reservation.expires - time.time()) / 2)):
-            while self._host.get_network().get_connections(reservation.relay):
+            while self._is_connected(reservation.relay):
                 await self._changed.wait()
+            _logger.info("the connection to the relay %s is lost", reservation.relay)
             self._reservations.pop(reservation.relay, None)
+
+    def _is_connected(self, relay: ID) -> bool:
+        return any(not connection.is_closed for connection in self._host.get_network().get_connections(relay))
 
     async def _reserved(self, reservation: Reservation) -> None:
         is_new = reservation.relay not in self._reservations
@@ -171,22 +178,24 @@ class CircuitSignaling:
                     await network.notify_listen(address)
 
     async def _look_for_relay(self, peer: ID) -> None:
-        """Reserve a place at ``peer`` if it is a relay."""
-        if self._relays or len(self._reservations) >= MAX_FOUND_RELAYS or peer in self._reservations:
-            return
-        with trio.move_on_after(IDENTIFY_TIMEOUT):
+        """Keep a place at ``peer`` if it is a relay."""
+        with trio.move_on_after(IDENTIFY_TIMEOUT) as identifying:
             while not self._host.get_peerstore().supports_protocols(peer, [relays.HOP]):  # noqa: ASYNC110
                 await trio.sleep(_IDENTIFY_POLL)
-            if peer not in self._reservations:
-                info = PeerInfo(peer, self._addresses_of(peer))
-                reservation = None
-                try:
-                    reservation = await relays.reserve(self._host, info)
-                except SignalingError as exc:
-                    _logger.info("%s", exc)
-                    return
-                await self._reserved(reservation)
-                await self._keep_reserved(info, reservation)
+        if identifying.cancelled_caught or self._relays:
+            return
+        if peer in self._found or len(self._found) >= MAX_FOUND_RELAYS:
+            return
+        self._found.add(peer)
+        try:
+            info = PeerInfo(peer, self._addresses_of(peer))
+            reservation = await relays.reserve(self._host, info)
+            await self._reserved(reservation)
+            await self._keep_reserved(info, reservation)
+        except SignalingError as exc:
+            _logger.info("%s", exc)
+        finally:
+            self._found.discard(peer)
 
     # --- inbound ------------------------------------------------------------------------------------------------------
 
@@ -283,7 +292,7 @@ class CircuitSignaling:
         self._changed.notify()
 
 
-class _Observer(INotifee):
+class _RelayObserver(Observer):
     """Tells of the host's connections."""
 
     def __init__(self, circuit: CircuitSignaling) -> None:
@@ -294,18 +303,6 @@ class _Observer(INotifee):
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002
         self._circuit.disconnected()
-
-    async def opened_stream(self, network: INetwork, stream: INetStream) -> None:
-        """Of no interest."""
-
-    async def closed_stream(self, network: INetwork, stream: INetStream) -> None:
-        """Of no interest."""
-
-    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None:
-        """Of no interest."""
-
-    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None:
-        """Of no interest."""
 
 
 def _check_proven(connection: INetConn | None) -> None:

@@ -46,11 +46,12 @@ class RelayedAddress(Multiaddr):
     """``<relay>/p2p/<relay id>/p2p-circuit/webrtc``, an address that a host announces with its own peer id behind it.
 
     Before it does that, py-libp2p cuts off the peer id that an address ends with, and takes the first one in it for
-    that, which is the relay's. So this one says that it has none: it ends with none.
+    that, which is the relay's. So this one says that it has none: it ends with none. Who asks by the protocol's code
+    takes the address apart, and gets it.
     """
 
     def value_for_protocol(self, proto: str | int) -> str | None:
-        if proto in ("p2p", P_P2P):
+        if proto == "p2p":
             raise ProtocolLookupError(protocol_with_code(P_P2P), str(self))
         return super().value_for_protocol(proto)
 

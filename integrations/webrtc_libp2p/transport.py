@@ -31,6 +31,7 @@ from .identity import identity_from_key_pair
 from .installation import check_installation
 from .listener import WebRTCListener
 from .multiaddrs import parse_dial_target, parse_listen_target, protocol_names
+from .observer import EndedConnections
 from .rendezvous import Rendezvous
 from .running import RunningTransport
 from .signaling import CircuitRelaySignalingChannel
@@ -184,6 +185,8 @@ class WebRTCTransport(ITransport):
 
     async def _run(self, swarm: Swarm) -> None:
         circuit, rendezvous = self._circuit_of(swarm), Rendezvous(self._rendezvous())
+        observer = EndedConnections()
+        swarm.register_notifee(observer)
         try:
             async with (
                 core.WebRTCTransport(
@@ -204,6 +207,7 @@ class WebRTCTransport(ITransport):
             _logger.warning("the WebRTC transport doesn't run: %s", exc)
             self._failed(exc)
         finally:
+            swarm.remove_notifee(observer)
             self._running = None
             self._failure = self._failure or ConnectError("the host has ended")
             self._notify()
@@ -211,12 +215,7 @@ class WebRTCTransport(ITransport):
                 self.signaling_manager.detached()
 
     def _running_config(self) -> TransportConfig:
-        # The host takes streams out of the backlog at once, and has limits of its own; but a peer that opens many at
-        # a time must not lose those that come in one turn of the loop.
-        backlog = max(self._config.accept_backlog, self._config.max_inbound_streams)
-        return self._config.model_copy(
-            update={"ice_servers": self._current_ice_servers, "accept_backlog": backlog}
-        )
+        return self._config.model_copy(update={"ice_servers": self._current_ice_servers})
 
     def _rendezvous(self) -> Sequence[BackendSource]:
         """The ways to signal but for relays, which come first: they know at once whether they lead to a peer."""

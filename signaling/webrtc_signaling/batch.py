@@ -7,9 +7,7 @@ from typing import Final
 
 from webrtc_transport.errors import InvalidSignal
 
-from .codec import Codec, encode
 from .limits import MAX_BATCH_SIZE
-from .messages import Message
 
 CONTENT_TYPE: Final = "application/x-ndjson"
 
@@ -17,12 +15,12 @@ CONNECTION_HEADER: Final = "Signaling-Connection"
 """Names the connection that a request belongs to. No page of another origin may send it, and none is logged."""
 
 
-def pack(messages: Iterable[Message]) -> Iterator[bytes]:
-    """Bodies of at most ``MAX_BATCH_SIZE`` bytes, in order."""
+def pack(messages: Iterable[bytes]) -> Iterator[bytes]:
+    """Bodies of at most ``MAX_BATCH_SIZE`` bytes, in order, of messages in JSON."""
     lines: list[bytes] = []
     size = 0
     for message in messages:
-        line = f"{encode(message, Codec.JSON)!s}\n".encode()
+        line = message + b"\n"
         if size + len(line) > MAX_BATCH_SIZE:
             yield b"".join(lines)
             lines, size = [], 0
@@ -32,14 +30,15 @@ def pack(messages: Iterable[Message]) -> Iterator[bytes]:
         yield b"".join(lines)
 
 
-def unpack(body: bytes) -> list[str]:
-    """The frames in a body.
+def unpack(body: bytes) -> list[bytes]:
+    """The messages in a body, in UTF-8.
 
     :raises InvalidSignal: if it isn't text, or too long
     """
     if len(body) > MAX_BATCH_SIZE:
         raise InvalidSignal(f"the body has {len(body)} bytes; {MAX_BATCH_SIZE} are allowed")
     try:
-        return [line for line in body.decode().split("\n") if line]
+        body.decode()
     except UnicodeDecodeError as exc:
         raise InvalidSignal(f"not UTF-8: {exc.reason}") from None
+    return [line for line in body.split(b"\n") if line]

@@ -151,14 +151,16 @@ class ReliableChannel(Generic[_T]):
         if seq > self._received + 1:
             raise InvalidSignal(f"seq: {seq} after {self._received}; a message is missing")
         is_new = seq > self._received
-        self._received = max(self._received, seq)
+        if is_new:
+            self._received = seq
         if is_new and hold is not None:
             self._held[seq] = hold
             due = now + HELD_ACK_DELAY
         else:
             self._unannounced += 1
             due = now if self._unannounced >= ACK_EVERY else now + ACK_DELAY
-        self._ack_at = due if self._ack_at is None else min(self._ack_at, due)
+        if self._ack_at is None or due < self._ack_at:
+            self._ack_at = due
         return is_new
 
     def settle(self, seq: int) -> None:
@@ -173,15 +175,22 @@ class ReliableChannel(Generic[_T]):
         """
         if ack > self._transmitted:
             raise InvalidSignal(f"ack: {ack} was never sent; the last number is {self._transmitted}")
-        while self._acked < ack and isinstance(self._kept, deque):
+        if ack <= self._acked or not isinstance(self._kept, deque):
+            return
+        size, to_tell = 0, []
+        for _ in range(ack - self._acked):
             kept = self._kept.popleft()
-            self._kept_bytes -= kept.size
-            self._total.size -= kept.size
-            self._acked += 1
+            size += kept.size
             if kept.on_taken is not None:
-                kept.on_taken()
+                to_tell.append(kept.on_taken)
+        self._acked = ack
         if not self._kept:
             self._kept = ()
+        self._kept_bytes -= size
+        self._total.size -= size
+        # They may push here, and ask how much is kept.
+        for tell in to_tell:
+            tell()
 
     def resume(self, received: int) -> None:
         """Go on over a new connection, whose other end has everything up to number ``received``.
@@ -235,16 +244,17 @@ class ReliableChannel(Generic[_T]):
         :param max_bytes: of all messages together; the first may be larger
         """
         output: list[Numbered[_T] | Ack] = []
-        size = 0
+        settled, size = self.settled, 0
+        on_transmit = self._on_transmit if math.isfinite(now) else None
         for kept in islice(self._kept, self._transmitted - self._acked, None):
             size += kept.size
             if output and size > max_bytes:
                 break
             self._transmitted += 1
-            if kept.pushed_at is not None and self._on_transmit is not None and math.isfinite(now):
-                self._on_transmit(now - kept.pushed_at)
+            if kept.pushed_at is not None and on_transmit is not None:
+                on_transmit(now - kept.pushed_at)
                 kept.pushed_at = None
-            output.append(Numbered(kept.message, self._transmitted, self.settled))
+            output.append(Numbered(kept.message, self._transmitted, settled))
         if output:
             self._unannounced, self._ack_at = 0, None
             return output

@@ -55,7 +55,7 @@ _FATAL_CODES: Final = frozenset(
 
 _CURES: Final[Mapping[str, str]] = {
     "replaced": "; one identity is for one process at a time",
-    "token-required": "; RendezvousServer(url, token=…) has one",
+    "token-required": "; RendezvousServer(url, token=…) has one, and so has a URL with #token=… at its end",
     "invalid-token": "; ask the operator for one that is for this peer id and this server",
     "token-expired": "; RendezvousServer(url, token=…) also takes an async function that gets fresh ones",
 }

@@ -10,11 +10,10 @@ import msgpack
 import pydantic_core
 
 from webrtc_transport.errors import InvalidSignal
-from webrtc_transport.protocol.signals import Answer, Offer
 
 from .envelopes import check_size, decode_json
 from .limits import MAX_COLLECTION_LENGTH, MAX_MESSAGE_SIZE
-from .messages import VERSION, Envelope, Message, Numbered, to_wire
+from .messages import Message, to_wire
 
 
 class Codec(StrEnum):
@@ -51,23 +50,7 @@ def encode_bytes(message: Message, codec: Codec) -> bytes:
         packed = msgpack.packb(to_wire(message, binary=True))
         assert isinstance(packed, bytes)
         return check_size(packed)
-    if isinstance(message, Numbered) and isinstance(message.message, Envelope):
-        return check_size(_signal_to_json(message.message, message.seq, message.ack))
     return check_size(pydantic_core.to_json(to_wire(message, binary=False)))
-
-
-def _signal_to_json(envelope: Envelope, seq: int, ack: int) -> bytes:
-    """What :func:`to_wire` makes, as JSON, in a third of the time: nearly all that a server sends is signals.
-
-    Peer ids and session ids have no character that JSON escapes: their patterns see to that.
-    """
-    route = (
-        f'{{"version":{VERSION},"seq":{seq},"ack":{ack},"from":"{envelope.sender}","to":"{envelope.recipient}",'
-        f'"session":"{envelope.session}","index":{envelope.index},'
-    )
-    signal = envelope.signal
-    hidden = {"proof"} if isinstance(signal, Offer | Answer) and signal.proof is None else None
-    return (route + signal.model_dump_json(exclude=hidden)[1:]).encode()
 
 
 def decode(frame: Frame, codec: Codec) -> object:

@@ -22,6 +22,9 @@ _SYSTEM_CURES: Final[Mapping[int, str]] = {
     errno.ENETUNREACH: "check the address, and this machine's network",
 }
 
+NO_POLLS: Final = "; a web server answers there, and no signaling server: check host, port and path"
+"""Of an answer to a poll."""
+
 _NOT_THERE: Final = (
     "a web server answers there, and no signaling server: check host, port and path, and whether a proxy in front "
     "passes WebSockets on"

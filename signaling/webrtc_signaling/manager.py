@@ -7,6 +7,7 @@ runs; :meth:`WebRTCSignalingManager.setup` waits for that.
 from __future__ import annotations
 
 import copy
+import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -15,6 +16,8 @@ from webrtc_transport.abc import SignalingBackend, SignalingContext
 from webrtc_transport.errors import ConfigurationError
 from webrtc_transport.identity import PeerId
 from webrtc_transport.wakeup import Wakeup
+
+from .tokens import TokenSource, check_token_source
 
 _NO_HOST: Final = (
     "no running host has a transport with this signaling manager: pass WebRTCTransport(signaling_manager=…) to "
@@ -38,21 +41,33 @@ class WebSocketSignalingChannel(SignalingChannel):
 
     :param url: ``ws://…`` or ``wss://…``; ``http://…`` or ``https://…`` to poll where no WebSocket gets through
     :param peer_id: our own peer id
+    :param token: of the server's operator, or an async function that gets one. It is called for each connection, in the
+        host's event loop
+    :param ssl: for ``wss://`` and ``https://``: ``ssl.create_default_context(cafile=…)`` trusts a private authority
     :raises IdentityError: if ``peer_id`` is malformed
+    :raises ConfigurationError: if ``token`` is no token
     """
 
-    def __init__(self, url: str, peer_id: PeerId | str) -> None:
+    def __init__(
+        self,
+        url: str,
+        peer_id: PeerId | str,
+        *,
+        token: TokenSource | None = None,
+        ssl: ssl.SSLContext | None = None,
+    ) -> None:
+        check_token_source(token)
         self.url = url
         self.peer_id = PeerId.from_string(str(peer_id))
+        self._token = token
+        self._ssl = ssl
 
     def create_backend(self, context: SignalingContext) -> SignalingBackend:
-        # They need aiohttp, which users of other channels needn't have.
-        from .long_poll import LongPollBackend  # noqa: PLC0415
-        from .websocket import WebSocketBackend  # noqa: PLC0415
+        # It needs aiohttp, which users of other channels needn't have.
+        from .rendezvous_server import RendezvousServer  # noqa: PLC0415
 
         check_peer(self.peer_id, context)
-        backend = LongPollBackend if self.url.startswith("http") else WebSocketBackend
-        return backend(self.url, context)
+        return RendezvousServer(self.url, token=self._token, ssl=self._ssl)(context)
 
 
 class WebRTCSignalingManager:

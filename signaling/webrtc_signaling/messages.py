@@ -1,82 +1,13 @@
-"""The rendezvous protocol, version 1: its messages, and how they are checked.
+"""The messages of the rendezvous protocol, version 1, and how they are checked.
 
-Connection
-    A client opens a WebSocket on ``/`` or ``/ws``, with one of the subprotocols ``webrtc-signaling.v1.json`` (text
-    frames, JSON; also without a subprotocol) and ``webrtc-signaling.v1.msgpack`` (binary frames, MessagePack). Each
-    frame is one message: a map with ``"version": 1`` and a ``"type"``, of 128 KiB at most. Unknown fields are ignored.
-    Fields marked *bytes* are base64 in JSON and binary in MessagePack. Peer ids are in base58btc; session ids, nonces
-    and instances are 16 to 64 letters, digits, ``-`` or ``_``.
+``docs/reference/signaling-protocol.md`` describes it as a whole, with examples that are tested. In short:
 
-Registration
-    1. The server sends ``{"type":"challenge","nonce":…}``.
-    2. The client sends
-       ``{"type":"register","peer":…,"public_key":…,"signature":…,"instance":…,"received":…,"token":…}``.
-       ``public_key`` (*bytes*) is the libp2p ``PublicKey`` message; ``signature`` (*bytes*) covers these lines in
-       UTF-8, joined by a line feed: ``webrtc-signaling-register/1``, the nonce, the peer id. A server that runs
-       ``--insecure`` takes registrations without both. ``instance`` is a random id of this client, the same for each
-       of its connections. ``received`` is absent on the first. ``token`` is one of the server's operator, if the
-       server asks for one: a JSON Web Token, of at most 4096 characters.
-    3. The server sends ``{"type":"registered","peer":…,"proven":…,"resumed":…,"received":…,"grace":…,"notice":…}``.
-       ``notice``, if there, is a warning for people; ``turn``, if true, says that ``get-ice-servers`` is answered.
-
-Signals
-    Peers exchange the signals ``offer``, ``answer``, ``candidate``, ``bye`` and ``error``. Client to server and server
-    to client they look the same::
-
-        {"version":1, "type":"offer", "from":"12D3…", "to":"12D3…", "session":"…", "index":0, "seq":3, "ack":7,
-         "data":{"type":"offer","sdp":"v=0…"}, "proof":{"public_key":…,"signature":…,"issued_at":…}}
-
-    ``data`` is what a browser's ``toJSON()`` gives; for ``bye`` it is ``{"reason":…}``, for ``error``
-    ``{"code":…,"message":…}``, and ``null`` for the end of candidates. ``proof`` stands beside offers and answers
-    (:mod:`webrtc_transport.protocol.proof`). ``index`` counts the signals of one sender in one session, from 0 to 255:
-    the receiving peer drops what it has, and ends a session in which one is missing. An offer with index 0 opens
-    a session; ``bye`` and ``error`` end it. One sender has no more than four offers and answers in it. A peer that
-    doesn't want the session answers ``error`` (``not-listening``, ``busy``); to a signal of a session that it doesn't
-    know, ``error`` with ``unknown-session``, whose ``index`` doesn't count.
-
-    The server passes on what it has checked and nothing else: unknown fields are gone, and ``from`` is the
-    registered peer. It can refuse service, but the proofs keep it from putting itself between two peers.
-
-Numbers
-    Signals, and errors about a session, are numbered per registration and direction by ``seq``, from 1. ``ack`` is the
-    last number received from the other end; ``{"type":"ack","ack":…}`` says it alone, at the latest after 16 messages
-    or 0.2 s. Each end keeps what isn't acknowledged, and drops duplicates. The server acknowledges a signal when its
-    recipient has, or the sender was told why not; until then it says within 2 s how far it is.
-
-Reconnecting
-    When a connection breaks, the server keeps the registration for ``grace`` seconds and queues what comes for it. A
-    client that closes with code 1000 or 1001 ends it at once. On its next connection the client sends ``received``, the
-    last number that it has from the server. ``resumed`` true: both sides send again what is beyond the other's
-    ``received``. ``resumed`` false: the server doesn't know the registration any more; both count from 1 again, and
-    the client sends all signals of its open sessions anew, with their old ``index``. For ``grace`` seconds the server
-    queues what such a client sends to peers that aren't back yet.
-    A client of another ``instance`` replaces the one before it, which is told ``replaced``.
-
-Long-poll
-    Where WebSockets don't get through, the same messages travel as lines of JSON (``application/x-ndjson``, gzip if
-    they are large) in requests to ``/poll``. A POST without the header ``Signaling-Connection`` is answered with a
-    ``challenge`` whose ``connection`` is the value of that header in all further requests. A POST sends messages, first
-    ``register``; a GET waits for messages beyond the number ``received``, at most ``wait`` seconds; a DELETE is the
-    goodbye. A GET or POST that may be lost is made again, but for a registration: the numbers tell what is new.
-
-ICE servers
-    A proven client may ask for the TURN servers of the operator by ``{"type":"get-ice-servers","seq":…,"ack":…}``. The
-    answer is ``{"type":"ice-servers","servers":[…],"lifetime":…,"seq":…,"ack":…}``: what a browser's ``RTCIceServer``
-    has, with credentials that are good for ``lifetime`` seconds.
-
-Errors of the server
-    About a session: ``{"type":"error","peer":…,"session":…,"seq":…,"ack":…,"data":{"code":…,"message":…}}``, where
-    ``peer`` is the other end; the session is over. ``peer-not-found``: not registered; ``peer-gone``: it was;
-    ``undeliverable``: it was, or was waited for, and is gone without having acknowledged all signals of the session;
-    ``peer-busy``: its queue is full; ``too-many-sessions``: the client has started too many; ``forged-from``: ``from``
-    isn't the registered peer; ``invalid-message``: the signal is malformed.
-
-    About the connection: ``{"type":"error","data":{…}}``, and then it is closed. For good: ``unsupported-version``,
-    ``invalid-proof``, ``replaced``, ``token-required``, ``invalid-token``. Until the client does better:
-    ``invalid-message``, ``rate-limited``, ``token-expired``, ``register-timeout``, ``slow-consumer``,
-    ``shutting-down``. Before there is a WebSocket, too many connections, or too fast ones, are refused with HTTP
-    status 429 (from one address) or 503 (in total), an unknown subprotocol with 400, and a page of a foreign origin
-    with 403.
+- A frame of a WebSocket, or a line of a poll, is one message: a map with ``"version": 1`` and a ``"type"``. Unknown
+  fields are ignored.
+- A client registers by its answer to a challenge. Then peers exchange signals: an offer opens a session, and a ``bye``
+  or an ``error`` ends it. The server checks them, and passes on what it has checked and nothing else.
+- Signals are counted twice: by ``index`` within a session, from end to end, and by ``seq`` and ``ack`` within a
+  registration, so that a connection may break and nothing is lost.
 """
 
 from __future__ import annotations
@@ -244,7 +175,7 @@ class Malformed(Route):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Numbered(Generic[_M_co]):
     """A message that is sent again until it is acknowledged."""
 

@@ -20,8 +20,8 @@ from webrtc_transport.errors import InvalidSignal
 from .batch import CONNECTION_HEADER, CONTENT_TYPE, pack, unpack
 from .channel import ReliableChannel
 from .client import ClientOptions
-from .codec import Codec, decode
-from .connect_errors import connect_reason
+from .codec import Codec, decode_bytes, encode_bytes
+from .connect_errors import NO_POLLS, connect_reason
 from .limits import MAX_BATCH_SIZE, MAX_POLL_TRIES, MIN_COMPRESSED_SIZE, MIN_POLL_INTERVAL
 from .messages import Challenge, FromClient, Register, ServerMessage, parse_server_message
 from .wire import Disconnected, both_ways
@@ -81,7 +81,7 @@ class PollWire:
 
     async def send(self, message: Register) -> None:
         # Once: a registration that came twice would be refused the second time.
-        for body in pack([message]):
+        for body in pack([encode_bytes(message, Codec.JSON)]):
             self._inbox += await self._try("POST", body=body)
 
     async def exchange(
@@ -122,7 +122,8 @@ class PollWire:
             self._awake.clear()
             closing = self._closing
             # Each poll acknowledges what has arrived, so that is never due here.
-            for body in pack(channel.transmit(-math.inf)):
+            messages = channel.transmit(-math.inf)
+            for body in pack(encode_bytes(message, Codec.JSON) for message in messages):
                 for message, size in await self._request("POST", body=body):
                     handle(message, size)
             if closing:
@@ -193,9 +194,14 @@ async def _read_answer(response: aiohttp.ClientResponse) -> bytes:
     if response.ok:
         return body
     text = body[:_REASON_LENGTH].decode(errors="replace").strip()
-    reason = f"HTTP status {response.status} {text!r}"
+    # A server of ours says in plain text what is wrong; what answers with a page is something else.
+    is_ours = response.content_type == "text/plain"
+    reason = f"HTTP status {response.status}{f' {text!r}' if is_ours else NO_POLLS}"
     raise _Failed(reason) if response.status in _PASSING else Disconnected(reason)
 
 
 def _parse(body: bytes) -> _Received:
-    return [(parse_server_message(decode(frame, Codec.JSON)), len(frame)) for frame in unpack(body)]
+    return [
+        (parse_server_message(decode_bytes(line, Codec.JSON, is_text=True)), len(line))
+        for line in unpack(body)
+    ]

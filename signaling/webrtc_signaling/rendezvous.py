@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 from urllib.parse import urlsplit
 
 import anyio
@@ -23,9 +23,12 @@ from .client_backend import ClientBackend, ClientEvents
 from .tokens import TokenDesk, TokenSource
 from .wire import Carrier
 
+_FRAGMENT: Final = "#token="
+"""As in links to the server's page. What follows a ``#`` is sent to nobody, and is shown in no log."""
+
 
 class RendezvousBackend(ClientBackend):
-    """Meets peers at a rendezvous server (:mod:`webrtc_signaling.messages` describes the protocol).
+    """Meets peers at a rendezvous server, by the protocol of :mod:`webrtc_signaling.messages`.
 
     It connects when :meth:`connect` or :meth:`serve` is first called, registers under the proven peer id, and
     reconnects by itself until it is left. Sessions outlive a lost connection for as long as the server grants.
@@ -45,9 +48,17 @@ class RendezvousBackend(ClientBackend):
     ) -> None:
         """Build the backend; no I/O yet.
 
-        :param token: of the server's operator, or an async function that gets a fresh one for each connection
-        :raises ConfigurationError: if ``url`` is no address of a server, or ``token`` no token
+        :param url: a token of the server's operator may stand behind it: ``wss://signaling.example.org#token=eyJ…``
+        :param token: that token, or an async function that gets a fresh one for each connection
+        :raises ConfigurationError: if ``url`` is no address of a server, or ``token`` no token, or there are two tokens
         """
+        address, mark, url_token = url.partition(_FRAGMENT)
+        if mark:
+            if token is not None:
+                raise ConfigurationError(
+                    f"there are two tokens for {redacted(url)}: one in the URL, and one beside it; leave one out"
+                )
+            url, token = address, url_token
         if not _is_server_url(url, self.schemes):
             plain, secure = self.schemes
             raise ConfigurationError(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import ssl
 from collections.abc import Sequence
+from ssl import SSLContext
 
 from webrtc_transport.abc import SignalingContext
+from webrtc_transport.arguments import check_type
 from webrtc_transport.config import IceServer
 from webrtc_transport.errors import ConfigurationError, SignalingUnavailable
 from webrtc_transport.redaction import redacted
@@ -33,6 +34,7 @@ class RendezvousServer:
     :param ssl: for ``wss://`` and ``https://``: ``ssl.create_default_context(cafile=…)`` trusts a private authority
     :param options: times, and the encoding
     :raises ConfigurationError: if ``url`` is no address of a server, or ``token`` no token
+    :raises TypeError: if ``url`` is no text, or ``ssl`` no context
     """
 
     def __init__(
@@ -40,9 +42,12 @@ class RendezvousServer:
         url: str,
         *,
         token: TokenSource | None = None,
-        ssl: ssl.SSLContext | None = None,
+        ssl: SSLContext | None = None,
         options: ClientOptions | None = None,
     ) -> None:
+        check_type("url", url, str, "write one like 'wss://signaling.example.org'")
+        # Not left to aiohttp, for which False is a wish, too: to trust everybody.
+        check_type("ssl", ssl, SSLContext | None, "ssl.create_default_context(cafile=…) makes one")
         check_token_source(token)
         self._url = url
         self._token = token

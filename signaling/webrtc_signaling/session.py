@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Mapping
 from typing import Final
 
 import anyio
@@ -16,7 +17,14 @@ from webrtc_transport.protocol.signals import Bye, Error, ErrorData, Signal
 from webrtc_transport.wakeup import Wakeup
 
 _CLOSED: Final = "the signaling session was closed by aclose()"
-_UNREACHABLE_CODES: Final = frozenset({"peer-not-found", "peer-gone", "undeliverable", "not-listening"})
+
+_UNREACHABLE_CURES: Final[Mapping[str, str]] = {
+    "peer-not-found": "check the peer id; the peer has to run, with the same signaling service",
+    "not-listening": "the peer has to call listen('/webrtc') first",
+    "peer-gone": "dial again when it is back",
+    "undeliverable": "dial again when it is back",
+}
+"""What helps if a peer can't be reached, by the code that says why."""
 
 
 class BufferedSession(SignalingSession):
@@ -113,6 +121,6 @@ def session_error(peer: PeerId, data: ErrorData) -> SignalingError:
     """The error for what a peer, or the service, says about the session with ``peer``."""
     # Quoted: the text is somebody else's, and may end up in a log.
     message = f"no session with {peer}: {data.message or data.code!r} ({data.code})"
-    if data.code in _UNREACHABLE_CODES:
-        return PeerUnreachable(message)
+    if data.code in _UNREACHABLE_CURES:
+        return PeerUnreachable(f"{message}; {_UNREACHABLE_CURES[data.code]}")
     return SignalingRejected(message, code=data.code)

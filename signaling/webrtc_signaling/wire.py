@@ -112,7 +112,10 @@ class Wire(Generic[_M]):
             else:
                 await self._socket.send_bytes(frame)
         except (ConnectionError, aiohttp.ClientError) as exc:
-            raise Disconnected(str(exc)) from None
+            # A reset is told by the transport, in words about itself.
+            raise Disconnected(
+                "the connection has broken" if isinstance(exc, ConnectionError) else str(exc)
+            ) from None
 
     async def exchange(self, channel: ReliableChannel[Outgoing], handle: Callable[[_M, int], None]) -> None:
         """Move messages both ways until :meth:`finish`; ``handle`` gets each that arrives until then, with its size.

@@ -8,5 +8,5 @@ class TestAiortcEngine(WireCompliance):
 
     def silence(self, end):
         # As the kernel does with the sockets of a process that is killed.
-        for port in end.peer._ice._protocols:
+        for port in end.peer._ice.agent._protocols:
             port._port.close()

@@ -11,5 +11,5 @@ class TestNativeEngine(WireCompliance):
 
     def silence(self, end):
         # As the kernel does with the sockets of a process that is killed.
-        for port in end.peer._ice._protocols:
+        for port in end.peer._ice.agent._protocols:
             port._port.close()

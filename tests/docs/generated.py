@@ -24,6 +24,7 @@ from typer.main import get_command
 from tests.docs.pages import DOCS
 from webrtc_signaling import limits as signaling_limits
 from webrtc_signaling.client import ClientOptions
+from webrtc_signaling.server.commands import app as signaling_app
 from webrtc_signaling.server.hub import Hub
 from webrtc_signaling.server.metrics import ServerCollector
 from webrtc_signaling.server.openapi import description
@@ -252,6 +253,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "transport-limits": lambda: "".join(limits(transport_limits)),
     "signaling-limits": lambda: "".join(limits(signaling_limits)),
     "serve-options": serve_options,
+    "token-flags": lambda: flags(signaling_app, "token"),
     "doctor-flags": lambda: flags(transport_app, "doctor"),
     "send-flags": lambda: flags(transport_app, "send"),
     "receive-flags": lambda: flags(transport_app, "receive"),

@@ -124,7 +124,7 @@ class TestCommandLine:
             [PROGRAM, "serve", "--help"], env=environment, capture_output=True, text=True, check=True
         )
         words = re.sub(r"[\s│╭╮╰╯─]+", " ", done.stdout)
-        page, _, _ = read("reference/cli.md").partition("## webrtc-transport")
+        page, _, _ = read("reference/cli.md").partition("## webrtc-signaling token")
         rows = re.findall(r"^\| `(--[\w-]+)` \| .* \| (.+) \|$", page, re.MULTILINE)
         assert len(rows) == len(ServerSettings.model_fields)
         for option, text in rows:

@@ -22,7 +22,7 @@ from aiohttp import web
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tests.docs.pages import DOCS, blocks
-from tests.engine_loop import end_the_loop
+from tests.engine_loop import end_the_loop, portal_behind
 from tests.pairs import LOOPBACK, config, connected, transport
 from tests.webrtc_signaling.servers import signaling_server
 from webrtc_signaling import RendezvousServer
@@ -35,8 +35,10 @@ from webrtc_transport import Certificate, IceServer, Identity, TransportConfig, 
 from webrtc_transport.engine.memory_network import MemoryNetwork
 from webrtc_transport.engine.memory_stack import MemoryEngine
 from webrtc_transport.errors import EngineError, SignalingRejected
+from webrtc_transport.protocol.certhash import encode_certhash
 from webrtc_transport.protocol.framing import encode_frame
 from webrtc_transport.protocol.proof import sign_description
+from webrtc_transport.protocol.sdp import Fingerprint
 from webrtc_transport.protocol.signals import Answer, Candidate, DescriptionData, Offer
 
 PAGE = DOCS / "how-to" / "troubleshooting.md"
@@ -284,6 +286,22 @@ async def answered_by(handle, *, scheme="ws", **settings):
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with server:
         await dial_over(f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}", **settings)
+
+
+@scenario
+async def a_transport_of_another_loop():
+    async with WebRTCTransport(Identity.generate()) as client:
+        await anyio.to_thread.run_sync(lambda: anyio.run(client.dial, stranger()))
+
+
+@scenario
+async def a_direct_port_where_nobody_answers():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        certhash = encode_certhash(Fingerprint("sha-256", bytes(32)))
+        address = f"/ip4/127.0.0.1/udp/{silent.getsockname()[1]}/webrtc-direct/certhash/{certhash}"
+        async with WebRTCTransport(Identity.generate(), config=config(dial_timeout=0.3)) as client:
+            await client.dial(address)
 
 
 @scenario
@@ -851,7 +869,7 @@ async def after_fork(monkeypatch):
 async def after_the_engine():
     """On trio: wait for a stream when the engine's thread dies."""
     async with connected() as pair:
-        await end_the_loop(pair.dialer._link.portal)
+        await end_the_loop(portal_behind(pair.dialer))
         await pair.dialer.accept_stream()
 
 

@@ -74,6 +74,7 @@ def test_a_reader_that_pauses_again_and_again_loses_nothing(native, foreign):
 
 @pytest.mark.usefixtures("connected")
 def test_the_other_direction_is_not_held(native, foreign):
+    native.call("open", bytes=MIB)  # whether the other end listens yet is an answer that would be held, too
     native.call("control", reads=False)
     transfer = foreign.start("send", channels=1, bytes=MIB, size=MESSAGE)
     still(lambda: native.call("control")["unread"], span=0.2)

@@ -47,8 +47,9 @@ SILENT_PAIRS = [
 ]
 """Each kind once, because it takes up to a minute."""
 
-SMOKE = [(GO, GO, 2), (JS, GO, 1), (PYTHON, JS, 1), (GO, CHROMIUM, 2), (GO, FIREFOX, 1)]
-"""Each kind once, but rust: the build of its program takes as long as many tests do."""
+SMOKE = [(GO, GO, 2), (GO, JS, 1), (GO, CHROMIUM, 2), (GO, FIREFOX, 1)]
+"""Pairs of which no defect is known that meets the smoke test: what is somebody else's mustn't fail our tests. The
+build of rust's program takes as long as many tests do, and libp2p 0.8.1 loses a stream at times, whoever dials it."""
 
 
 def name(listener, dialer, version):

@@ -14,6 +14,7 @@ import pytest
 
 from tests.leaks import Census
 from tests.pairs import config, connected, echo, read_all, serving
+from webrtc_transport import TransportConfig, link
 from webrtc_transport.protocol.sctp.receiver import OVERRUN
 
 pytestmark = pytest.mark.anyio
@@ -23,6 +24,8 @@ MIB = 1024 * 1024
 SIZES = [pytest.param(1, id="1MiB"), pytest.param(8, id="8MiB", marks=pytest.mark.soak)]
 PAUSES = [pytest.param(1.5, id="1.5s"), pytest.param(10, id="10s", marks=pytest.mark.soak)]
 COUNTS = [pytest.param(300, id="300"), pytest.param(10_000, id="10000", marks=pytest.mark.soak)]
+WAVES = [(1, 1000), (40, 16), pytest.param(12, 1000, marks=pytest.mark.soak)]
+"""And how many streams are in each."""
 
 MEMORY_BOUND = 64 * MIB
 """Resident bytes by which both ends together may grow."""
@@ -201,4 +204,29 @@ async def test_streams_one_after_the_other_leave_nothing(count):
                 or (await pair.listener.statistics()).streams
                 or not Census() <= before
             ):
+                await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize(("waves", "size"), WAVES)
+async def test_many_streams_at_once_and_again(waves, size, monkeypatch):
+    """What ends in one wave still closes its channels when the next one comes."""
+    settings = config(max_inbound_streams=min(size, TransportConfig().max_inbound_streams))
+    monkeypatch.setattr(link, "MAX_CLOSING", min(size, link.MAX_CLOSING))
+    async with (
+        connected(listener_settings=settings, timeout=20 * waves) as pair,
+        serving(pair.listener, echo),
+    ):
+
+        async def use(number):
+            async with await pair.dialer.open_stream() as stream:
+                await stream.send(b"%d" % number)
+                await stream.send_eof()
+                assert await read_all(stream) == b"%d" % number
+
+        for _ in range(waves):
+            async with anyio.create_task_group() as task_group:
+                for number in range(size):
+                    task_group.start_soon(use, number)
+        with anyio.fail_after(10):
+            while (await pair.dialer.statistics()).streams or (await pair.listener.statistics()).streams:
                 await anyio.sleep(0.01)

@@ -97,11 +97,17 @@ async def round_trip(host, peer, data, protocol=ECHO):
     async def receive():
         received.append(await read_all(stream))
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(receive)
-        await stream.write(data)
-        await stream.close_write()
-    await stream.close()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            await stream.write(data)
+            await stream.close_write()
+        await stream.close()
+    except BaseException:
+        # Nobody else would ever end it.
+        with trio.CancelScope(shield=True):
+            await stream.reset()
+        raise
     return received[0]
 
 

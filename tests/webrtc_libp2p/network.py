@@ -17,7 +17,7 @@ from tests.processes import running
 HERE = Path(__file__).parent
 JS = HERE / "js"
 PROJECT = HERE.parents[1]
-TIMEOUT = 60
+TIMEOUT = 120
 PAGE_PORT = 8000
 """In a namespace of its own any port is free."""
 
@@ -81,7 +81,12 @@ class Network:
     @contextlib.contextmanager
     def _process(self, kind, command):
         with running(self.namespace.command(*command), cwd=PROJECT) as process:
-            yield Peer(kind, process)
+            try:
+                yield Peer(kind, process)
+            except Exception as exc:
+                # The cause may stand with another peer than the one that has noticed.
+                exc.add_note(f"{kind} wrote:\n{process.errors()[-4000:]}")
+                raise
 
     @contextlib.contextmanager
     def relay(self, kind):

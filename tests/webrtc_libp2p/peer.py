@@ -171,7 +171,10 @@ def describe(error):
 
 if __name__ == "__main__":
     logging.basicConfig()
-    logging.getLogger("libp2p.transport.webrtc").setLevel(logging.DEBUG)
+    # py-libp2p has its loggers pass nothing on to the root's handler.
+    log = logging.getLogger("libp2p.transport.webrtc")
+    log.addHandler(logging.StreamHandler())
+    log.setLevel(logging.DEBUG)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--relay", help="the relay to use; without one, be a relay")
     parser.add_argument(

@@ -85,6 +85,28 @@ async def test_a_relay_that_goes_is_announced_no_more_and_again_when_it_is_back(
             await until(listener.get_addrs)
 
 
+async def test_a_place_at_a_relay_met_by_chance_is_kept_for_longer_than_identify_may_take(monkeypatch):
+    reserve, reserved = relay.reserve, []
+
+    async def count(host, info):
+        reserved.append(await reserve(host, info))
+        return reserved[-1]
+
+    monkeypatch.setattr(relay, "reserve", count)
+    monkeypatch.setattr(circuit, "IDENTIFY_TIMEOUT", 3)
+    with trio.fail_after(30):
+        async with relay_host() as (host, address), running(relayed_host(), "/webrtc") as listener:
+            await listener.connect(info_from_p2p_addr(address))
+            await until(listener.get_addrs)
+            await trio.sleep(circuit.IDENTIFY_TIMEOUT)
+            for meeting in (1, 2, 3):
+                await until(listener.get_addrs)
+                # Once for each connection, and not again for what identify tells of the relay.
+                assert len(reserved) == meeting
+                await host.disconnect(listener.get_id())
+                await until(lambda seen=meeting: len(reserved) > seen)
+
+
 async def test_a_reservation_is_renewed_at_half_its_time(monkeypatch):
     renewed = []
     reserve = relay.reserve

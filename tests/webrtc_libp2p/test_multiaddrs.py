@@ -76,9 +76,10 @@ def test_where_to_listen():
 
 def test_a_relayed_address_ends_with_no_peer_until_one_is_put_behind_it():
     address = RelayedAddress(f"{RELAY}/p2p-circuit/webrtc")
-    for name in ("p2p", 421):
-        with pytest.raises(ProtocolLookupError):
-            address.value_for_protocol(name)
+    with pytest.raises(ProtocolLookupError):
+        address.value_for_protocol("p2p")
+    # py-libp2p takes addresses apart to compare them with what peers see of it.
+    assert address.value_for_protocol(421) == Multiaddr(RELAY).value_for_protocol("p2p")
     assert address.value_for_protocol("tcp") == "4001"
     whole = address.encapsulate(Multiaddr(f"/p2p/{PEER}"))
     assert str(whole) == f"{RELAY}/p2p-circuit/webrtc/p2p/{PEER}"

@@ -28,7 +28,8 @@ from webrtc_transport.identity import Identity
 from webrtc_transport.plugins import signaling_backend_class
 from webrtc_transport.portal import open_portal
 
-TIMEOUT = 20
+TIMEOUT = 60
+"""Seconds for what takes none: a machine may be crowded."""
 CHALLENGE = json.dumps(to_wire(Challenge(nonce="nonce-0123456789"), binary=False))
 
 

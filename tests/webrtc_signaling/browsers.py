@@ -12,7 +12,8 @@ from tests.webrtc_signaling.samples import ALICE, INSTANCE, SESSION
 from webrtc_signaling.server.app import SERVICE, create_app, running_app
 from webrtc_signaling.server.settings import ServerSettings
 
-TIMEOUT = 10
+TIMEOUT = 60
+"""Seconds for what takes none: a machine may be crowded."""
 
 
 class Browser:
@@ -116,7 +117,7 @@ async def serve(**settings):
     settings = ServerSettings(**{"port": 0, "close_timeout": 0.5, **settings})
     app = create_app(settings)
     async with (
-        asyncio.timeout(30),
+        asyncio.timeout(TIMEOUT),
         running_app(app, settings) as url,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as http,
     ):

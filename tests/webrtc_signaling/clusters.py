@@ -3,13 +3,14 @@
 import itertools
 from collections import deque
 
-from tests.webrtc_signaling.samples import SESSION, envelope
+from tests.webrtc_signaling.samples import SESSION, envelope_of, routed_signal
 from webrtc_signaling.messages import Numbered, Register
 from webrtc_signaling.server.backplane import Backplane, Location
 from webrtc_signaling.server.frames import pack, unpack
 from webrtc_signaling.server.hub import Hub
 from webrtc_signaling.server.neighbours import Neighbours
 from webrtc_signaling.server.settings import ServerSettings
+from webrtc_signaling.server.signals import RoutedSignal
 
 GRACE = 30.0
 TICK = 0.25
@@ -48,9 +49,9 @@ class Client:
         node.hub.disconnected(self.registration, self, node.cluster.now, leaving=leaving)
 
     def send(self, signal, to, *, index=0, session=SESSION):
-        message = envelope(signal, sender=self.peer, recipient=to.peer, session=session, index=index)
+        message = routed_signal(signal, sender=self.peer, recipient=to.peer, session=session, index=index)
         self.sent += 1
-        self.node.hub.receive(self.registration, Numbered(message, self.sent, 0), 100, self.node.cluster.now)
+        self.node.hub.receive(self.registration, Numbered(message, self.sent, 0), self.node.cluster.now)
 
     def take(self):
         """Read the connection."""
@@ -64,13 +65,14 @@ class Client:
         channel.acknowledge(self.received or 0)
 
     def _take(self, message):
-        if hasattr(message, "signal"):
-            key = (message.sender, message.session, message.index)
-            if key not in self.seen:
-                self.seen.add(key)
-                self.got.append(message.signal)
-        else:
+        if not isinstance(message, RoutedSignal):
             self.got.append(message.data.code)
+            return
+        envelope = envelope_of(message)
+        key = (envelope.sender, envelope.session, envelope.index)
+        if key not in self.seen:
+            self.seen.add(key)
+            self.got.append(envelope.signal)
 
     @property
     def settled(self):
@@ -129,6 +131,13 @@ class Node(Backplane):
 
     def send(self, server, frame):
         self._ask(self._send, server, frame)
+
+    def send_from(self, server, outflow):
+        self._ask(self._send_from, server, outflow)
+
+    def _send_from(self, server, outflow):
+        for frame in outflow.frames():
+            self._send(server, frame)
 
     def _send(self, server, frame):
         target = self.cluster.nodes.get(server)

@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 
-TIMEOUT = 20
+TIMEOUT = 60
+"""Seconds. It takes one; but the whole test run may share the processors."""
 RUN = "from webrtc_signaling.server.cli import main; main()"
 
 

@@ -63,10 +63,10 @@ class Target:
 
 
 @contextlib.contextmanager
-def running():
+def running(*more_options):
     # Nobody reads the log meanwhile, and a full pipe would hold the server up.
     options = ["--port", "0", "--max-clients-per-address", "400", "--log-level", "warning"]
-    with started(*options) as process:
+    with started(*options, *more_options) as process:
         yield process, port_of(process.stdout.readline())
 
 
@@ -235,6 +235,51 @@ async def test_sessions_without_end(shared):
         async with server.http.get(f"http://127.0.0.1:{server.port}/healthz") as response:
             assert (await response.json())["registrations"] <= 4
     assert begun > 1000
+
+
+NOBODY = str(Identity.generate().peer_id)
+
+
+async def take(client):
+    """Read what comes, and acknowledge it, until the end."""
+    async for frame in client.socket:
+        if '"seq":' in frame.data:
+            client.received += 1
+            if client.received % 16 == 0:
+                await client.send_json({"version": 1, "type": "ack", "ack": client.received})
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("kind", "count"), [("to nobody", 400_000), ("never ended", 400_000), ("ended at once", 200_000)]
+)
+async def test_a_million_sessions_of_one_peer(kind, count):
+    """With the bounds on its rates lifted: by default, a million take more than half an hour."""
+    lifted = ["--max-messages-per-second", "1e9", "--max-message-burst", "1000000000"]
+    offer = {"type": "offer", "sdp": "v=0\r\n"}
+    with running(*lifted) as attacked:
+        async with (
+            target(attacked) as server,
+            server.client(Identity.generate()) as mallory,
+            server.client(Identity.generate()) as carol,
+            bystanders(server),
+        ):
+            taking = [asyncio.create_task(take(client)) for client in (mallory, carol)]
+            to = NOBODY if kind == "to nobody" else carol.peer
+            begun = time.monotonic()
+            for number in range(count):
+                session = f"session-{number:09}"
+                await mallory.signal("offer", to, offer, session=session)
+                if kind == "ended at once":
+                    await mallory.signal("bye", to, {"reason": ""}, session=session, index=1)
+                # Neither may be given up for what it doesn't read.
+                while mallory.sent - mallory.received - carol.received > 1000 and not taking[0].done():
+                    await asyncio.sleep(0)
+            print(f"{count} sessions {kind} in {time.monotonic() - begun:.1f} s")
+            assert not any(task.done() for task in taking), "the server has cut one off"
+            for task in taking:
+                task.cancel()
+            await asyncio.wait(taking)
 
 
 BOMBS = [

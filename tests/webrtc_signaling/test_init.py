@@ -13,6 +13,10 @@ def test_backends_come_when_they_are_asked_for():
     assert webrtc_signaling.WebSocketBackend is WebSocketBackend
 
 
+def test_they_are_found_by_looking_around():
+    assert set(webrtc_signaling.__all__) <= set(dir(webrtc_signaling))
+
+
 def test_there_is_nothing_else():
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         webrtc_signaling.Nothing  # noqa: B018 - looking is what is tested

@@ -1,6 +1,10 @@
 import anyio
 import pytest
 
+from tests.pairs import config
+from tests.webrtc_signaling.backends import TIMEOUT
+from tests.webrtc_signaling.certificates import certificate_in
+from tests.webrtc_signaling.servers import signaling_server
 from webrtc_signaling.long_poll import LongPollBackend
 from webrtc_signaling.manager import (
     SignalingChannel,
@@ -9,9 +13,14 @@ from webrtc_signaling.manager import (
 )
 from webrtc_signaling.memory import MemoryBackend
 from webrtc_signaling.websocket import WebSocketBackend
-from webrtc_transport import Identity, TransportConfig
+from webrtc_transport import Identity, TransportConfig, WebRTCTransport
 from webrtc_transport.abc import SignalingContext
-from webrtc_transport.errors import ConfigurationError, IdentityError, SignalingUnavailable
+from webrtc_transport.errors import (
+    ConfigurationError,
+    IdentityError,
+    SignalingRejected,
+    SignalingUnavailable,
+)
 from webrtc_transport.portal import open_portal
 
 pytestmark = pytest.mark.anyio
@@ -61,6 +70,35 @@ class TestChannel:
     def test_a_malformed_peer_id(self):
         with pytest.raises(IdentityError):
             WebSocketSignalingChannel("ws://localhost:8765", "nobody")
+
+    def test_a_token_that_is_none(self):
+        with pytest.raises(ConfigurationError, match="token"):
+            WebSocketSignalingChannel("ws://localhost:8765", OWN.peer_id, token=b"eyJ")
+
+    @pytest.mark.parametrize("scheme", ["wss", "https"])
+    async def test_its_token_and_its_tls_let_two_peers_meet(self, scheme, tmp_path, key_file, token):
+        made = certificate_in(tmp_path)
+
+        async def fetch():
+            return token()
+
+        def transport(identity, token):
+            channel = WebSocketSignalingChannel(url, identity.peer_id, token=token, ssl=made.client())
+            return WebRTCTransport(identity, signaling=[channel.create_backend], config=config())
+
+        async with signaling_server(token_key_file=key_file, **made.settings) as server:
+            url = server.url.replace("wss", scheme)
+            async with (
+                transport(OWN, token()) as alice,
+                transport(Identity.generate(), fetch) as bob,
+                transport(Identity.generate(), None) as mallory,
+            ):
+                with anyio.fail_after(TIMEOUT):
+                    listener = await bob.listen("/webrtc")
+                    async with await alice.dial(listener.addresses[0]) as connection:
+                        assert connection.remote_peer == bob.peer_id
+                    with pytest.raises(SignalingRejected, match="token-required"):
+                        await mallory.dial(listener.addresses[0])
 
 
 class TestManager:

@@ -12,6 +12,7 @@ from aiohttp import web
 from yarl import URL
 
 from tests.asyncio_loops import LOOPS
+from tests.webrtc_signaling.backends import TIMEOUT
 from tests.webrtc_signaling.samples import ALICE_ID, INSTANCE, OFFER, envelope
 from webrtc_signaling.batch import CONNECTION_HEADER
 from webrtc_signaling.channel import ReliableChannel
@@ -28,7 +29,8 @@ from webrtc_transport.protocol.signals import DescriptionData, Offer
 pytestmark = pytest.mark.anyio
 
 CHALLENGE = Challenge(nonce="n" * 16, connection="c" * 16)
-OPTIONS = ClientOptions(heartbeat=2, retry_initial=0.001)
+OPTIONS = ClientOptions(heartbeat=2 * TIMEOUT, retry_initial=0.001)
+"""A request may take as long as a test: none of these is about a service that is late."""
 REGISTER = Register(peer=ALICE_ID, instance=INSTANCE)
 
 
@@ -52,7 +54,7 @@ async def wire_to(script):
     app = web.Application(client_max_size=MAX_BATCH_SIZE)
     app.router.add_route("*", "/poll", handle)
     settings = ServerSettings(port=0, close_timeout=0.1)
-    async with asyncio.timeout(20), running_app(app, settings) as url, aiohttp.ClientSession() as http:
+    async with asyncio.timeout(TIMEOUT), running_app(app, settings) as url, aiohttp.ClientSession() as http:
         yield PollWire(http, URL(url.replace("ws:", "http:")) / "poll", OPTIONS)
 
 
@@ -90,6 +92,11 @@ async def test_the_name_of_the_connection_stands_in_each_further_request():
             lambda: web.Response(text="no\nsuch page", status=404),
             Disconnected,
             r"status 404 'no\\nsuch page'",
+        ),
+        (
+            lambda: web.Response(text="<h1>Nothing here</h1>", content_type="text/html", status=501),
+            Disconnected,
+            "HTTP status 501; a web server answers there, and no signaling server: check host, port and path$",
         ),
         (lambda: web.Response(text="x" * 10_000, status=500), Disconnected, "status 500 'x{200}'$"),
         (lambda: web.Response(text="too many clients\n", status=503), Disconnected, "503 'too many clients'"),

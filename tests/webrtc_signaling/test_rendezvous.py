@@ -3,13 +3,44 @@
 import anyio
 import pytest
 
+from tests.logs import LOGGER
 from tests.webrtc_signaling.backends import TIMEOUT, backend, two_backends
 from tests.webrtc_signaling.samples import ALICE, BOB, OFFER
 from tests.webrtc_signaling.servers import signaling_server
+from webrtc_signaling.long_poll import LongPollBackend
 from webrtc_signaling.testing.meeting import echo, serving, session_pair
-from webrtc_transport.errors import PeerUnreachable, SignalingRejected, SignalingUnavailable
+from webrtc_signaling.websocket import WebSocketBackend
+from webrtc_transport.abc import SignalingContext
+from webrtc_transport.config import TransportConfig
+from webrtc_transport.errors import (
+    ConfigurationError,
+    PeerUnreachable,
+    SignalingRejected,
+    SignalingUnavailable,
+)
+from webrtc_transport.portal import open_portal
 
 pytestmark = pytest.mark.anyio
+
+
+async def test_a_url_may_have_a_token_behind_it(key_file, token, caplog):
+    caplog.set_level("DEBUG", LOGGER)
+    given = token()
+    with anyio.fail_after(TIMEOUT):
+        async with signaling_server(token_key_file=key_file) as server, open_portal() as portal:
+            context = SignalingContext(ALICE, TransportConfig(), portal)
+            for kind, url in ((WebSocketBackend, server.url), (LongPollBackend, server.http_url)):
+                async with kind.from_url(f"{url}#token={given}", context) as backend:
+                    async with await backend.connect(BOB.peer_id):
+                        pass
+                with pytest.raises(ConfigurationError, match=r"two tokens for .*; leave one out") as caught:
+                    kind(f"{url}#token={given}", context, token=given)
+                assert given not in str(caught.value)
+                for wrong in ("#token=", f"#token={given}é", f"#key={given}"):
+                    with pytest.raises(ConfigurationError) as caught:
+                        kind.from_url(url + wrong, context)
+                    assert given not in str(caught.value)
+    assert given not in caplog.text
 
 
 async def test_a_second_backend_of_a_peer_replaces_the_first():

@@ -65,6 +65,14 @@ def test_other_urls_are_refused(url):
         RendezvousServer(url)
 
 
+def test_what_is_no_url_and_no_context_is_refused():
+    with pytest.raises(TypeError, match=r"url has to be str, not NoneType; write one like 'wss://"):
+        RendezvousServer(None)
+    # aiohttp takes False for "trust everybody".
+    with pytest.raises(TypeError, match="ssl has to be SSLContext, not bool"):
+        RendezvousServer("wss://a.example", ssl=False)
+
+
 def test_options_go_along():
     context = ssl.create_default_context()
     server = RendezvousServer("wss://a.example", ssl=context, options=ClientOptions(heartbeat=3))

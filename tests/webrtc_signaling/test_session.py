@@ -98,21 +98,22 @@ async def test_closing_is_safe_when_cancelled(session):
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"),
+    ("code", "kind", "cure"),
     [
-        ("peer-not-found", PeerUnreachable),
-        ("peer-gone", PeerUnreachable),
-        ("undeliverable", PeerUnreachable),
-        ("not-listening", PeerUnreachable),
-        ("busy", SignalingRejected),
-        ("anything-else", SignalingRejected),
+        ("peer-not-found", PeerUnreachable, "check the peer id"),
+        ("peer-gone", PeerUnreachable, "dial again"),
+        ("undeliverable", PeerUnreachable, "dial again"),
+        ("not-listening", PeerUnreachable, "listen('/webrtc')"),
+        ("busy", SignalingRejected, ""),
+        ("anything-else", SignalingRejected, ""),
     ],
 )
-def test_codes_become_errors_that_name_the_peer(code, kind):
+def test_codes_become_errors_that_name_the_peer_and_the_cure(code, kind, cure):
     reason = session_error(ALICE.peer_id, error(code, "an\x1b[31m\nexplanation").data)
     assert type(reason) is kind
     assert ALICE_ID in str(reason)
     assert code in str(reason)
+    assert cure in str(reason)
     assert str(reason).isprintable()
 
 

@@ -1,7 +1,6 @@
 """Tokens of the application, in the application's own event loop, and what a client makes of refusals."""
 
 import contextlib
-import time
 
 import anyio
 import anyio.lowlevel
@@ -14,7 +13,6 @@ from tests.webrtc_signaling.samples import ALICE, BOB, OFFER
 from tests.webrtc_signaling.servers import signaling_server
 from webrtc_signaling.client import ClientOptions
 from webrtc_signaling.long_poll import LongPollBackend
-from webrtc_signaling.server.tokens import TokenKey, make_token
 from webrtc_signaling.testing.meeting import serving, session_pair
 from webrtc_signaling.tokens import TokenDesk, check_token_source
 from webrtc_signaling.websocket import WebSocketBackend
@@ -24,22 +22,6 @@ from webrtc_transport.errors import ConfigurationError, SignalingRejected, Signa
 from webrtc_transport.portal import open_portal
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def key_file(tmp_path):
-    path = tmp_path / "token.key"
-    path.write_bytes(b"0123456789abcdef0123456789abcdef")
-    path.chmod(0o600)
-    return path
-
-
-@pytest.fixture
-def make(key_file):
-    def make(seconds=60, **claims):
-        return make_token(TokenKey.load(key_file), expires_at=time.time() + seconds, **claims)
-
-    return make
 
 
 @contextlib.asynccontextmanager
@@ -62,36 +44,36 @@ async def refused(url, token):
     return caught.value.code, str(caught.value)
 
 
-async def test_a_token_lets_in(key_file, make):
+async def test_a_token_lets_in(key_file, token):
     async with signaling_server(token_key_file=key_file) as server:
         for url in (server.url, server.http_url):
-            async with entered(url, make()) as backend, await backend.connect(BOB.peer_id):
+            async with entered(url, token()) as backend, await backend.connect(BOB.peer_id):
                 pass
 
 
-async def test_refusals_are_final_and_say_what_to_do(key_file, make):
+async def test_refusals_are_final_and_say_what_to_do(key_file, token):
     async with signaling_server(token_key_file=key_file) as server:
-        for token, code, cure in (
+        for wrong_token, code, cure in (
             (None, "token-required", "RendezvousServer(url, token=…) has one"),
-            (make(peers=[str(BOB.peer_id)]), "invalid-token", "ask the operator"),
-            (make(-1), "token-expired", "takes an async function that gets fresh ones"),
+            (token(peers=[str(BOB.peer_id)]), "invalid-token", "ask the operator"),
+            (token(-1), "token-expired", "takes an async function that gets fresh ones"),
         ):
-            assert (await refused(server.url, token))[0] == code
-            assert cure in (await refused(server.http_url, token))[1]
+            assert (await refused(server.url, wrong_token))[0] == code
+            assert cure in (await refused(server.http_url, wrong_token))[1]
 
 
-async def test_a_function_is_called_for_each_connection_where_the_application_runs(key_file, make, caplog):
+async def test_a_function_is_called_for_each_connection_where_the_application_runs(key_file, token, caplog):
     caplog.set_level("WARNING", LOGGER)
     libraries = []
 
     async def fetch():
         libraries.append(sniffio.current_async_library())
         await anyio.lowlevel.checkpoint()
-        return make(2 if len(libraries) == 1 else 60)
+        return token(2 if len(libraries) == 1 else 60)
 
     async with signaling_server(token_key_file=key_file) as server:
         with anyio.fail_after(TIMEOUT):
-            async with entered(server.url, fetch) as alice, entered(server.url, make(), BOB) as bob:
+            async with entered(server.url, fetch) as alice, entered(server.url, token(), BOB) as bob:
                 async with session_pair(alice, bob, BOB.peer_id) as (ours, theirs):
                     while len(libraries) < 2:
                         await anyio.sleep(0.01)
@@ -141,14 +123,14 @@ async def test_a_function_that_never_returns_costs_no_more_than_an_attempt(key_f
                     await backend.connect(BOB.peer_id)
 
 
-async def test_a_function_may_fail_and_then_work(key_file, make):
+async def test_a_function_may_fail_and_then_work(key_file, token):
     calls = []
 
     async def fetch():
         calls.append(None)
         if len(calls) == 1:
             raise LookupError("not yet")
-        return make()
+        return token()
 
     async with signaling_server(token_key_file=key_file) as server, entered(server.url, fetch) as backend:
         with anyio.fail_after(TIMEOUT):

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextvars
+import gc
+import weakref
 
 import anyio
 import pytest
@@ -52,6 +54,39 @@ async def test_a_task_that_gives_up_in_the_turn_of_the_event_takes_it_from_nobod
             given_up.cancel_scope.cancel()
             event.set()
     assert "stays" in woken
+
+
+@pytest.mark.parametrize("how", ["woken", "resumed", "cancelled"])
+async def test_nothing_keeps_a_task_that_has_waited(how):
+    event = AsyncioEvent()
+
+    async def wait():
+        # An error that is kept keeps the frames that it came through, and what these have.
+        try:
+            await event.wait()
+        except asyncio.CancelledError as exc:
+            errors.append(exc)
+
+    errors = []
+    task = asyncio.create_task(wait())
+    await anyio.wait_all_tasks_blocked()
+    (waiter,) = event._waiters
+    if how == "cancelled":
+        task.cancel()
+    else:
+        asyncio.get_running_loop().call_soon(event.set if how == "woken" else resuming(event.set))
+    await task
+    await asyncio.sleep(0)
+    assert len(errors) == (how == "cancelled")
+    ended = weakref.ref(task)
+    gc.disable()
+    try:
+        del task
+        errors.clear()
+        assert ended() is None
+    finally:
+        gc.enable()
+    assert waiter.done()
 
 
 class TestResuming:

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from tests.engine_loop import ENDS, end_the_loop, ends_with_the_loop, leave
+from tests.engine_loop import ENDS, end_the_loop, ends_with_the_loop, leave, portal_behind
 from tests.logs import own_records
 from tests.pairs import config, connected, read_all, serving
 from webrtc_transport.connection import Connection, ConnectionState, WebRTCAttribute
@@ -198,32 +198,35 @@ async def test_who_waits_is_told_that_the_engine_has_ended(on_trio, engine, way,
         return
     settings = config(engine=engine)
     async with connected(dialer_settings=settings, listener_settings=settings, timeout=20) as pair:
-        await ends_with_the_loop(pair.dialer._link.portal, way, wait, pair.dialer)
+        await ends_with_the_loop(portal_behind(pair.dialer), way, wait, pair.dialer)
         assert pair.dialer.state is ConnectionState.CLOSED
         assert isinstance(pair.dialer.end_reason, EngineError)
         with pytest.raises(EngineError):
             await pair.dialer.open_stream()
 
 
+@pytest.mark.parametrize("engine", ["native", "memory"])
 @pytest.mark.parametrize("close", [Connection.aclose, Connection.abort])
-async def test_a_close_under_way_ends_with_the_engine(on_trio, close):
+async def test_a_close_under_way_ends_with_the_engine(on_trio, engine, close):
     """Even if the engine has taken the order and can't say any more that it is done."""
     if not on_trio:
         return
 
-    async with connected(timeout=20) as pair:
-        loop = pair.dialer._link.portal._loop
-        pair.dialer._link.peer.close = lambda reason: loop.create_task(leave())
+    settings = config(engine=engine)
+    async with connected(dialer_settings=settings, listener_settings=settings, timeout=20) as pair:
+        portal, peer = portal_behind(pair.dialer), pair.dialer._link.peer
+        across = peer._ice if engine == "native" else peer
+        across.close = lambda *_reason: portal.post(lambda: portal._loop.create_task(leave()))
         with anyio.fail_after(5):
             await close(pair.dialer)
-        assert isinstance(pair.dialer.end_reason, EngineError)
+        assert pair.dialer.state is ConnectionState.CLOSED
 
 
 async def test_a_close_after_the_engines_end_returns(on_trio):
     if not on_trio:
         return
     async with connected(timeout=20) as pair:
-        await end_the_loop(pair.dialer._link.portal)
+        await end_the_loop(portal_behind(pair.dialer))
         with anyio.fail_after(5):
             await pair.dialer.abort()
             await pair.dialer.aclose()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import anyio
 import pytest
 
+from benchmarks.commanded import running as spoofer
 from tests.direct_pairs import ANY_PORT, at_port, connected, relay_to, transport
 from tests.leaks import nothing_left
 from tests.pairs import read_all
@@ -152,8 +153,12 @@ async def test_nobody_there():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
             silent.bind(("127.0.0.1", 0))
             port = silent.getsockname()[1]
-            with pytest.raises(ConnectTimeout, match="in phase 'ice'"):
+            with pytest.raises(ConnectTimeout, match="in phase 'ice'") as caught:
                 await client.dial(f"/ip4/127.0.0.1/udp/{port}/webrtc-direct/certhash/{certhash}")
+            assert f"no answer from UDP port 127.0.0.1:{port}; does the peer listen there" in str(
+                caught.value
+            )
+            assert "TURN" not in str(caught.value)
 
 
 async def test_a_family_without_a_path_fails_by_name(monkeypatch):
@@ -224,6 +229,30 @@ async def test_a_port_that_is_moved_behind_a_nat():
                             if number == 50:
                                 relay.rebind()
                 assert received == [b"".join(expected)]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("at", range(5))
+async def test_a_port_that_is_moved_behind_a_nat_amid_a_flood(at):
+    # The listener's kernel knows the old address, and of the others lets in a quarter at a time.
+    async with transport() as server, transport() as client:
+        listener = await server.listen(ANY_PORT)
+        port = DirectAddress.parse(listener.addresses[0]).port
+        async with relay_to(listener.addresses[0]) as relay:
+            async with await client.dial(relay.address) as connection, await listener.accept() as inbound:
+                with spoofer("spoofer", port, 50_000, 60):
+                    async with await connection.open_stream() as stream:
+                        await stream.send(b"before")
+                        echo = await inbound.accept_stream()
+                        await echo.receive()
+                        # By then the filter is in place; the address changes at each part of its turns.
+                        await anyio.sleep(3 + 0.2 * at)
+                        relay.rebind()
+                        with anyio.fail_after(20):
+                            await stream.send(b"after")
+                            assert await echo.receive() == b"after"
+                            await echo.send(b"answer")
+                            assert await stream.receive() == b"answer"
 
 
 async def dialed_flow(client, listener, address=None):

@@ -155,8 +155,16 @@ async def test_a_port_that_is_taken():
     async with transport() as first, transport() as second:
         port = port_of(await first.listen(ANY_PORT))
         async with nothing_left():
-            with pytest.raises(AddressError, match=r"can't listen on .*: Address already in use"):
+            with pytest.raises(
+                AddressError, match=r"can't listen on .*: Address already in use; stop the program"
+            ):
                 await second.listen(f"/ip4/127.0.0.1/udp/{port}/webrtc-direct")
+
+
+async def test_an_address_of_another_machine():
+    async with transport() as server:
+        with pytest.raises(AddressError, match=r"can't listen on .*; it is no address of this machine"):
+            await server.listen("/ip4/192.0.2.77/udp/0/webrtc-direct")
 
 
 async def test_addresses_that_are_somebody_elses():

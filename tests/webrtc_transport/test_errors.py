@@ -7,6 +7,17 @@ import anyio
 import pytest
 
 from webrtc_transport import errors
+from webrtc_transport.errors import (
+    ConnectError,
+    ConnectionAborted,
+    ConnectionClosed,
+    EngineError,
+    IceFailed,
+    OwnFault,
+    ended,
+    set_up_failed,
+)
+from webrtc_transport.signaled_connector import reason_for_peer
 
 CLASSES = {
     name: cls
@@ -78,3 +89,26 @@ def test_a_rejection_has_a_code() -> None:
 def test_groups_are_described_by_what_is_in_them():
     group = ExceptionGroup("g", [errors.StreamReset("first"), ExceptionGroup("h", [anyio.EndOfStream()])])
     assert errors.describe(group) == "first; EndOfStream"
+
+
+def test_every_reason_ends_a_connection_as_one_of_its_own_errors():
+    closed = ConnectionClosed("closed")
+    assert type(ended(closed)) is ConnectionClosed
+    assert ended(closed) is not closed
+    assert type(ended(IceFailed("no pair"))) is ConnectionAborted
+    assert str(ended(KeyError("x"))) == "KeyError: 'x'"
+    assert type(ended(KeyError("x"))) is EngineError
+
+
+@pytest.mark.parametrize("reason", [EngineError("fault"), KeyError("fault")])
+def test_a_fault_of_the_engine_is_none_of_the_peers_business(reason):
+    failure = set_up_failed(reason)
+    assert type(failure) is OwnFault
+    assert "fault" in str(failure)
+    assert "fault" not in reason_for_peer(failure)
+
+
+def test_what_else_ends_a_set_up_is_told():
+    no_pair = IceFailed("no pair")
+    assert set_up_failed(no_pair) is no_pair
+    assert type(set_up_failed(ConnectionClosed("closed"))) is ConnectError

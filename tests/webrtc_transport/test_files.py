@@ -107,7 +107,7 @@ def test_who_lets_others_read_a_key_is_warned(
     warnings = [record.getMessage() for record in own_records(caplog)]
     if mode & 0o077:
         assert warnings == [
-            f"{path} holds a private key and has mode {mode:04o}, so others can use it; run: chmod 600 {path}"
+            f"{path} is read as a secret, and has mode {mode:04o}, so others can use it; run: chmod 600 {path}"
         ]
     else:
         assert warnings == []

@@ -512,13 +512,14 @@ def ed448_pem() -> bytes:
     ("content", "problem"),
     [
         (b"", "the file is empty"),
-        (b"hello", "no libp2p key message"),
+        (b"hello", "this is text, and no private key in PEM"),
+        (b"\xffhello", "no libp2p key message"),
         (encrypted_pem(), "encrypted; decrypt it with `openssl pkey"),
         (public_pem(), "no private key in PEM"),
         (b"-----BEGIN PRIVATE KEY-----\n", "no usable private key"),
         (ed448_pem(), "libp2p doesn't have; use Ed25519"),
     ],
-    ids=["empty", "text", "encrypted", "public", "cut", "ed448"],
+    ids=["empty", "text", "bytes", "encrypted", "public", "cut", "ed448"],
 )
 def test_a_file_without_a_usable_key_is_named(content: bytes, problem: str, tmp_path: Path) -> None:
     path = tmp_path / "key.pem"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 
 import pytest
 
+from webrtc_transport import plugins
 from webrtc_transport.abc import Engine
 from webrtc_transport.errors import PluginBroken, PluginConflict, PluginError, PluginNotFound
 from webrtc_transport.plugins import (
@@ -286,3 +288,20 @@ def test_an_unknown_engine_is_not_found() -> None:
 
 def test_all_are_plugin_errors() -> None:
     assert all(issubclass(cls, PluginError) for cls in (PluginNotFound, PluginBroken, PluginConflict))
+
+
+def test_what_is_installed_is_looked_over_once(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(site, "first", f"[{GROUP}]\nfirst = first:thing\n", first="thing = 1")
+    scans: list[EntryPoints] = []
+
+    def count(group: str) -> EntryPoints:
+        scans.append(entry_points(group=group))
+        return scans[-1]
+
+    monkeypatch.setattr(plugins, "entry_points", count)
+    for _ in range(3):
+        assert load_plugin(GROUP, "first") == 1
+    assert len(scans) == 1
+    # A notebook may install a package in the middle.
+    install(site, "second", f"[{GROUP}]\nsecond = second:thing\n", second="thing = 2")
+    assert load_plugin(GROUP, "second") == 2

@@ -354,6 +354,28 @@ async def test_whoever_asked_is_told_of_the_loops_end_in_its_own(on_trio, way):
     assert threads == [threading.get_ident()]
 
 
+async def test_who_fails_when_told_of_a_fault_keeps_nobody_from_being_told(on_trio, caplog):
+    if not on_trio:
+        return
+    told = anyio.Event()
+
+    def fail():
+        raise KeyError("fault")
+
+    def tell():
+        told.set()
+        raise KeyError("fault")
+
+    with anyio.fail_after(5):
+        async with open_portal() as portal:
+            portal.at_fault |= {fail, tell}
+            await end_the_loop(portal, ENDS[0])
+            await told.wait()
+    assert (
+        sum(record.exc_info is not None and record.exc_info[0] is KeyError for record in caplog.records) == 2
+    )
+
+
 @pytest.mark.parametrize("way", ENDS)
 async def test_a_block_that_needs_the_engine_ends_with_it(on_trio, way):
     async with open_portal() as portal:

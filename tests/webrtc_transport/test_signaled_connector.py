@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from tests.pairs import config, transport
+from tests.pairs import config, connected, read_all, serving, transport
 from webrtc_transport import IceServer
 from webrtc_transport.engine.memory_stack import MemoryEngine
 from webrtc_transport.errors import (
@@ -13,6 +13,7 @@ from webrtc_transport.errors import (
     InvalidProof,
     SignalingRejected,
 )
+from webrtc_transport.mailbox import Mailbox
 from webrtc_transport.protocol.signals import Answer, Candidate, Offer
 
 pytestmark = pytest.mark.anyio
@@ -185,3 +186,23 @@ async def test_an_engine_that_raises_costs_one_connection():
             assert caught.value.code == "connect-failed"
         with pytest.raises(ConnectError, match="the engine 'memory' raised OSError: no sockets left"):
             await broken.dial(listener.addresses[0])
+
+
+async def test_no_message_crosses_the_seam(anyio_backend_name, monkeypatch):
+    """On trio: what the engine's thread could do to a transfer was measured."""
+    if anyio_backend_name != "trio":
+        return
+    crossed = []
+    put = Mailbox.put
+    async with connected() as pair, serving(pair.listener):
+        monkeypatch.setattr(Mailbox, "put", lambda self, item: crossed.append(item) or put(self, item))
+        stream = await pair.dialer.open_stream()
+        for _ in range(64):
+            await stream.send(bytes(16384))
+            received = 0
+            while received < 16384:
+                received += len(await stream.receive())
+        await stream.send_eof()
+        assert await read_all(stream) == b""
+    # The checks of consent, and the end.
+    assert len(crossed) < 32

@@ -196,13 +196,13 @@ async def test_the_time_of_signaling_begins_with_the_dial():
 @pytest.mark.parametrize("uses_it", [True, False])
 async def test_the_session_says_whether_an_init_channel_is_passed_first(uses_it, monkeypatch):
     passed = []
-    pass_init_channel = PeerLink.pass_init_channel
+    open_init_channel = PeerLink.open_init_channel
 
     async def noted(link):
-        await pass_init_channel(link)
+        await open_init_channel(link)
         passed.append(link)
 
-    monkeypatch.setattr(PeerLink, "pass_init_channel", noted)
+    monkeypatch.setattr(PeerLink, "open_init_channel", noted)
     monkeypatch.setattr(SignalingSession, "uses_init_channel", uses_it)
     async with transport() as server, transport() as client:
         listener = await server.listen("/webrtc")

@@ -31,17 +31,11 @@ async def test_a_link_that_is_closed_while_the_engine_builds_its_peer_closes_tha
             await link.close(ConnectionClosed("the transport was closed"))
             return func(*args)
 
-    class Builder:
-        name = "builder"
-
-        def create_peer(self, settings, events):
-            return peer
-
     peer, ends = Peer(), []
     settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
     link = SignaledLink(Slow(), settings.config, PEER, on_end=ends.append)
     with pytest.raises(ConnectError, match="the transport was closed"):
-        await link.open(Builder(), settings)
+        await link.open("slow", lambda _settings, _events: peer, settings)
     assert isinstance(peer.reason, ConnectionClosed)
     assert ends == [link]
 
@@ -59,14 +53,10 @@ async def test_a_link_closes_when_the_engines_thread_has_died():
     class Peer:
         gather = close = None
 
-    class Builder:
-        name = "builder"
-        create_peer = print
-
     ends = []
     settings = PeerSettings(offerer=True, certificate=None, ice_servers=(), config=config())
     link = SignaledLink(Dead(), settings.config, PEER, on_end=ends.append)
-    await link.open(Builder(), settings)
+    await link.open("dead", print, settings)
     with anyio.fail_after(5):
         await link.close(ConnectionClosed("the transport was closed"))
     assert ends == [link]

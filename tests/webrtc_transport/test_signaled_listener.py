@@ -11,16 +11,18 @@ import pytest
 from tests.logs import own_records
 from tests.pairs import config, transport
 from webrtc_signaling.memory import MemoryBackend
-from webrtc_transport import Certificate, Identity
-from webrtc_transport.engine.peer import IcePeer
+from webrtc_transport import Certificate, Identity, signaled_listener
+from webrtc_transport.engine.ice import IceAgent
 from webrtc_transport.errors import (
     AlreadyListening,
     ConnectError,
+    SctpFailed,
     SignalingRejected,
 )
 from webrtc_transport.protocol.limits import FAULT_REPORTS_BURST
 from webrtc_transport.protocol.proof import sign_description
 from webrtc_transport.protocol.signals import Offer
+from webrtc_transport.signaled_connector import trickle
 from webrtc_transport.signaled_link import SignaledLink
 
 pytestmark = pytest.mark.anyio
@@ -113,14 +115,14 @@ async def test_what_is_wrong_on_this_end_is_told_its_operator_and_not_the_peer(b
 
 
 async def test_a_fault_in_the_engine_is_not_told_the_peer(monkeypatch, caplog):
-    establish = IcePeer._establish
+    establish = IceAgent.establish
 
-    async def fail(self, remote):
-        if not self._settings.offerer:
+    async def fail(self, *arguments, **options):
+        if not self.ice_controlling:
             raise RuntimeError("an internal text")
-        await establish(self, remote)
+        await establish(self, *arguments, **options)
 
-    monkeypatch.setattr(IcePeer, "_establish", fail)
+    monkeypatch.setattr(IceAgent, "establish", fail)
     native = config(engine="native")
     async with transport(settings=native) as server, transport(settings=native) as client:
         listener = await server.listen("/webrtc")
@@ -222,3 +224,27 @@ async def test_listening_twice_says_what_to_do():
             AlreadyListening, match="this transport listens already: use the listener that it has"
         ):
             await server.listen("/webrtc")
+
+
+@pytest.mark.parametrize("engine", ["native", "aiortc"])
+@pytest.mark.parametrize("phase", ["ice", "dtls"])
+async def test_who_is_being_connected_learns_that_the_listener_closes(monkeypatch, engine, phase):
+    """By a signal: what the engine says is lost with its one packet, and in some phases it can say nothing."""
+
+    async def closing(link, session, remote):
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(trickle, link, session, remote)
+            while link.phase != phase:
+                await link.changed.wait()
+            await listener.aclose()
+
+    monkeypatch.setattr(signaled_listener, "trickle", closing)
+    settings = config(engine=engine, dial_timeout=60)
+    with anyio.fail_after(30):
+        async with transport(settings=settings) as server, transport(settings=settings) as client:
+            listener = await server.listen("/webrtc")
+            with pytest.raises((SignalingRejected, SctpFailed)) as caught:
+                await client.dial(listener.addresses[0])
+    if phase == "ice":
+        assert "in phase 'ice'" in str(caught.value)
+        assert "the peer listens no more" in str(caught.value)

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from tests.engine_loop import ENDS, ends_with_the_loop
+from tests.engine_loop import ENDS, ends_with_the_loop, portal_behind
 from tests.pairs import config, connected, echo, read_all, serving
 from webrtc_transport.errors import (
     ConnectionClosed,
@@ -402,6 +402,48 @@ async def test_who_waits_is_told_that_the_engine_has_ended(
         stream = await pair.dialer.open_stream()
         # There is no FIN_ACK.
         monkeypatch.setattr(Stream, "_act_on", lambda self, flag: None)
-        await ends_with_the_loop(pair.dialer._link.portal, way, wait, stream)
+        await ends_with_the_loop(portal_behind(pair.dialer), way, wait, stream)
         with pytest.raises(anyio.BrokenResourceError if wait is not finish else anyio.ClosedResourceError):
             await stream.receive()
+
+
+async def test_a_call_that_need_not_wait_notices_what_others_have_cancelled():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        sent, scope = 0, anyio.CancelScope()
+
+        async def send_for_ever():
+            nonlocal sent
+            with scope:
+                while True:
+                    await stream.send(b"x")
+                    sent += 1
+
+        async def cancel():
+            scope.cancel()
+            at_cancellation.append(sent)
+
+        at_cancellation = []
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as task_group:
+                task_group.start_soon(send_for_ever)
+                task_group.start_soon(cancel)
+        # What has let others have their turn is done, and the next call takes nothing.
+        assert sent - at_cancellation[0] <= 1
+        with anyio.CancelScope() as other:
+            other.cancel()
+            await stream.send(b"x")
+            raise AssertionError
+
+
+async def test_a_task_that_cancels_itself_notices_it_after_some_kilobytes():
+    async with connected() as pair:
+        stream = await pair.dialer.open_stream()
+        sent = 0
+        with anyio.CancelScope() as scope:
+            await stream.send(b"x")
+            scope.cancel()
+            for _ in range(1000):
+                await stream.send(b"x")
+                sent += 1
+        assert sent < 200

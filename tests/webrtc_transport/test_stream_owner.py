@@ -1,62 +1,12 @@
-"""A stream beside an owner that only counts: what counts as unread, and until when."""
-
-import itertools
+"""What a stream tells its owner of its end."""
 
 import anyio
 import pytest
 
+from tests.webrtc_transport.stream_owners import Channel, Owner
 from webrtc_transport.errors import ConnectionClosed
 from webrtc_transport.protocol.framing import Flag, encode_frame
 from webrtc_transport.stream import Stream
-from webrtc_transport.stream_owner import StreamOwner
-
-
-class Owner(StreamOwner):
-    send_window = 65536
-    payload_limit = 16384
-    fin_ack_timeout = 1.0
-    make_event = anyio.Event
-
-    def __init__(self):
-        self.portal = self
-        self.payload_sent = self.payload_received = 0
-        self.consumed = 0
-        self.ended = []
-
-    def post(self, func, *args):
-        func(*args)
-
-    def stream_consumed(self, size):
-        assert size >= 0
-        self.consumed += size
-
-    def stream_draining(self, stream):
-        self.ended.append("draining")
-
-    def stream_closing(self, stream):
-        self.ended.append("closing")
-
-    def stream_drained(self, stream):
-        self.ended.append("drained")
-
-    def stream_closed(self, stream):
-        self.ended.append("closed")
-
-    def stream_attributes(self):
-        return {}
-
-
-class Channel:
-    id = 1
-
-    def __init__(self):
-        self.sent = []
-
-    def send(self, frame):
-        self.sent.append(frame)
-
-    def close(self, delay):
-        pass
 
 
 @pytest.fixture
@@ -74,62 +24,19 @@ def stream(owner, channel):
     return Stream(owner, channel, inbound=True)
 
 
-FRAME = encode_frame(bytes(1000))
-
-
-def test_a_frame_that_has_not_arrived_whole_counts_as_unread(owner, channel, stream):
-    for arrived, byte in enumerate(FRAME[:-1], start=1):
-        channel.message_arrived(bytes([byte]))
-        assert owner.consumed == 0, arrived
-    channel.message_arrived(FRAME[-1:])
-    # All but the payload, which waits to be read.
-    assert owner.consumed == len(FRAME) - 1000
-    assert stream.unread == (1000, 0)
-
-
-@pytest.mark.parametrize("cut", [1, 3, 500, 1003])
-def test_what_is_left_of_a_frame_counts_from_one_message_to_the_next(owner, channel, stream, cut):
-    data = FRAME * 3
-    for start in range(0, len(data), cut):
-        channel.message_arrived(data[start : start + cut])
-    assert owner.consumed == len(data) - 3000
-    assert stream.unread == (3000, 0)
-
-
-def reset(stream, channel):
-    stream.reset()
-
-
-def reset_by_peer(stream, channel):
-    # Inside of the frame that isn't whole, its body begins: so by the connection below, as a reset arrives.
-    channel.channel_closed()
-
-
-def broken(stream, channel):
-    channel.message_arrived(b"\xff" * 2000)
-
-
-@pytest.mark.parametrize("end", [reset, reset_by_peer, broken])
-@pytest.mark.parametrize("arrived", [b"", FRAME], ids=["part", "whole and part"])
-def test_everything_counts_as_read_when_the_stream_ends(owner, channel, stream, end, arrived):
-    channel.message_arrived(arrived + FRAME[:600])
-    end(stream, channel)
-    unread = stream.unread[0]
-    total = len(arrived) + 600 + (2000 if end is broken else 0)
-    assert owner.consumed + unread == total
-    # What comes after that is thrown away as it comes.
-    before = owner.consumed
-    channel.message_arrived(FRAME[600:700])
-    assert owner.consumed == before + 100
+@pytest.mark.anyio
+async def test_it_drains_until_its_end_is_acknowledged(owner, channel, stream):
+    await stream.send_eof()
+    assert owner.ended == ["draining"]
+    async with anyio.create_task_group() as task_group:
+        task_group.start_soon(stream.aclose)
+        await anyio.wait_all_tasks_blocked()
+        assert owner.ended == ["draining", "closing"]
+        channel.message_arrived(encode_frame(flag=Flag.FIN_ACK))
+    assert owner.ended == ["draining", "closing", "drained"]
 
 
 def test_a_stream_that_is_over_drains_no_more(owner, channel, stream):
     channel.connection_ended(ConnectionClosed("the peer closed the connection"))
     channel.channel_closed()
-    assert owner.ended == ["drained", "closed"]
-
-
-def test_a_reset_is_the_last_frame(owner, channel, stream):
-    for _ in itertools.repeat(None, 2):
-        stream.reset()
-    assert channel.sent == [encode_frame(flag=Flag.RESET)]
+    assert owner.ended == ["finished", "drained", "closed"]

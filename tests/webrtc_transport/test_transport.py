@@ -53,6 +53,21 @@ async def test_addresses_that_cannot_be_dialed():
             await client.dial("/ip4/127.0.0.1/tcp/4001")
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+async def test_a_transport_belongs_to_one_event_loop(backend):
+    async with transport() as client:
+
+        async def elsewhere():
+            with pytest.raises(RuntimeError, match="another event loop; make one for each"):
+                await client.dial(f"/webrtc/p2p/{Identity.generate().peer_id}")
+            with pytest.raises(RuntimeError, match="another event loop; make one for each"):
+                await client.listen("/webrtc")
+
+        await anyio.to_thread.run_sync(lambda: anyio.run(elsewhere, backend=backend))
+        with pytest.raises(PeerUnreachable):
+            await client.dial(f"/webrtc/p2p/{Identity.generate().peer_id}")
+
+
 async def test_a_transport_is_used_inside_of_async_with():
     client = transport()
     with pytest.raises(RuntimeError, match="async with"):

@@ -19,11 +19,12 @@ from .ice_options import (
     RELAY,
     SIGNALING,
     STUN,
+    TOKEN,
     TURN,
     TURN_PASSWORD,
     TURN_USER,
-    check_signaling_url,
     option,
+    signaling_url,
     stun_server,
     transport_config,
     turn_servers,
@@ -69,6 +70,7 @@ def _webrtc_transport(
 def doctor(
     *,
     signaling: Annotated[str | None, SIGNALING] = None,
+    token: Annotated[str | None, TOKEN] = None,
     stun: Annotated[list[str] | None, STUN] = None,
     turn: Annotated[list[str] | None, TURN] = None,
     turn_user: Annotated[str | None, TURN_USER] = None,
@@ -89,13 +91,12 @@ def doctor(
     It ends with status 1 if something has failed.
     """
     _set_up_log(debug)
-    if signaling is not None:
-        check_signaling_url(signaling)
+    server = None if signaling is None else signaling_url(signaling, token)
     checked = transport_config(
         stun=stun or [], turn=turn or [], user=turn_user, password=turn_password, bind=bind, relay=False
     )
     setup = Setup(
-        signaling=signaling,
+        signaling=server,
         stun=stun_server(stun or []),
         turn=turn_servers(turn or [], turn_user, turn_password),
         bind=checked.bind_addresses[0] if checked.bind_addresses else None,
@@ -128,6 +129,7 @@ def send(
     ],
     *,
     signaling: Annotated[str, SIGNALING],
+    token: Annotated[str | None, TOKEN] = None,
     identity: Annotated[Path | None, _IDENTITY] = None,
     retry: Annotated[
         float,
@@ -148,11 +150,11 @@ def send(
 ) -> None:
     """Send a file to a machine that runs `webrtc-transport receive`."""
     _set_up_log(debug)
-    check_signaling_url(signaling)
+    server = signaling_url(signaling, token)
     config = transport_config(
         stun=stun or [], turn=turn or [], user=turn_user, password=turn_password, bind=bind, relay=relay
     )
-    sending = Sending(file, to, signaling, config, identity, retry)
+    sending = Sending(file, to, server, config, identity, retry)
     run(
         lambda: send_file(sending, Display(Console(stderr=True))),
         interrupted="send it again, and it goes on where it stopped",
@@ -170,6 +172,7 @@ def _check_peer_id(text: str) -> None:
 def receive(
     *,
     signaling: Annotated[str, SIGNALING],
+    token: Annotated[str | None, TOKEN] = None,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="The folder for the file, or a name for it.", metavar="PATH"),
@@ -209,7 +212,7 @@ def receive(
         )
     for text in sender or ():
         _check_peer_id(text)
-    check_signaling_url(signaling)
+    server = signaling_url(signaling, token)
     config = transport_config(
         stun=stun or [], turn=turn or [], user=turn_user, password=turn_password, bind=bind, relay=relay
     )
@@ -218,7 +221,7 @@ def receive(
         raise typer.BadParameter(f"{folder} is no folder; make it, or choose another", param_hint="--output")
     reception = Reception(
         Destination(folder, name, overwrite),
-        signaling,
+        server,
         config,
         identity,
         None if anyone else tuple(sender or ()),
@@ -226,5 +229,7 @@ def receive(
     new_code = " (with a new code)" if identity is None else ""
     run(
         lambda: receive_file(reception, Display(Console(stderr=True))),
-        interrupted=f"what has arrived is kept as a .part file; receive it again{new_code}, and it goes on there",
+        interrupted=(
+            f"what has arrived, if anything, is kept as a .part file; receive it again{new_code}, and it goes on there"
+        ),
     )

@@ -8,7 +8,8 @@ from typing import Final
 import anyio
 import typer
 
-from ..errors import PeerUnreachable, SignalingError, WebRTCError, describe
+from ..errors import PeerUnreachable, SignalingError, SignalingRejected, WebRTCError, describe
+from .ice_options import TOKEN_CODES
 from .main import INTERRUPTED
 from .printable import printable
 from .transfer.exchange import Refused
@@ -67,7 +68,9 @@ def leaves(error: BaseException) -> list[BaseException]:
 
 def _explained(error: BaseException) -> str:
     text = " ".join(printable(describe(error)).split())
-    if isinstance(error, SignalingError) and not isinstance(error, PeerUnreachable):
+    if isinstance(error, SignalingRejected) and error.code in TOKEN_CODES:
+        text += "; give one that is good here by --token"
+    elif isinstance(error, SignalingError) and not isinstance(error, PeerUnreachable):
         # A cure that is a question needs no other mark after it.
         text += " Check" if text.endswith("?") else "; check"
         text += " --signaling, and see what `webrtc-transport doctor` tells"

@@ -20,6 +20,9 @@ from ..redaction import redacted
 PREFIX: Final = "WEBRTC_TRANSPORT_"
 """Of environment variables that stand for flags."""
 
+TOKEN_CODES: Final = frozenset({"token-required", "invalid-token", "token-expired"})
+"""What a signaling server refuses by that wants another token."""
+
 LIVENESS_TIMEOUT: Final = 10.0
 """Seconds: a third of the default, because whoever is lost here is looked for again."""
 
@@ -34,6 +37,11 @@ def option(
 
 
 SIGNALING: Final = option("--signaling", "The signaling server, as wss://host:port.", metavar="URL")
+TOKEN: Final = option(
+    "--token",
+    "A token of the signaling server's operator. Others can see flags: the variable is the better place.",
+    metavar="TEXT",
+)
 STUN: Final = option("--stun", "A STUN server, as stun:host; may be repeated.", metavar="URL")
 TURN: Final = option("--turn", "A TURN server, as turn:host or turns:host; may be repeated.", metavar="URL")
 TURN_USER: Final = option("--turn-user", "The user name for all TURN servers.", metavar="NAME")
@@ -48,11 +56,14 @@ RELAY: Final = option("--relay", "Use TURN servers alone, and show the peer no a
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 
+_TAKING_TOKENS: Final = frozenset({"ws", "wss", "http", "https"})
+"""Schemes of rendezvous servers. Other backends have no operator who gives tokens."""
 
-def check_signaling_url(url: str) -> None:
-    """Check that there is a way of signaling for ``url``.
 
-    :raises typer.BadParameter: if there is none
+def signaling_url(url: str, token: str | None) -> str:
+    """The URL, with the token behind it if there is one.
+
+    :raises typer.BadParameter: if there is no way of signaling for it, or none that takes the token
     """
     match = _SCHEME.fullmatch(url)
     if match is None:
@@ -63,6 +74,17 @@ def check_signaling_url(url: str) -> None:
     except ConfigurationError as exc:
         text = f"{redacted(url)}: {exc}; expected a URL like wss://host:port"
         raise typer.BadParameter(text, param_hint="--signaling") from None
+    if token is None:
+        return url
+    if match[1].lower() not in _TAKING_TOKENS:
+        text = f"{redacted(url)} takes no token; leave it out, and WEBRTC_TRANSPORT_TOKEN, too"
+        raise typer.BadParameter(text, param_hint="--token")
+    if "#" in url:
+        text = (
+            f"there are two tokens for {redacted(url)}: one in the URL, and --token or WEBRTC_TRANSPORT_TOKEN"
+        )
+        raise typer.BadParameter(f"{text}; leave one out", param_hint="--token")
+    return f"{url}#token={token}"
 
 
 def stun_server(urls: Sequence[str]) -> IceServer | None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..abc import ChannelEvents, EngineChannel
 from ..errors import EngineError, TooManyStreams
-from ..protocol.limits import MAX_EARLY_BYTES
+from ..protocol.limits import INBOUND_MARGIN, MAX_EARLY_BYTES
 from ..protocol.sctp.association import Association
 from ..protocol.sctp.data_channel import ACK, DcepError, Open, PayloadProtocol, decode_message
 from .driver import Driver
@@ -19,16 +19,12 @@ from .stream_ids import MAX_STREAMS, StreamIds
 
 _logger = logging.getLogger("libp2p.transport.webrtc.engine")
 
-INBOUND_MARGIN: Final = 2
-"""Channels of the peer per stream that the application takes: as many again are being reset, or wait for the end of
-the other half. Above that none is made."""
-
 EARLY_SHARE: Final = 2
 """Windows that all early messages may take: a peer that uses an id again at once may have sent a whole window by the
 time that we are ready, and in messages of 128 bytes these take as much again."""
 
 MAX_REFUSED_STREAMS: Final = 4096
-"""Refused streams whose end the peer hasn't confirmed: an entry of a table each. A request ends 128 of them in a round
+"""Refused streams whose end the peer hasn't confirmed: an entry of a table each. A request ends 512 of them in a round
 trip; a peer that opens on without confirming is after memory."""
 
 
@@ -47,7 +43,7 @@ class _Halves(Flag):
 class DataChannels(ChannelOwner):
     """Opens, finds and forgets channels.
 
-    :param max_inbound_streams: streams of the peer that the application takes; as many again may be on their way out
+    :param max_inbound_streams: streams of the peer that the application takes; more may be on their way out
     :param wake: told that a message is to be sent
     :param defer: told that something is to be sent that a message may follow soon
     :param on_channel: told of a channel that the peer has opened

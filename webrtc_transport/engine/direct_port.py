@@ -72,6 +72,7 @@ class DirectListenerPort:
         self._window: TimerHandle | None = None
         """While there are unknown sources: when the next window of the load shedder begins."""
         self._can_shed = True
+        """Whether the kernel may drop what comes from unknown sources."""
         self._reports = TokenBucket(_REPORTS, driver.now())
 
     @property
@@ -168,16 +169,23 @@ class DirectListenerPort:
         if share is None:
             source_filter.allow_all()
             return
-        self._can_shed = source_filter.allow(self._demux.addresses(now), share)
-        if not self._can_shed:
-            return
-        self._shedder.mistaken(source_filter.part_known)
-        self._window = self._driver.call_at(now + WINDOW, self._begin_window)
-        if self._reports.take(now):
+        try:
+            source_filter.allow(self._demux.addresses(now), share)
+        except OSError as exc:
+            self._can_shed = source_filter.is_supported
+            self._shedder.mistaken(1.0)
+            again = "for now" if self._can_shed else "for good"
+            outcome = (
+                f"all are looked at {again}, because the kernel refuses a socket filter ({exc.strerror})"
+            )
+        else:
+            self._shedder.mistaken(source_filter.part_known)
+            outcome = f"one in {share.count} is looked at"
+        if self._can_shed:
+            self._window = self._driver.call_at(now + WINDOW, self._begin_window)
+        if self._reports.take(now) or not self._can_shed:
             _logger.warning(
-                "a flood of datagrams from unknown sources comes to %s port %d: one in %d is looked at",
-                *self.address,
-                share.count,
+                "a flood of datagrams from unknown sources comes to %s port %d: %s", *self.address, outcome
             )
 
     # --- peers ------------------------------------------------------------------------------------------------------

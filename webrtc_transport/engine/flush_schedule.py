@@ -42,6 +42,9 @@ class FlushSchedule:
 
     def message_queued(self) -> None:
         """A message of the application is to be sent."""
+        if self._has_new:
+            # It follows others in this turn, which wait for its end.
+            return
         if self._association.in_flight:
             self._has_new = True
             self.wake()

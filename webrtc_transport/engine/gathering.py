@@ -15,8 +15,10 @@ from aioice.ice import get_host_addresses
 from ..errors import InvalidSignal
 from ..protocol.ice_url import IceUrl
 from ..protocol.sdp import IceCandidate
-from .ice_port import HostPort, RelayPort, TurnServer
+from .driver import Driver
+from .ice_port import HostPort, RelayPort
 from .resolver import resolve
+from .turn_client import TurnServer
 from .udp_port import Address
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ HIDDEN: Final = ("0.0.0.0", 9)  # noqa: S104 - an SDP placeholder
 class Gathering:
     """Finds candidates for one agent.
 
+    :param driver: of the caller's loop, which reads the host candidates' sockets
     :param on_reflexive: called with a candidate that a STUN server gave
     :param on_relay: called with the port of a candidate that a TURN server gave
     """
@@ -41,6 +44,7 @@ class Gathering:
     def __init__(
         self,
         agent: IceAgent,
+        driver: Driver,
         *,
         stun_servers: Sequence[IceUrl],
         turn_servers: Sequence[TurnServer],
@@ -49,9 +53,12 @@ class Gathering:
         on_reflexive: Callable[[aioice.Candidate], None],
         on_relay: Callable[[RelayPort], None],
     ) -> None:
-        self.failures: list[str] = []
+        self.hosts: list[HostPort] = []
+        """A port for each local address that could be bound. The owner closes their sockets."""
+        self._failures: list[str] = []
         """What went wrong with servers, in the words of an error message."""
         self._agent = agent
+        self._driver = driver
         self._stun_servers = stun_servers
         self._turn_servers = turn_servers
         self._relay_only = relay_only
@@ -60,30 +67,30 @@ class Gathering:
         self._on_relay = on_relay
         self._known: set[Address] = set()
 
-    def bind_hosts(self) -> list[HostPort]:
-        """A port for each local address that can be bound; none if only relays may be used."""
+    def bind_hosts(self) -> None:
+        """Make :attr:`hosts`; none if only relays may be used. In the caller's loop."""
         if self._relay_only:
-            return []
+            return
         addresses = self._bind_addresses
         if addresses is None:
             addresses = get_host_addresses(use_ipv4=True, use_ipv6=True) or ["127.0.0.1"]
-        ports = []
         for address in addresses:
             try:
-                port = HostPort(self._agent, address)
+                port = HostPort(self._agent, self._driver, address)
             except OSError as exc:
                 _logger.info("no host candidate on %s: %s", address, exc)
                 continue
+            self.hosts.append(port)
             port.local_candidate = _local_candidate("host", port.address)
             self._known.add(port.address)
-            ports.append(port)
-        return ports
 
-    async def ask_servers(self, hosts: Sequence[HostPort], timeout: float) -> None:  # noqa: ASYNC109 - of each server
+    async def ask_servers(self, timeout: float) -> None:  # noqa: ASYNC109 - of each server
         """Ask every server from every host port, all at once, for at most ``timeout`` seconds."""
         loop = asyncio.get_running_loop()
         queries = {
-            loop.create_task(self._ask_stun(port, url)): url for port in hosts for url in self._stun_servers
+            loop.create_task(self._ask_stun(port, url)): url
+            for port in self.hosts
+            for url in self._stun_servers
         }
         queries |= {loop.create_task(self._ask_turn(server)): server.url for server in self._turn_servers}
         if not queries:
@@ -130,8 +137,30 @@ class Gathering:
     def _failed(self, url: IceUrl, reason: object) -> None:
         failure = f"{url}: {reason}"
         _logger.info("no candidate from %s", failure)
-        if failure not in self.failures:
-            self.failures.append(failure)
+        if failure not in self._failures:
+            self._failures.append(failure)
+
+    def describe_failure(self) -> str:
+        """That no pair worked: what was tried, and what could help."""
+        ours = sorted({candidate.type for candidate in self._agent.local_candidates})
+        theirs = sorted({candidate.type for candidate in self._agent.remote_candidates})
+        if not ours:
+            tried = (
+                "the policy is relay only and no TURN server gave a relay"
+                if self._relay_only
+                else "no local address could be bound; check bind_addresses"
+            )
+        elif not theirs:
+            tried = f"the peer sent no usable candidate; ours were {', '.join(ours)}"
+        else:
+            tried = f"tried {', '.join(ours)} to {', '.join(theirs)}"
+        if not self._turn_servers:
+            cure = "no TURN server is configured"
+        elif "relay" in ours:
+            cure = "the TURN server could not connect them either"
+        else:
+            cure = "check ice_servers"
+        return "; ".join([f"no candidate pair worked: {tried}", cure, *self._failures])
 
 
 def _local_candidate(kind: str, address: Address, *, base: Address | None = None) -> aioice.Candidate:
@@ -160,3 +189,18 @@ def told(candidate: aioice.Candidate) -> IceCandidate:
     :raises InvalidSignal: if it can't be
     """
     return IceCandidate.from_sdp(candidate.to_sdp())
+
+
+def to_aioice(candidate: IceCandidate) -> aioice.Candidate:
+    """A candidate of the peer, as aioice takes it."""
+    return aioice.Candidate(
+        foundation=candidate.foundation,
+        component=candidate.component,
+        transport=candidate.transport,
+        priority=candidate.priority,
+        host=candidate.address,
+        port=candidate.port,
+        type=candidate.type,
+        related_address=candidate.related_address,
+        related_port=candidate.related_port,
+    )

@@ -12,10 +12,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import random
-from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Sequence
-from typing import Final, Literal, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import aioice
 from aioice import stun
@@ -24,13 +22,20 @@ from aioice.ice import StunProtocol, TransportPolicy, candidate_pair_priority
 
 from ..abc import CandidatePair
 from ..errors import IceFailed
+from ..portal import Portal
 from ..protocol.ice_url import IceUrl
 from ..protocol.limits import MAX_REMOTE_CANDIDATES
 from ..protocol.sdp import IceCandidate
-from .gathering import COMPONENT, Gathering, told
-from .ice_port import HostPort, IcePort, RelayPort, TurnServer
+from .consent import CONSENT_RETRANSMISSION, Consent
+from .driver import Driver
+from .gathering import COMPONENT, Gathering, to_aioice, told
+from .ice_port import IcePort, RelayPort
 from .mdns import is_mdns_name, resolve_mdns
+from .turn_client import TurnServer
 from .udp_port import Address
+
+if TYPE_CHECKING:
+    from .ice_session import IceEvents
 
 _logger = logging.getLogger("libp2p.transport.webrtc.ice")
 
@@ -53,29 +58,15 @@ GATHERING_TIMEOUT: Final = 5.0
 RELAY_HANDICAP: Final = 0.2
 """Seconds by which checks over a relay start later: the first pair that works wins, and direct ones are better."""
 
-CONSENT_CHECKS: Final = 6
-"""Consent checks per liveness timeout (RFC 7675, section 5.1: every 5 s of 30 s)."""
-
-
-class IceEvents(ABC):
-    """What an agent tells, on the event loop."""
-
-    @abstractmethod
-    def on_local_candidate(self, candidate: IceCandidate | None) -> None:
-        """A local candidate was found; ``None`` ends them."""
-
-    @abstractmethod
-    def on_packet(self, data: bytes) -> None:
-        """A packet that isn't STUN arrived."""
-
-    @abstractmethod
-    def on_consent(self, state: Literal["fresh", "missed", "expired"]) -> None:
-        """The peer answers again, has missed a consent check, or has been silent for the whole timeout."""
-
 
 class IceAgent(aioice.Connection):
-    """One ICE session for data channels.
+    """The agent of one ICE session for data channels.
 
+    It runs on the engine's loop, but for :meth:`gather`, :meth:`transmit`, :meth:`packet_received` and :meth:`release`,
+    which are called in the caller's: packets of a host candidate needn't cross the portal.
+
+    :param driver: of the caller's loop
+    :param portal: between the two; on asyncio they are one
     :param controlling: the role (RFC 8445, section 6.1.1)
     :param stun_servers: asked from every host candidate
     :param turn_servers: the TURN servers, with their credentials
@@ -87,6 +78,8 @@ class IceAgent(aioice.Connection):
     def __init__(
         self,
         events: IceEvents,
+        driver: Driver,
+        portal: Portal,
         *,
         controlling: bool,
         stun_servers: Sequence[IceUrl],
@@ -103,9 +96,11 @@ class IceAgent(aioice.Connection):
             local_password=pwd,
             transport_policy=TransportPolicy.RELAY if relay_only else TransportPolicy.ALL,
         )
+        self.portal = portal
         self._events = events
         self._gathering = Gathering(
             self,
+            driver,
             stun_servers=stun_servers,
             turn_servers=turn_servers,
             relay_only=relay_only,
@@ -113,30 +108,44 @@ class IceAgent(aioice.Connection):
             on_reflexive=self._add_reflexive,
             on_relay=self._add_relay,
         )
-        self._has_turn_servers = bool(turn_servers)
         self._relay_only = relay_only
-        self._liveness_timeout = liveness_timeout
+        self._consent = Consent(
+            liveness_timeout,
+            self._check_consent,
+            lambda state: portal.deliver(events.on_consent, state),
+        )
         self._selected: AioicePair | None = None
-        self._consent_missed = False
-        self._connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failure: BaseException | None = None
+        self._is_settled = asyncio.Event()
+        """Whether a pair was nominated, or none can be: then ``_failure`` says why."""
+        self._is_gathering = False
         self._gathered: asyncio.Task[None] | None = None
         self._servers_asked = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._additions: list[asyncio.Task[None]] = []
         self._remote_ended = False
         self._peer_addresses: set[Address] = set()
-        self._finished = False
+        self.is_finished = False
+        """Whether the sockets may be closed at any time: nothing is sent on the engine's loop any more."""
 
     # --- candidates -----------------------------------------------------------------------------------------------
 
     def gather(self) -> None:
-        """Begin to gather. Host candidates are told within one turn of the loop, the others as they come."""
-        if self._gathered is None and not self._finished:
-            self._gathered = self._spawn(self.gather_candidates())
+        """Begin to gather, once, in the caller's loop. Host candidates are told within a turn, the others as they come.
+
+        What it raises is the system's: it can't tell its addresses, or watch a socket.
+        """
+        if not self._is_gathering and not self.is_finished:
+            self._is_gathering = True
+            self._gathering.bind_hosts()
+            self.portal.post(self._begin_gathering)
+
+    def _begin_gathering(self) -> None:
+        self._gathered = self._spawn(self.gather_candidates())
 
     def add_remote(self, candidate: IceCandidate | None) -> None:
         """Take a candidate of the peer; ``None`` ends them. Those over the limit, and TCP ones, are ignored."""
-        if self._finished or self._remote_ended:
+        if self.is_finished or self._remote_ended:
             return
         if candidate is None:
             self._remote_ended = True
@@ -155,7 +164,7 @@ class IceAgent(aioice.Connection):
             _logger.debug("remote candidate %s is not usable", candidate.address)
             return
         self._peer_addresses.add((str(ipaddress.ip_address(host)), candidate.port))
-        self._add_remote_candidate(_to_aioice(candidate), host)
+        self._add_remote_candidate(to_aioice(candidate), host)
         # connect() looks every 20 ms; a candidate that has just come needn't wait.
         if self._early_checks_done:
             self._check_periodic()
@@ -176,39 +185,42 @@ class IceAgent(aioice.Connection):
         addresses: list[str],  # noqa: ARG002 - aioice's signature
         timeout: float = GATHERING_TIMEOUT,  # noqa: ASYNC109
     ) -> list[aioice.Candidate]:
-        """Bind the host candidates, and leave the servers to tasks of their own (called by aioice)."""
-        hosts = self._gathering.bind_hosts()
+        """Take the host candidates, and leave the servers to tasks of their own (called by aioice)."""
+        hosts = self._gathering.hosts
         self._protocols.extend(cast("list[StunProtocol]", hosts))
         for port in hosts:
-            self._events.on_local_candidate(told(port.local_candidate))
-        self._spawn(self._ask_servers(hosts, timeout))
+            self._found(told(port.local_candidate))
+        self._spawn(self._ask_servers(timeout))
         return [port.local_candidate for port in hosts]
 
-    async def _ask_servers(self, hosts: Sequence[HostPort], timeout: float) -> None:  # noqa: ASYNC109
-        await self._gathering.ask_servers(hosts, timeout)
+    async def _ask_servers(self, timeout: float) -> None:  # noqa: ASYNC109 - of each server
+        await self._gathering.ask_servers(timeout)
         self._servers_asked.set()
-        self._events.on_local_candidate(None)
+        self._found(None)
         if not self._protocols:
             self._fail()
 
     def _add_reflexive(self, candidate: aioice.Candidate) -> None:
         self._local_candidates.append(candidate)
-        self._events.on_local_candidate(told(candidate))
+        self._found(told(candidate))
 
     def _add_relay(self, port: RelayPort) -> None:
         self._protocols.append(cast("StunProtocol", port))
         self._local_candidates.append(port.local_candidate)
-        self._events.on_local_candidate(told(port.local_candidate))
+        self._found(told(port.local_candidate))
         if self._early_checks_done:
             for candidate in self._remote_candidates:
                 self._pair_remote_candidate(candidate)
             self.sort_check_list()
             self._check_periodic()
 
+    def _found(self, candidate: IceCandidate | None) -> None:
+        self.portal.deliver(self._events.on_local_candidate, candidate)
+
     # --- checks ---------------------------------------------------------------------------------------------------
 
     async def establish(self, ufrag: str, pwd: str, *, is_lite: bool = False) -> None:
-        """Run the checks against the peer with these credentials until a pair is nominated.
+        """Run the checks against the peer with these credentials until a pair is nominated; :meth:`gather` comes first.
 
         :param is_lite: whether the peer only answers checks (RFC 8445, section 2.5), which makes us controlling
         :raises IceFailed: if every pair failed, or no candidate could be gathered
@@ -216,12 +228,13 @@ class IceAgent(aioice.Connection):
         self.remote_username, self.remote_password = ufrag, pwd
         self.remote_is_lite = is_lite
         self.ice_controlling = self.ice_controlling or is_lite
-        self.gather()
         assert self._gathered is not None
         await self._gathered
         self._spawn(self.connect()).add_done_callback(self._checks_ended)
-        # Done at the first nomination; connect() returns up to 20 ms later.
-        await self._connected
+        # Set at the first nomination; connect() returns up to 20 ms later.
+        await self._is_settled.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def _checks_ended(self, checks: asyncio.Task[None]) -> None:
         if checks.cancelled():
@@ -231,8 +244,9 @@ class IceAgent(aioice.Connection):
             self._fail(None if isinstance(error, ConnectionError) else error)
 
     def _fail(self, error: BaseException | None = None) -> None:
-        if not self._connected.done():
-            self._connected.set_exception(error or IceFailed(self.describe_failure()))
+        if not self._is_settled.is_set():
+            self._failure = error or IceFailed(self._gathering.describe_failure())
+            self._is_settled.set()
 
     async def check_start(self, pair: AioicePair) -> None:
         """Check one pair; over a relay a little later than a direct one (called by aioice)."""
@@ -256,12 +270,11 @@ class IceAgent(aioice.Connection):
         # A peer whose old path has gone silent nominates another one: that isn't a matter of priority.
         if (
             self._selected is None
-            or self._consent_missed
+            or self._consent.is_missed
             or self._priority(pair) > self._priority(self._selected)
         ):
             self._selected = pair
-        if not self._connected.done():
-            self._connected.set_result(None)
+        self._is_settled.set()
 
     def _priority(self, pair: AioicePair) -> int:
         return candidate_pair_priority(pair.local_candidate, pair.remote_candidate, self.ice_controlling)
@@ -299,26 +312,14 @@ class IceAgent(aioice.Connection):
 
     def packet_received(self, data: bytes, address: Address) -> None:
         """A packet that isn't STUN arrived at a port. Anybody may send one: the peer's addresses are known."""
-        # An answerer's first packets may come on the heels of its first check, before its answer.
-        if address in self._peer_addresses or address in (source for _, source, _ in self._early_checks):
+        # An answerer's first packets may come on the heels of its first check, before its answer. Asked is a copy, for
+        # the engine's loop may add to them meanwhile.
+        if address in self._peer_addresses or any(address == check[1] for check in self._early_checks.copy()):
             self._events.on_packet(data)
 
     async def query_consent(self) -> None:
-        """Ask for consent to send (RFC 7675) until it expires (started by aioice when the checks are done)."""
-        loop = asyncio.get_running_loop()
-        interval = self._liveness_timeout / CONSENT_CHECKS
-        last_answer = loop.time()
-        while True:
-            await asyncio.sleep(interval * random.uniform(0.8, 1.0))  # noqa: S311 - spreads load, hides nothing
-            answered = await self._check_consent(interval)
-            if answered:
-                last_answer = loop.time()
-            elif loop.time() - last_answer >= self._liveness_timeout - interval:
-                self._events.on_consent("expired")
-                return
-            if answered is self._consent_missed:
-                self._consent_missed = not answered
-                self._events.on_consent("fresh" if answered else "missed")
+        """Ask for consent to send until it expires (started by aioice when the checks are done)."""
+        await self._consent.ask_until_it_expires()
 
     async def _check_consent(self, timeout: float) -> bool:  # noqa: ASYNC109 - the deadline of a transaction
         pair = self._selected
@@ -330,64 +331,42 @@ class IceAgent(aioice.Connection):
                 pair.remote_addr,
                 integrity_key=self.remote_password.encode(),
                 timeout=timeout,
+                first_retransmission=CONSENT_RETRANSMISSION,
             )
         except stun.TransactionError:
             return False
         return True
 
-    def describe_failure(self) -> str:
-        """What was tried, and what could help."""
-        local = sorted({candidate.type for candidate in self._local_candidates})
-        remote = sorted({candidate.type for candidate in self._remote_candidates})
-        if not local:
-            tried = (
-                "the policy is relay only and no TURN server gave a relay"
-                if self._relay_only
-                else "no local address could be bound; check bind_addresses"
-            )
-        elif not remote:
-            tried = f"the peer sent no usable candidate; ours were {', '.join(local)}"
-        else:
-            tried = f"tried {', '.join(local)} to {', '.join(remote)}"
-        if not self._has_turn_servers:
-            cure = "no TURN server is configured"
-        elif "relay" in local:
-            cure = "the TURN server could not connect them either"
-        else:
-            cure = "check ice_servers"
-        return "; ".join([f"no candidate pair worked: {tried}", cure, *self._gathering.failures])
+    def abandon(self) -> None:
+        """End what needs no wait, on the engine's loop, which shuts down: relays are left to expire."""
+        self._stop()
+        for port in self._protocols:
+            cast("IcePort", port).abort()
 
-    async def close(self) -> None:
-        """End everything within a second. Safe to call twice."""
-        self._finished = True
+    def _stop(self) -> None:
+        """Nothing is sent any more, and nothing new begins."""
+        self.is_finished = True
         for task in self._tasks:
             task.cancel()
+
+    async def close(self) -> None:
+        """End everything on the engine's loop. Safe to call twice, and to cancel."""
+        self._stop()
         try:
-            # Relays say good-bye to their server, side by side; the others only close a socket.
+            # Relays say good-bye to their server, side by side.
             await asyncio.gather(*(port.close() for port in self._protocols))
         finally:
             await super().close()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        if self._connected.done() and not self._connected.cancelled():
-            self._connected.exception()  # Nobody else may have looked, and an unseen exception is logged.
+
+    def release(self) -> None:
+        """Close the sockets that are read in the caller's loop. Safe to call twice."""
+        for port in self._gathering.hosts:
+            port.close_socket()
 
     def _spawn(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _to_aioice(candidate: IceCandidate) -> aioice.Candidate:
-    return aioice.Candidate(
-        foundation=candidate.foundation,
-        component=candidate.component,
-        transport=candidate.transport,
-        priority=candidate.priority,
-        host=candidate.address,
-        port=candidate.port,
-        type=candidate.type,
-        related_address=candidate.related_address,
-        related_port=candidate.related_port,
-    )

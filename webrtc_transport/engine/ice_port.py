@@ -10,18 +10,17 @@ import asyncio
 import logging
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Self, cast
 
 import aioice
 from aioice import stun, turn
 
-from ..protocol.ice_url import IceUrl
 from ..protocol.stun import PacketKind, classify, is_well_formed_stun
-from .driver import AsyncioDriver
-from .resolver import resolve
-from .udp_port import SOCKET_BUFFER, Address, UdpPort
+from .crossing import Crossing
+from .driver import Driver
+from .turn_client import CLOSE_TIMEOUT, TurnServer, connect_turn
+from .udp_port import Address, UdpPort
 
 if TYPE_CHECKING:
     from aioice.ice import StunProtocol
@@ -39,26 +38,8 @@ LAST_RETRANSMISSION: Final = 1.6
 TRANSACTION_TIMEOUT: Final = 10.0
 """Seconds for a check: both ends may start that far apart (js-libp2p gives a dial as long)."""
 
-RELAY_CLOSE_TIMEOUT: Final = 0.5
-"""Seconds for giving an allocation back. If the server is gone it expires by itself (RFC 8656, section 6)."""
-
-ALLOCATION_LIFETIME: Final = 600
-"""Seconds (RFC 8656, section 3.2)."""
-
 ALLOCATION_MISMATCH: Final = 437
 """The error code of an address that has an allocation already (RFC 8656, section 19)."""
-
-CHANNEL_REFRESH_TIME: Final = 240
-"""Seconds; a channel binding lasts 600, but the permission that it installs 300 (RFC 8656, sections 9 and 12)."""
-
-
-@dataclass(frozen=True)
-class TurnServer:
-    """A TURN server with its long-term credentials (RFC 8489, section 9.2)."""
-
-    url: IceUrl
-    username: str
-    credential: str
 
 
 class IcePort(ABC):
@@ -69,27 +50,25 @@ class IcePort(ABC):
 
     def __init__(self, agent: IceAgent) -> None:
         self._agent = agent
+        self._on_packet: Callable[[bytes, Address], object] = agent.packet_received
+        self._on_stun: Callable[[stun.Message, Address], object] = self._stun_received
         self._transactions: dict[bytes, _Transaction] = {}
 
     @abstractmethod
     def send(self, data: bytes, address: Address) -> None:
-        """Send one datagram."""
+        """Send one datagram, on the engine's loop."""
 
-    def send_batch(
-        self,
-        datagrams: Sequence[bytes],
-        address: Address,
-        *,
-        may_fragment: bool = False,  # noqa: ARG002 - a relay decides that by itself (RFC 8656, section 15)
-    ) -> bool:
-        """Send datagrams to one address, in order. See :class:`.stack.SendPackets`."""
-        for data in datagrams:
-            self.send(data, address)
-        return True
+    @abstractmethod
+    def send_batch(self, datagrams: Sequence[bytes], address: Address, *, may_fragment: bool = False) -> bool:
+        """Send datagrams to one address, in order, in the caller's loop. See :class:`.stack.SendPackets`."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Release what the port holds. Safe to call twice."""
+        """Release what the port holds on the engine's loop. Safe to call twice."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """The same, at once: nobody is told."""
 
     async def send_data(self, data: bytes, addr: Address) -> None:
         """Send one datagram (aioice's name)."""
@@ -106,15 +85,18 @@ class IcePort(ABC):
         integrity_key: bytes | None = None,
         retransmissions: int | None = None,  # noqa: ARG002 - aioice's signature
         timeout: float = TRANSACTION_TIMEOUT,  # noqa: ASYNC109 - of the transaction
+        *,
+        first_retransmission: float = FIRST_RETRANSMISSION,
     ) -> tuple[stun.Message, Address]:
         """Run a STUN transaction (RFC 8489, section 6.2.1).
 
+        :param first_retransmission: seconds until the request is sent again, then doubling
         :return: the response and its source
         :raises aioice.stun.TransactionError: if the peer refuses or doesn't answer
         """
         if integrity_key is not None:
             request.add_message_integrity(integrity_key)
-        transaction = _Transaction(self, request, addr, integrity_key, timeout)
+        transaction = _Transaction(self, request, addr, integrity_key, timeout, delay=first_retransmission)
         self._transactions[request.transaction_id] = transaction
         try:
             return await transaction.result
@@ -132,13 +114,13 @@ class IcePort(ABC):
         """A datagram arrived (asyncio's name: relays call it too)."""
         kind = classify(data)
         if kind is PacketKind.DTLS:
-            self._agent.packet_received(data, addr)
+            self._on_packet(data, addr)
         elif kind is PacketKind.STUN and is_well_formed_stun(data):
             try:
                 message = stun.parse_message(data)
             except ValueError:
                 return
-            self._stun_received(message, addr)
+            self._on_stun(message, addr)
 
     def _stun_received(self, message: stun.Message, address: Address) -> None:
         if message.message_class is stun.Class.REQUEST:
@@ -150,10 +132,17 @@ class IcePort(ABC):
 
 
 class _Transaction:
-    """A request on its way: sent again after 50 ms, then at doubling intervals."""
+    """A request on its way: sent again after ``delay`` seconds, then at doubling intervals."""
 
     def __init__(
-        self, port: IcePort, request: stun.Message, address: Address, key: bytes | None, timeout: float
+        self,
+        port: IcePort,
+        request: stun.Message,
+        address: Address,
+        key: bytes | None,
+        timeout: float,
+        *,
+        delay: float,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.address = address
@@ -162,7 +151,7 @@ class _Transaction:
         self._port = port
         self._packet = bytes(request)
         self._key = key
-        self._delay = FIRST_RETRANSMISSION
+        self._delay = delay
         self._timer = loop.call_later(self._delay, self._retransmit)
         self._deadline = loop.call_later(timeout, self._expire)
         self.send()
@@ -196,27 +185,38 @@ class _Transaction:
 
 
 class HostPort(IcePort):
-    """A socket on one local address.
+    """A socket on one local address, in the caller's loop: of what comes in, only STUN crosses to the engine's.
 
+    Sending needs no loop, so each sends from its own.
+
+    :param driver: of the caller's loop
     :raises OSError: if the address can't be bound
     """
 
-    def __init__(self, agent: IceAgent, host: str) -> None:
+    def __init__(self, agent: IceAgent, driver: Driver, host: str) -> None:
         super().__init__(agent)
-        self._port = UdpPort(AsyncioDriver(), host, self.datagram_received)
+        self._on_stun = Crossing(agent.portal.post, self._stun_received).send
+        self._port = UdpPort(driver, host, self.datagram_received)
         self.address = self._port.address
         self.family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
     def send(self, data: bytes, address: Address) -> None:
-        """Send one datagram."""
-        self._port.send(data, address)
+        """Send one datagram, while the socket is certain to be ours: its number may be somebody else's later."""
+        if not self._agent.is_finished:
+            self._port.send(data, address)
 
     def send_batch(self, datagrams: Sequence[bytes], address: Address, *, may_fragment: bool = False) -> bool:
         """Send datagrams to one address, in order. See :class:`.stack.SendPackets`."""
         return self._port.send_batch(datagrams, address, may_fragment=may_fragment)
 
     async def close(self) -> None:
-        """Close the socket."""
+        """Nothing is held there: the caller's loop closes the socket."""
+
+    def abort(self) -> None:
+        """Nothing is held there."""
+
+    def close_socket(self) -> None:
+        """Close the socket, in the caller's loop. Safe to call twice."""
         self._port.close()
 
     async def reflexive_address(self, server: Address) -> Address:
@@ -239,6 +239,7 @@ class RelayPort(IcePort):
 
     def __init__(self, agent: IceAgent, client: turn.TurnClientProtocol, address: Address) -> None:
         super().__init__(agent)
+        self._on_packet = Crossing(agent.portal.deliver, agent.packet_received).send
         self._client = client
         self.address = address
         self._sends: set[asyncio.Task[None]] = set()
@@ -283,6 +284,21 @@ class RelayPort(IcePort):
         self._sends.add(task)
         task.add_done_callback(self._sent)
 
+    def send_batch(
+        self,
+        datagrams: Sequence[bytes],
+        address: Address,
+        *,
+        may_fragment: bool = False,  # noqa: ARG002 - a relay decides that by itself (RFC 8656, section 15)
+    ) -> bool:
+        """Relay datagrams to one address, in order. See :class:`.stack.SendPackets`."""
+        self._agent.portal.post(self._send_each, datagrams, address)
+        return True
+
+    def _send_each(self, datagrams: Sequence[bytes], address: Address) -> None:
+        for data in datagrams:
+            self.send(data, address)
+
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._sends.discard(task)
         if not task.cancelled():
@@ -298,62 +314,20 @@ class RelayPort(IcePort):
 
     async def close(self) -> None:
         """Give the allocation back, within half a second."""
-        for task in self._sends:
-            task.cancel()
         try:
-            async with asyncio.timeout(RELAY_CLOSE_TIMEOUT):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._client.delete()
         except (TimeoutError, OSError) as exc:
             _logger.info("the relay %s is left to expire: %r", self.address, exc)
         finally:
-            # close() would wait for unsent data, and over TLS for the server's good-bye.
-            self._client.transport.abort()
+            self.abort()
             await self._disconnected.wait()
 
-
-async def connect_turn(server: TurnServer) -> turn.TurnClientProtocol:
-    loop = asyncio.get_running_loop()
-    url = server.url
-    host = (await resolve(url.host, url.port))[0][1]
-    arguments = (
-        (host, url.port),
-        server.username,
-        server.credential,
-        ALLOCATION_LIFETIME,
-        CHANNEL_REFRESH_TIME,
-    )
-    if url.transport == "tcp":
-        _, stream_client = await loop.create_connection(
-            lambda: _TcpClient(*arguments),
-            host=host,
-            port=url.port,
-            ssl=url.secure or None,
-            server_hostname=url.host if url.secure else None,
-        )
-        return stream_client
-    transport, client = await loop.create_datagram_endpoint(
-        lambda: _UdpClient(*arguments), remote_addr=(host, url.port)
-    )
-    sock: socket.socket = transport.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
-    return client
-
-
-class _GatedClient(turn.TurnClientMixin):
-    """aioice's parser raises ``struct.error`` on some malformed input: a server's packets are checked first."""
-
-    def datagram_received(self, data: bytes | str, addr: Address) -> None:
-        assert isinstance(data, bytes)
-        if len(data) < 4:  # noqa: PLR2004 - the header of ChannelData (RFC 8656, section 12.4)
-            return
-        if turn.is_channel_data(data) or is_well_formed_stun(data):
-            super().datagram_received(data, addr)
-
-
-class _UdpClient(_GatedClient, turn.TurnClientUdpProtocol):
-    def error_received(self, exc: Exception) -> None:
-        """An ICMP error: transactions time out by themselves."""
-
-
-class _TcpClient(_GatedClient, turn.TurnClientTcpProtocol):
-    pass
+    def abort(self) -> None:
+        """Leave the allocation to expire."""
+        for task in self._sends:
+            task.cancel()
+        if self._client.refresh_task is not None:
+            self._client.refresh_task.cancel()
+        # close() would wait for unsent data, and over TLS for the server's good-bye.
+        self._client.transport.abort()

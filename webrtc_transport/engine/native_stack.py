@@ -7,15 +7,15 @@ packets is sent once, at the end of the event loop's turn; :mod:`.flush_schedule
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from OpenSSL import SSL
 
 from ..abc import (
     ChannelEvents,
-    Engine,
     EngineChannel,
+    LoopNeutralEngine,
     PeerSettings,
     PeerStatistics,
     SignaledPeer,
@@ -23,6 +23,7 @@ from ..abc import (
 )
 from ..config import TransportConfig
 from ..errors import ConnectionClosed, ConnectionLost, DtlsFailed, EngineError, SctpFailed
+from ..portal import AsyncioPortal, Portal
 from ..protocol.certificate import Certificate
 from ..protocol.sctp.association import Association
 from ..protocol.sctp.events import (
@@ -48,7 +49,7 @@ from .stream_ids import MAX_STREAMS
 _logger = logging.getLogger("libp2p.transport.webrtc.engine")
 
 
-class NativeEngine(Engine):
+class NativeEngine(LoopNeutralEngine):
     """The fast stack, and the default."""
 
     name: ClassVar[str] = "native"
@@ -57,28 +58,36 @@ class NativeEngine(Engine):
         self._context: tuple[Certificate, SSL.Context] | None = None
 
     def create_peer(self, settings: PeerSettings, events: SignaledPeerEvents) -> SignaledPeer:
-        return IcePeer(settings, events, self._make_stack)
+        return self.create_peer_here(AsyncioDriver(), AsyncioPortal(), settings, events)
 
-    def _make_stack(
-        self,
-        send_packets: SendPackets,
-        is_server: bool,
-        remote: SessionDescription,
-        settings: PeerSettings,
-        events: StackEvents,
-    ) -> Stack:
+    def create_peer_here(
+        self, driver: Driver, portal: Portal, settings: PeerSettings, events: SignaledPeerEvents
+    ) -> SignaledPeer:
+        def make_stack(
+            send_packets: SendPackets,
+            is_server: bool,
+            remote: SessionDescription,
+            settings: PeerSettings,
+            events: StackEvents,
+        ) -> Stack:
+            context = self._context_for(settings.certificate)
+            return NativeStack(
+                driver,
+                DtlsConnection(context, is_server=is_server, fingerprints=remote.fingerprints),
+                send_packets,
+                events,
+                is_server=is_server,
+                max_message_size=remote.max_message_size,
+                config=settings.config,
+            )
+
+        return IcePeer(driver, portal, settings, events, make_stack)
+
+    def _context_for(self, certificate: Certificate) -> SSL.Context:
         # A context costs more than all the rest of a stack, and a transport has one certificate.
-        if self._context is None or self._context[0] is not settings.certificate:
-            self._context = (settings.certificate, make_context(settings.certificate))
-        return NativeStack(
-            AsyncioDriver(),
-            DtlsConnection(self._context[1], is_server=is_server, fingerprints=remote.fingerprints),
-            send_packets,
-            events,
-            is_server=is_server,
-            max_message_size=remote.max_message_size,
-            config=settings.config,
-        )
+        if self._context is None or self._context[0] is not certificate:
+            self._context = (certificate, make_context(certificate))
+        return self._context[1]
 
 
 class NativeStack(Stack):
@@ -196,14 +205,13 @@ class NativeStack(Stack):
             unread=self._association.unread,
         )
 
-    async def aclose(self) -> None:
-        self.close()
+    def close(self, done: Callable[[], object] = lambda: None) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._release()
+        done()
 
-    def close(self) -> None:
-        """As :meth:`aclose`, which never waits here."""
-        if self._is_closed:
-            return
-        self._is_closed = True
+    def _release(self) -> None:
         self._handshake.stop()
         if self._dtls.is_connected:
             try:
@@ -309,6 +317,9 @@ class NativeStack(Stack):
         events, self._association.events = self._association.events, []
         channels = self._channels
         for event in events:
+            if channels.is_ended:
+                # What came in one packet with the reason for the end finds nobody.
+                break
             if isinstance(event, MessageReceived):
                 channels.message_received(event.stream_id, event.ppid, event.data)
             else:

@@ -10,6 +10,7 @@ Where the kernel takes no filter, everything is read, and refused by the demulti
 
 from __future__ import annotations
 
+import errno
 import secrets
 import socket
 import struct
@@ -32,6 +33,12 @@ _MASK: Final = 0xFFFFFFFF
 _SO_ATTACH_FILTER: Final = 26
 _SO_DETACH_FILTER: Final = 27
 """From asm-generic/socket.h; the socket module doesn't name them."""
+
+_UNSUPPORTED: Final = frozenset(
+    {errno.EACCES, errno.EINVAL, errno.ENOPROTOOPT, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
+)
+"""What the kernel says if it has no such filters, or the sandbox that we are in allows none. Anything else, such as
+ENOMEM, passes."""
 
 _NETWORK_HEADER: Final = 0xFFF00000
 """Added to an offset: from the IP header, not from that of UDP (linux/filter.h: SKF_NET_OFF)."""
@@ -82,32 +89,41 @@ class SourceFilter:
         self._socket = sock
         self._key = secrets.randbits(32) | 1
         self._is_attached = False
+        self._buckets: dict[Address, int] = {}
+        """Of the sources that were known last: to hash one takes longer than all else that is done with it."""
+        self.is_supported = sys.platform == "linux"
+        """Whether the kernel may take a filter, as far as is known."""
         self.part_known = 0.0
         """The part of all sources that passes as known."""
 
-    def allow(self, known: Iterable[Address], share: Share) -> bool:
+    def allow(self, known: Iterable[Address], share: Share) -> None:
         """Let only ``known`` sources through, and the others of ``share``.
 
-        Returns whether the kernel does that. If not, all come through.
+        :raises OSError: if the kernel doesn't do that; all come through then. Unless :attr:`is_supported` has become
+            false, it may do so the next time.
         """
-        buckets = {self._bucket(host, port) for host, port in known}
+        if not self.is_supported:
+            raise OSError(errno.ENOSYS, "there are no socket filters here")
+        before = self._buckets
+        self._buckets = {
+            source: before[source] if source in before else self._bucket(*source) for source in known
+        }
+        buckets = set(self._buckets.values())
         self.part_known = len(buckets) / BUCKETS
         program = array("B", b"".join(_INSTRUCTION.pack(*step) for step in self._program(buckets, share)))
         address, size = program.buffer_info()
         option = _PROGRAM.pack(size // _INSTRUCTION.size, address)
-        if sys.platform != "linux":
-            return False
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, option)
-        except OSError:
-            # Not in this kernel, or not allowed in this container.
+        except OSError as exc:
+            self.is_supported = exc.errno not in _UNSUPPORTED
             self.allow_all()
-            return False
+            raise
         self._is_attached = True
-        return True
 
     def allow_all(self) -> None:
         """Let everything through."""
+        self._buckets = {}
         if self._is_attached:
             self._is_attached = False
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)

@@ -70,8 +70,8 @@ class Stack(ABC):
         """See :meth:`~webrtc_transport.abc.EnginePeer.statistics`."""
 
     @abstractmethod
-    async def aclose(self) -> None:
-        """Tell the peer, and release everything. Safe at any time, and twice."""
+    def close(self, done: Callable[[], object] = lambda: None) -> None:
+        """Tell the peer, release everything, and call ``done`` then: in half a second at most. Safe at any time."""
 
 
 StackFactory = Callable[[SendPackets, bool, SessionDescription, PeerSettings, StackEvents], Stack]

@@ -12,7 +12,7 @@ from aioice import stun
 from ..config import IceServer
 from ..errors import IceFailed
 from ..protocol.ice_url import IceUrl
-from .ice_port import RELAY_CLOSE_TIMEOUT, TurnServer, connect_turn
+from .turn_client import CLOSE_TIMEOUT, TurnServer, connect_turn
 from .udp_port import Address
 
 _UNAUTHENTICATED: Final = 401
@@ -57,7 +57,7 @@ async def try_allocation(server: IceServer, url: IceUrl) -> Address:
     try:
         address = await client.connect()
         with contextlib.suppress(TimeoutError, OSError, stun.TransactionError):
-            async with asyncio.timeout(RELAY_CLOSE_TIMEOUT):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 await client.delete()
     except stun.TransactionFailed as exc:
         code, reason = exc.response.attributes.get("ERROR-CODE", (0, "no reason is told"))

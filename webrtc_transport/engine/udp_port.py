@@ -84,14 +84,20 @@ class UdpPort:
         self._driver = driver
         self._on_datagram = on_datagram
         self._socket = _bind(host, port)
-        self.address: Address = self._socket.getsockname()[:2]
         self.source_filter = SourceFilter(self._socket)
         """Of what comes in; at first it lets everything through."""
         self._lone_reads = 0
         """Wake-ups to come that needn't look for a second datagram."""
+        self._may_fragment = False
+        """Whether IP may fragment what is sent now."""
         self._can_segment = sys.platform == "linux"
         self._receive = self._receive_many if _enable_gro(self._socket) else self._receive_one
-        driver.add_reader(self._socket, self._drain)
+        try:
+            self.address: Address = self._socket.getsockname()[:2]
+            driver.add_reader(self._socket, self._drain)
+        except BaseException:
+            self._socket.close()
+            raise
 
     @property
     def is_closed(self) -> bool:
@@ -99,7 +105,8 @@ class UdpPort:
         return self._socket.fileno() < 0
 
     def send(self, data: bytes, address: Address) -> bool:
-        """Send one datagram, or drop it as a full network would: whoever needs it sends it again.
+        """Send one datagram, or drop it as a full network would: whoever needs it sends it again. IP may fragment it if
+        that was so with the last batch.
 
         Returns whether its size was no reason for that: ``False`` if the interface takes none so large.
         """
@@ -116,11 +123,13 @@ class UdpPort:
         :param may_fragment: whether IP may fragment them
         :return: whether the size of none was a reason to drop it
         """
-        if may_fragment:
-            return self._send_fragmented(datagrams, address)
+        if may_fragment is not self._may_fragment and not self.is_closed:
+            # Whoever needs it does most often, or never: a change for each packet would cost as much as the packet.
+            self._may_fragment = may_fragment
+            _set_fragmentation(self._socket, is_allowed=may_fragment)
         if len(datagrams) == 1:
             return self.send(datagrams[0], address)
-        if len(datagrams) <= 1 or not self._can_segment:
+        if may_fragment or not self._can_segment:
             return self._send_each(datagrams, address)
         fits = True
         for run in _runs(datagrams):
@@ -131,14 +140,6 @@ class UdpPort:
         fits = True
         for data in datagrams:
             fits &= self.send(data, address)
-        return fits
-
-    def _send_fragmented(self, datagrams: Sequence[bytes], address: Address) -> bool:
-        if self.is_closed:
-            return True
-        _set_fragmentation(self._socket, is_allowed=True)
-        fits = self._send_each(datagrams, address)
-        _set_fragmentation(self._socket, is_allowed=False)
         return fits
 
     def close(self) -> None:

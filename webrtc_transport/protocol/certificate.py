@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from ..arguments import check_type
-from ..errors import IdentityError
+from ..errors import ConfigurationError, IdentityError
 from .keys import decode_private_pem
 
 DEFAULT_LIFETIME: Final = timedelta(days=30)
@@ -67,7 +67,11 @@ class Certificate:
         """Make a new key and a certificate for it, valid until ``now + lifetime``.
 
         :param now: the time, with a time zone
+        :raises ConfigurationError: if it has none: it would be taken for UTC, and be hours off
         """
+        check_type("now", now, datetime, "datetime.now(UTC) is one")
+        if now.tzinfo is None:
+            raise ConfigurationError("now has no time zone; pass datetime.now(UTC)")
         private_key = generate_private_key(SECP256R1())
         certificate = (
             x509.CertificateBuilder()

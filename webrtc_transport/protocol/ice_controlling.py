@@ -34,17 +34,23 @@ CHECK_TIMEOUT: Final = 10.0
 FIRST_RETRANSMISSION: Final = 0.05
 """Seconds; RFC 8445 has 500 ms at least (section 14.3), for agents with many pairs. There are few here."""
 
-LAST_RETRANSMISSION: Final = 0.25
-"""Seconds between checks in the end: a listener under attack lets in who comes again soon (:mod:`.admission`), and
-hears each for a quarter of a second at a time (:mod:`.load_shedding`)."""
+LAST_RETRANSMISSION: Final = 0.1
+"""Seconds between checks in the end: a listener under attack lets in who comes again (:mod:`.admission`), and hears
+each for a quarter of a second at a time (:mod:`.load_shedding`). Two checks fall into such a time whenever it begins,
+and if they are a little late."""
 
 PACE: Final = 0.02
 """Seconds between the first checks of two candidates."""
 
 _HURRIED_CHECK: Final = 0.5
-"""Seconds at least between consent checks that the owner asks for."""
+"""Seconds, or two round trips if these are more, until a consent check that isn't answered is followed by the next
+one, and at least between those that the owner asks for.
 
-_REMEMBERED: Final = 10
+RFC 7675 (section 5.1) has 4 s at least between any two. That holds while they are answered, with the usual timeout.
+But if a NAT on the way gave us another address, the checks are what tells the listener of it; one under attack hears
+one in several of them (:mod:`.load_shedding`), and nothing arrives until then."""
+
+_REMEMBERED: Final = 21
 """Checks of a path whose answers still count: all those of the first two seconds."""
 
 # RFC 8445, section 5.1.2.1: peer-reflexive (110), one local address (65535), component 1 (256 - 1).
@@ -54,18 +60,35 @@ _PRIORITY: Final = 110 << 24 | 65535 << 8 | 255
 class _Path:
     """A remote candidate, and how far its checks are."""
 
-    __slots__ = ("address", "checks", "is_nominated", "is_validated", "last_error", "next_at", "sent")
+    __slots__ = (
+        "address",
+        "checks",
+        "is_nominated",
+        "is_validated",
+        "last_error",
+        "next_at",
+        "round_trip",
+        "sent",
+    )
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self.checks: dict[bytes, bool] = {}
-        """Transaction ids of checks that may still be answered, and whether they nominate; the oldest first."""
+        self.checks: dict[bytes, tuple[bool, float]] = {}
+        """Transaction ids of checks that may still be answered, whether they nominate, and when they were sent; the
+        oldest first."""
         self.is_nominated = False
         """By us, in the next checks; or by the peer, if it controls."""
         self.is_validated = False
         self.last_error: int | None = None
         self.next_at: float | None = None
+        self.round_trip = 0.0
+        """Seconds that the last answer took."""
         self.sent = 0
+
+    @property
+    def hurry(self) -> float:
+        """Seconds between consent checks that aren't answered."""
+        return max(_HURRIED_CHECK, 2 * self.round_trip)
 
 
 class ControllingAgent(IceAgent):
@@ -138,7 +161,7 @@ class ControllingAgent(IceAgent):
             path.is_nominated = True
         if not path.is_validated:
             # One check for each that came, so that nobody can make us send more than that to an address of his choice.
-            self._check(path)
+            self._check(path, now)
         elif path.is_nominated and not self._is_controlling:
             self._select(path, now)
 
@@ -151,7 +174,8 @@ class ControllingAgent(IceAgent):
             # Anybody can say this; it ends nothing, and is told if nothing better comes.
             path.last_error = answer.error_code
             return
-        nominated = path.checks.pop(answer.transaction_id)
+        nominated, sent_at = path.checks.pop(answer.transaction_id)
+        path.round_trip = now - sent_at
         if answer.kind == MessageKind.BINDING_SUCCESS and not answer.unknown:
             self._succeeded(path, answer, nominated=nominated, now=now)
         elif answer.error_code == ErrorCode.ROLE_CONFLICT:
@@ -159,13 +183,15 @@ class ControllingAgent(IceAgent):
             self._is_controlling = not self._is_controlling
             self._tie_breaker = int.from_bytes(self._random(8))
             path.checks.clear()
-            self._check(path)
+            self._check(path, now)
         else:
             path.last_error = answer.error_code
 
     def _succeeded(self, path: _Path, answer: StunMessage, *, nominated: bool, now: float) -> None:
         self._answered_at = self.heard_at = now
         self.mapped_address = answer.mapped_address or self.mapped_address
+        if path is self._selected:
+            path.next_at = self._next_consent(now)
         if not path.is_validated:
             path.is_validated = True
             path.next_at = None
@@ -214,16 +240,16 @@ class ControllingAgent(IceAgent):
 
     def ask_consent(self, now: float) -> None:
         # If a NAT on the way gave us another address, this is how the peer learns it.
-        if self._selected is not None and now - self._consent_sent_at >= _HURRIED_CHECK:
+        if self._selected is not None and now - self._consent_sent_at >= self._selected.hurry:
             self._selected.next_at = now
             self.handle_timer(now)
 
-    def _check(self, path: _Path) -> None:
+    def _check(self, path: _Path, now: float) -> None:
         transaction_id = self._random(TRANSACTION_ID_LENGTH)
         nominate = self._is_controlling and path.is_nominated
         while len(path.checks) >= _REMEMBERED:
             del path.checks[next(iter(path.checks))]
-        path.checks[transaction_id] = nominate
+        path.checks[transaction_id] = nominate, now
         path.sent += 1
         check = binding_request(
             transaction_id,
@@ -263,10 +289,10 @@ class ControllingAgent(IceAgent):
             return
         for path in self._paths.values():
             if path.next_at is not None and now >= path.next_at:
-                self._check(path)
+                self._check(path, now)
                 if path is self._selected:
                     self._consent_sent_at = now
-                    path.next_at = self._next_consent(now)
+                    path.next_at = now + path.hurry
                 else:
                     path.next_at = now + min(
                         FIRST_RETRANSMISSION * 2 ** min(path.sent - 1, 8), LAST_RETRANSMISSION

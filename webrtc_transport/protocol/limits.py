@@ -136,7 +136,7 @@ for some 1.3 s, in which a peer repeats its check at least three times."""
 
 MAX_STRANGERS_PER_SECOND: Final = 12_500.0
 """Datagrams from unknown sources that one port reads: they cost some 6 % of a core. Of a flood of four times as many,
-each source is heard in every fourth window of time, so a newcomer gets in after two seconds."""
+each source is heard in every fourth window of time, so a newcomer gets in within two seconds."""
 
 MAX_SHARES: Final = 64
 """Parts into which unknown sources are divided in a flood, of which one is heard at a time. A turn takes 16 s then, so
@@ -147,6 +147,11 @@ MAX_NOISE_MESSAGE: Final = 4096
 tags of Noise (96), and as much again for extensions."""
 
 # --- data channels ---------------------------------------------------------------------------------------------------
+
+INBOUND_MARGIN: Final = 4
+"""Channels of the peer per stream that the application takes: three times as many are over but for the end of the
+channel, which needs a few round trips. Three bursts of as many streams as are taken can follow each other at once.
+Above that none is made."""
 
 MAX_EARLY_BYTES: Final = 64 * 1024
 """Bytes, with what the interpreter takes for each message, on a stream that nobody has opened. Both ends open the

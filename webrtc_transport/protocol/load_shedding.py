@@ -17,7 +17,8 @@ from typing import Final
 from .limits import MAX_SHARES
 
 WINDOW: Final = 0.25
-"""Seconds for which one share is listened to. Our dialers repeat a check as often, browsers five times as often."""
+"""Seconds for which one share is listened to. Our dialers repeat a check twice in it, browsers five times: the second
+time lets them in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,9 @@ class TokenBucket:
 
     def take(self, now: float) -> bool:
         """Take one token, if there is one."""
-        self._tokens = min(self._burst, self._tokens + max(0.0, now - self._updated_at) * self._rate)
-        self._updated_at = now
+        if now != self._updated_at:
+            self._tokens = min(self._burst, self._tokens + max(0.0, now - self._updated_at) * self._rate)
+            self._updated_at = now
         if self._tokens < 1:
             return False
         self._tokens -= 1

@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from ..batch import CONTENT_TYPE
-from ..codec import Codec
 from ..limits import MAX_BATCH_SIZE
 from .access import Access
 from .admission import Admission, Rates
@@ -34,6 +33,7 @@ from .sockets import CountedProtocol, SocketCount
 from .supervision import guarded
 from .tls import server_context
 from .turn_credentials import TurnCredentials
+from .websocket_handshake import answer_handshake, asks_for_websocket
 from .websockets import WebSockets
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
@@ -97,7 +97,7 @@ class RendezvousService:
 
     async def index(self, request: web.Request) -> web.StreamResponse:
         """``/``: the demo page for people, the service for WebSockets."""
-        if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
+        if asks_for_websocket(request):
             return await self.websocket(request)
         return web.FileResponse(_STATIC / "index.html")
 
@@ -109,13 +109,9 @@ class RendezvousService:
         """``/ws``: one client."""
         self.websockets.check_open()
         self.origins.check(request)
-        self._check_subprotocols(request)
         address = self.addresses.of_request(request)
         check_room(self._admission, address)
-        # Decompression takes 300 KiB for each client; signals are short.
-        socket = web.WebSocketResponse(protocols=tuple(Codec), compress=False)
-        await socket.prepare(request)
-        self.websockets.take_over(request.protocol, Codec(socket.ws_protocol or Codec.JSON), address)
+        self.websockets.take_over(request.protocol, await answer_handshake(request), address)
         # It goes nowhere: the connection is lost for aiohttp.
         return web.Response()
 
@@ -160,12 +156,6 @@ class RendezvousService:
         """Wait for the others, which aiohttp doesn't know any more."""
         await self.websockets.end_all()
 
-    @staticmethod
-    def _check_subprotocols(request: web.Request) -> None:
-        asked = {name.strip() for name in request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(",")}
-        if asked != {""} and asked.isdisjoint(Codec):
-            raise web.HTTPBadRequest(text=f"use one of the subprotocols {', '.join(Codec)}\n")
-
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
@@ -197,7 +187,7 @@ def create_app(settings: ServerSettings) -> web.Application:
     app = web.Application(client_max_size=MAX_BATCH_SIZE)
     app[SERVICE] = service
     app.router.add_get("/", service.index)
-    app.router.add_get("/ws", service.websocket)
+    app.router.add_get("/ws", service.websocket, allow_head=False)
     app.router.add_post(POLL_PATH, service.long_poll.post)
     app.router.add_get(POLL_PATH, service.long_poll.get)
     app.router.add_delete(POLL_PATH, service.long_poll.delete)

@@ -6,7 +6,7 @@ A backplane may lose, repeat and delay. It keeps the frames from one server to a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,6 +23,14 @@ class Location:
     proven: bool
     stamp: int
     """When it went there, on the directory's clock: of two locations the later one holds."""
+
+
+class Outflow(Protocol):
+    """Where frames come from when there is room for them."""
+
+    @abstractmethod
+    def frames(self) -> Iterator[Frame]:
+        """Those that are to be sent now."""
 
 
 class BackplaneEvents(Protocol):
@@ -94,3 +102,7 @@ class Backplane(ABC):
     @abstractmethod
     def send(self, server: str, frame: Frame) -> None:
         """Say something to another server."""
+
+    @abstractmethod
+    def send_from(self, server: str, outflow: Outflow) -> None:
+        """Say what ``outflow`` has to say when it can be said: all that has come together by then goes at once."""

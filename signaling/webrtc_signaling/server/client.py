@@ -11,7 +11,6 @@ from webrtc_transport.errors import InvalidSignal
 
 from ..messages import (
     Ack,
-    ClientMessage,
     Failure,
     Numbered,
     Register,
@@ -24,6 +23,7 @@ from .auth import Refused, check_proof, new_challenge
 from .hub import Hub
 from .registration import Link, Registration
 from .settings import ServerSettings
+from .signals import FromClient
 
 _TOKEN_CHECK: Final = 3600.0
 """Seconds between two looks at the clock for a token that is good for long."""
@@ -54,7 +54,7 @@ class Client:
     def _peer(self) -> str | None:
         return None if self.registration is None else self.registration.peer
 
-    def register(self, message: ClientMessage) -> tuple[Registration, Registered]:
+    def register(self, message: FromClient) -> tuple[Registration, Registered]:
         """Check who it is; returns its registration, and the answer.
 
         :raises Refused: if its proof is wrong, or the operator doesn't want it
@@ -79,27 +79,29 @@ class Client:
             self._watch_token(expires_at)
         return self.registration, reply
 
-    def receive(self, registration: Registration, message: ClientMessage, size: int) -> None:
-        """Handle a message of ``size`` bytes.
+    def receive(self, registration: Registration, message: FromClient, now: float) -> None:
+        """Handle a message.
 
         :raises InvalidSignal: if it breaks the protocol
         """
-        if not self.may_go_on(registration):
-            return
-        match message:
-            case Ack(ack=ack):
-                registration.channel.acknowledge(ack)
-            case Numbered():
-                self._hub.receive(registration, message, size, _now())
-            case Register():
-                raise InvalidSignal("type: you are registered already")
+        if not registration.bucket.take(now):
+            self._too_fast()
+        elif isinstance(message, Numbered):
+            self._hub.receive(registration, message, now)
+        elif isinstance(message, Ack):
+            registration.channel.acknowledge(message.ack)
+        else:
+            raise InvalidSignal("type: you are registered already")
 
-    def may_go_on(self, registration: Registration) -> bool:
+    def may_go_on(self, registration: Registration, now: float) -> bool:
         """Whether it keeps to its rate; if not, the link is told to close."""
-        if registration.bucket.take(_now()):
+        if registration.bucket.take(now):
             return True
-        self._link.close(Failure(data=error_data("rate-limited", "you send too many messages")))
+        self._too_fast()
         return False
+
+    def _too_fast(self) -> None:
+        self._link.close(Failure(data=error_data("rate-limited", "you send too many messages")))
 
     def superseded(self) -> None:
         """Another connection has its registration."""

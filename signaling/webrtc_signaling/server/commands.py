@@ -16,6 +16,7 @@ import typer
 from webrtc_transport.errors import ConfigurationError
 
 from .app import SERVICE, create_app, running_app
+from .health_command import health
 from .journal import Event
 from .logs import Log
 from .options import parameters, settings_of
@@ -88,6 +89,7 @@ def serve(**options: object) -> None:
 
 
 app.command("token")(token)
+app.command("health")(health)
 
 
 async def _run(settings: ServerSettings) -> None:

@@ -1,7 +1,8 @@
 """A client's connection to the server by WebSocket, from its challenge to its end.
 
-aiohttp answers the handshake, and then hands the transport over (:mod:`.websockets`). From there on a connection is
-one protocol object that is called when something happens: a client that is silent has no task, no timer and no buffer.
+aiohttp reads the request, :mod:`.websocket_handshake` answers it, and :mod:`.websockets` takes the transport over. From
+there on a connection is one protocol object that is called when something happens: a client that is silent has no task,
+no timer and no buffer.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ from aiohttp import WSCloseCode, web
 from webrtc_transport.errors import InvalidSignal
 
 from ..channel import ReliableChannel
-from ..codec import Codec, decode_bytes, encode_bytes
+from ..codec import Codec
 from ..limits import MAX_MESSAGE_SIZE
-from ..messages import Failure, Message, ToClient, error_data, parse_client_message
+from ..messages import Failure, error_data
 from .access import Access
 from .admission import Admission, TokenBucket
 from .auth import Refused
 from .client import Client, failure_of
 from .hub import Hub
 from .settings import ServerSettings
-from .websocket_frames import FrameError, FrameReader, Opcode, close_code, close_frame, frame
+from .signals import FromServer, ToClient, encode, parse
+from .websocket_frames import MESSAGES, FrameError, FrameReader, Opcode, close_code, close_frame, frame
 
 if TYPE_CHECKING:
     from .websockets import WebSockets
@@ -35,6 +37,8 @@ _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
 _GOODBYES: Final = frozenset({WSCloseCode.OK, WSCloseCode.GOING_AWAY})
 """How a client ends its registration. The second is what a browser sends when its page is left."""
+
+_TEXT: Final = Opcode.TEXT
 
 _ANSWER: Final = 0.5
 """How long a client that was asked whether it is there may be silent, in heartbeats."""
@@ -56,7 +60,7 @@ def check_room(admission: Admission, address: str) -> None:
         raise web.HTTPTooManyRequests(text="too many new connections from your address; slow down\n")
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(asyncio.BufferedProtocol):
     """The hub's :class:`~webrtc_signaling.server.registration.Link` to a client.
 
     It is open until :meth:`close` or a refusal, and then takes nothing more; its transport ends by the client's answer
@@ -77,6 +81,7 @@ class ClientConnection(asyncio.Protocol):
         "_is_leaving",
         "_is_marked",
         "_is_paused",
+        "_opcode",
         "_settings",
         "_timer",
         "_transport",
@@ -95,6 +100,8 @@ class ClientConnection(asyncio.Protocol):
     ) -> None:
         self._transport = transport
         self._codec = codec
+        self._opcode = Opcode.BINARY if codec is Codec.MSGPACK else _TEXT
+        """Of the messages that it gets."""
         self._address = address
         self._all = all_
         self._client = Client(self, address, hub, access, settings)
@@ -138,15 +145,25 @@ class ClientConnection(asyncio.Protocol):
         self._is_closing, self._farewell = True, None
         self._transport.abort()
 
-    # --- asyncio.Protocol ---------------------------------------------------------------------------------------------
+    # --- asyncio.BufferedProtocol -------------------------------------------------------------------------------------
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - it is as large as it is
+        return self._all.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._all.buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
+        """Handle what the client sent."""
         if self._frames is None:
             return
         self._heard_at = asyncio.get_running_loop().time()
         try:
             for opcode, payload in self._frames.feed(data):
-                self._handle(opcode, payload)
+                if opcode in MESSAGES and not self._is_closing:
+                    self._receive(opcode, payload)
+                else:
+                    self._handle(opcode, payload)
         except FrameError as exc:
             _logger.info("%s refused: %s", self._client.name, exc)
             self._frames = None
@@ -196,8 +213,9 @@ class ClientConnection(asyncio.Protocol):
     def _transmit(self, channel: ReliableChannel[ToClient]) -> None:
         loop = asyncio.get_running_loop()
         now = math.inf if self._is_closing else loop.time()
+        opcode, codec = self._opcode, self._codec
         while not self._is_paused and (messages := channel.transmit(now, _MAX_WRITE)):
-            self._transport.write(b"".join([self._frame(message) for message in messages]))
+            self._transport.write(b"".join([frame(opcode, encode(message, codec)) for message in messages]))
         if channel.ack_at is not None and self._timer is None:
             self._timer = loop.call_at(channel.ack_at, self._acknowledge)
 
@@ -207,7 +225,7 @@ class ClientConnection(asyncio.Protocol):
         if self._asked_at is not None:
             if now - self._asked_at >= _ANSWER * heartbeat:
                 _logger.info("%s doesn't answer", self._client.name)
-                self._transport.abort()
+                self.drop()
         elif now - self._heard_at >= heartbeat and not self._is_closing:
             self._asked_at = now
             self._transport.write(frame(Opcode.PING, b""))
@@ -220,8 +238,6 @@ class ClientConnection(asyncio.Protocol):
         elif self._is_closing:
             # What comes after the end was decided isn't acknowledged, so it comes again.
             return
-        elif opcode is Opcode.TEXT or opcode is Opcode.BINARY:
-            self._receive(opcode, payload)
         elif opcode is Opcode.PONG and self._asked_at is not None:
             # The first one answers; further ones that came with it count.
             self._asked_at = None
@@ -247,10 +263,10 @@ class ClientConnection(asyncio.Protocol):
         :raises Refused: if its proof is wrong, or the operator doesn't want it
         :raises InvalidSignal: if it breaks the protocol
         """
-        message = parse_client_message(decode_bytes(payload, self._codec, is_text=opcode is Opcode.TEXT))
+        message = parse(payload, self._codec, is_text=opcode is _TEXT)
         registration = self._client.registration
         if registration is not None:
-            self._client.receive(registration, message, len(payload))
+            self._client.receive(registration, message, self._heard_at)
             # The message is to be acknowledged.
             self.wake()
             return
@@ -296,12 +312,8 @@ class ClientConnection(asyncio.Protocol):
         self._timer = None
         self.flush()
 
-    def _send(self, message: Message) -> None:
-        self._transport.write(self._frame(message))
-
-    def _frame(self, message: Message) -> bytes:
-        kind = Opcode.BINARY if self._codec is Codec.MSGPACK else Opcode.TEXT
-        return frame(kind, encode_bytes(message, self._codec))
+    def _send(self, message: FromServer) -> None:
+        self._transport.write(frame(self._opcode, encode(message, self._codec)))
 
     def _call_later(self, delay: float, callback: Callable[[], None]) -> None:
         self._cancel_timer()

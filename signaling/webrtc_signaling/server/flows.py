@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Never
 
 from ..channel import ReliableChannel
 from ..messages import Failure, Numbered
 from .backplane import Backplane
-from .frames import Progress, delivery
+from .frames import Delivery, Progress, deliveries
 from .registration import Registration
 
 _RESEND_AFTER: Final = 2.0
@@ -31,13 +31,24 @@ class RemoteLink:
         """The last message that the other server has."""
         self._moved_at = now
         """When it got further for the last time, or had to go no further."""
+        self._is_repeating = False
+        """Whether the next frames begin with what was sent before. Until then, there may be progress of that."""
         self._backplane = backplane
 
     def wake(self) -> None:
-        if self._backplane.is_ready():
-            for item in self.registration.channel.transmit(-math.inf):
-                if isinstance(item, Numbered):
-                    self._backplane.send(self.server, delivery(self.registration.peer, self.flow, item))
+        self._backplane.send_from(self.server, self)
+
+    def frames(self) -> Iterator[Delivery]:
+        """What the channel has that wasn't sent yet."""
+        registration = self.registration
+        # The peer may have gone elsewhere since it was woken.
+        if registration.link is self:
+            if self._is_repeating:
+                self._is_repeating = False
+                registration.channel.rewind(0)
+            items = registration.channel.transmit(-math.inf)
+            messages = [item for item in items if isinstance(item, Numbered)]
+            yield from deliveries(registration.peer, self.flow, messages)
 
     def close(self, farewell: Failure) -> None:
         """Nothing: it is no matter of the peer's."""
@@ -68,7 +79,7 @@ class RemoteLink:
 
     def resend(self) -> None:
         """Send everything that the peer hasn't taken, once more."""
-        self.registration.channel.rewind(0)
+        self._is_repeating = True
         self.wake()
 
 

@@ -11,15 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from webrtc_transport.errors import InvalidSignal
 from webrtc_transport.protocol.signals import describe_validation_error
 
-from ..codec import Codec, decode, encode
+from ..codec import Codec
 from ..limits import MAX_MESSAGE_SIZE
-from ..messages import Count, Malformed, Numbered, PeerText, ToClient, Token, parse_server_message
+from ..messages import Count, Numbered, PeerText, Token
+from .signals import ToClient, encode
 
 MAX_ENTRY_SIZE: Final = 256 * 1024
 """Bytes of the frames that are sent at once. The largest one fits in."""
 
 _MAX_FRAMES: Final = 2048
 """Frames that are sent at once; the shortest have some 120 bytes."""
+
+_MAX_BODIES: Final = 512
+"""Messages in one frame. The decoder reserves that many places before it has seen any of them."""
 
 
 class _Frame(BaseModel):
@@ -32,21 +36,14 @@ class _Frame(BaseModel):
 
 
 class Delivery(_Frame):
-    """Deliver a message, the ``seq`` of which belongs to the flow."""
+    """Deliver messages, the ``seq`` of which belongs to the flow."""
 
     kind: Literal["delivery"] = "delivery"
-    body: Annotated[bytes, Field(max_length=MAX_MESSAGE_SIZE)]
-    """The message, as a client gets it in MessagePack."""
-
-    def message(self) -> Numbered[ToClient | Malformed]:
-        """What is to be delivered.
-
-        :raises InvalidSignal: if it is malformed, or for nobody
-        """
-        parsed = parse_server_message(decode(self.body, Codec.MSGPACK))
-        if not isinstance(parsed, Numbered):
-            raise InvalidSignal(f"type: {parsed.type} is nothing to deliver")
-        return parsed
+    bodies: Annotated[
+        list[Annotated[bytes, Field(max_length=MAX_MESSAGE_SIZE)]],
+        Field(min_length=1, max_length=_MAX_BODIES),
+    ]
+    """The messages, as a client gets them in JSON."""
 
 
 class Progress(_Frame):
@@ -72,11 +69,19 @@ Frame: TypeAlias = Delivery | Progress | Unknown
 _FRAME: Final[TypeAdapter[Frame]] = TypeAdapter(Annotated[Frame, Field(discriminator="kind")])
 
 
-def delivery(peer: str, flow: str, message: Numbered[ToClient]) -> Delivery:
-    """A frame for a message."""
-    body = encode(message, Codec.MSGPACK)
-    assert isinstance(body, bytes)
-    return Delivery.model_construct(kind="delivery", peer=peer, flow=flow, body=body)
+def deliveries(peer: str, flow: str, messages: Iterable[Numbered[ToClient]]) -> Iterator[Delivery]:
+    """Frames for messages, in order: as few as there can be."""
+    bodies: list[bytes] = []
+    size = 0
+    for message in messages:
+        body = encode(message, Codec.JSON)
+        if bodies and (size + len(body) > MAX_MESSAGE_SIZE or len(bodies) == _MAX_BODIES):
+            yield Delivery.model_construct(kind="delivery", peer=peer, flow=flow, bodies=bodies)
+            bodies, size = [], 0
+        bodies.append(body)
+        size += len(body)
+    if bodies:
+        yield Delivery.model_construct(kind="delivery", peer=peer, flow=flow, bodies=bodies)
 
 
 def pack(frames: Iterable[Frame]) -> Iterator[bytes]:
@@ -107,7 +112,7 @@ def unpack(entry: bytes) -> Iterator[Frame]:
         max_buffer_size=MAX_ENTRY_SIZE,
         max_str_len=MAX_MESSAGE_SIZE,
         max_bin_len=MAX_MESSAGE_SIZE,
-        max_array_len=0,
+        max_array_len=_MAX_BODIES,
         max_map_len=16,
         max_ext_len=0,
     )

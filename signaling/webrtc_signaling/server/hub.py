@@ -14,12 +14,10 @@ from collections.abc import Callable
 from typing import Final
 
 from webrtc_transport.errors import InvalidSignal
-from webrtc_transport.protocol.signals import Bye, Error
 
 from ..channel import BufferFull
 from ..limits import MAX_HELD_MESSAGES
 from ..messages import (
-    Envelope,
     IceServers,
     IceServersRequest,
     Malformed,
@@ -33,6 +31,7 @@ from .journal import Journal
 from .registration import Link, Receipt, Registration, SessionKey
 from .roster import Roster, failure
 from .settings import ServerSettings
+from .signals import RoutedSignal
 
 _ICE_SERVERS_SIZE: Final = 2048
 """Bytes of ICE servers at most, for the bound on a queue; most have one, with a few URLs."""
@@ -112,41 +111,55 @@ class Hub:
     def receive(
         self,
         source: Registration,
-        numbered: Numbered[Envelope | Malformed | IceServersRequest],
-        size: int,
+        numbered: Numbered[RoutedSignal | Malformed | IceServersRequest],
         now: float,
     ) -> None:
-        """A client sent a signal of ``size`` bytes, or a question. What can't be delivered is answered with an error.
+        """A client sent a signal, or a question. What can't be delivered is answered with an error.
 
         :raises InvalidSignal: if its numbers are impossible
         """
-        source.channel.acknowledge(numbered.ack)
-        message = numbered.message
-        if isinstance(message, IceServersRequest):
-            if source.channel.accept(numbered.seq, now, hold=_NO_SESSION):
-                receipt = Receipt(source, source.channel, numbered.seq)
+        channel, message = source.channel, numbered.message
+        channel.acknowledge(numbered.ack)
+        receipt = Receipt(source, channel, numbered.seq)
+        # The usual case first: to ask whether something is a pydantic model that it isn't takes long.
+        if not isinstance(message, RoutedSignal) and isinstance(message, IceServersRequest):
+            if channel.accept(numbered.seq, now, hold=_NO_SESSION):
                 answer = self._ice_servers_of(source)
                 self.roster.push(source, answer, _ICE_SERVERS_SIZE, on_taken=receipt)
                 self.roster.end_overrun()
             return
         key = SessionKey(message.recipient, message.session)
-        if source.channel.accept(numbered.seq, now, hold=key):
-            self.relay(source, message, size, now, Receipt(source, source.channel, numbered.seq))
-            self._bound_held(source)
+        if channel.accept(numbered.seq, now, hold=key):
+            self.relay(source, key, message, now, receipt=receipt)
+            if len(channel.held) > MAX_HELD_MESSAGES:
+                self._bound_held(source)
 
     def relay(
         self,
         source: Registration,
-        message: Envelope | Malformed,
-        size: int,
+        key: SessionKey,
+        message: RoutedSignal | Malformed,
         now: float,
+        *,
         receipt: Callable[[], None],
     ) -> None:
-        """Pass a signal of ``source`` on, or tell it why not; ``receipt`` is called when it is taken, or told."""
+        """Pass a signal of ``source`` on, or tell it why not; ``receipt`` is called when it is taken, or told.
+
+        :param key: of its session
+        """
         try:
-            self._route(source, message, size, now, receipt)
+            if not isinstance(message, RoutedSignal):
+                raise self._broken(source, key, message)
+            target = self._target(source, key, message, now)
+            try:
+                target.channel.push(message, len(message.text), now, on_taken=receipt)
+            except BufferFull:
+                if key in source.sessions:
+                    self.roster.forget_session(source, key)
+                raise Refused("peer-busy", f"too many messages wait for {target.peer}") from None
+            self.journal.routed(message)
+            target.wake()
         except Refused as exc:
-            key = SessionKey(message.recipient, message.session)
             self.roster.tell(source, key, exc.code, str(exc))
             receipt()
         self.roster.end_overrun()
@@ -195,40 +208,43 @@ class Hub:
 
     # --- signals ------------------------------------------------------------------------------------------------------
 
-    def _route(
-        self,
-        source: Registration,
-        message: Envelope | Malformed,
-        size: int,
-        now: float,
-        receipt: Callable[[], None],
-    ) -> None:
-        """Pass a signal on.
+    def _target(
+        self, source: Registration, key: SessionKey, message: RoutedSignal, now: float
+    ) -> Registration:
+        """Who gets a signal, by a session that begins with it, goes on, or ends.
 
-        :raises Refused: if it can't be; the session is over then
+        :raises Refused: if it can't be passed on; the session is over then
         """
         if message.sender != source.peer:
-            raise Refused("forged-from", f"from: you are registered as {source.peer}")
-        key = SessionKey(message.recipient, message.session)
-        if isinstance(message, Malformed):
-            if key in source.sessions:
-                other = self.roster.forget_session(source, key)
-                ended = SessionKey(source.peer, key.session)
-                self.roster.tell(other, ended, "peer-gone", "it broke the protocol")
-            raise Refused("invalid-message", message.reason)
-        begins = key not in source.sessions and not isinstance(message.signal, Bye | Error)
-        if begins:
-            self._check_room(source, now)
-        target = self._find(source, message.recipient, now)
-        self._note_session(source, target, message, now)
-        try:
-            target.channel.push(message, size, now, on_taken=receipt)
-        except BufferFull:
-            if key in source.sessions:
-                self.roster.forget_session(source, key)
-            raise Refused("peer-busy", f"too many messages wait for {target.peer}") from None
-        self.journal.routed(message)
-        target.wake()
+            raise _forged(source)
+        session = source.sessions.get(key)
+        if session is None:
+            return (
+                self._find(source, key.peer, now) if message.ends_session else self._begin(source, key, now)
+            )
+        session.used_at = now
+        if message.ends_session:
+            self.journal.ended(key.session, source.peer, key.peer, message.type)
+            self.roster.forget_session(source, key)
+        return session.other(source)
+
+    def _broken(self, source: Registration, key: SessionKey, message: Malformed) -> Refused:
+        """What ``source`` is told whose signal is malformed; its session is over."""
+        if message.sender != source.peer:
+            return _forged(source)
+        if key in source.sessions:
+            other = self.roster.forget_session(source, key)
+            ended = SessionKey(source.peer, key.session)
+            self.roster.tell(other, ended, "peer-gone", "it broke the protocol")
+        return Refused("invalid-message", message.reason)
+
+    def _begin(self, source: Registration, key: SessionKey, now: float) -> Registration:
+        """Let ``source`` begin a session; returns the other end."""
+        self._check_room(source, now)
+        target = self._find(source, key.peer, now)
+        self.roster.begin_session(source, target, key.session, now)
+        self.journal.began(key.session, source.peer, target.peer)
+        return target
 
     def _ice_servers_of(self, registration: Registration) -> IceServers:
         if self._ice_servers is None or not registration.proven:
@@ -256,21 +272,6 @@ class Hub:
             cluster.look_for(target, now, patiently=may_return)
         return target
 
-    def _note_session(
-        self, source: Registration, target: Registration, envelope: Envelope, now: float
-    ) -> None:
-        key = SessionKey(target.peer, envelope.session)
-        session = source.sessions.get(key)
-        if isinstance(envelope.signal, Bye | Error):
-            if session is not None:
-                self.journal.ended(key.session, source.peer, target.peer, envelope.signal.type)
-                self.roster.forget_session(source, key)
-        elif session is not None:
-            session.used_at = now
-        else:
-            self.roster.begin_session(source, target, envelope.session, now)
-            self.journal.began(key.session, source.peer, target.peer)
-
     def _check_room(self, source: Registration, now: float) -> None:
         """:raises Refused: if ``source`` has started as many sessions as it may"""
         if source.started < self._settings.max_sessions:
@@ -295,6 +296,10 @@ class Hub:
                 self.roster.tell(other, SessionKey(source.peer, session), "peer-gone", "the server ended it")
             source.channel.settle(seq)
         self.roster.end_overrun()
+
+
+def _forged(source: Registration) -> Refused:
+    return Refused("forged-from", f"from: you are registered as {source.peer}")
 
 
 def _resume(registration: Registration, register: Register) -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, Literal
 
-from ..messages import Envelope, Failure
+from ..messages import Failure
+from .signals import RoutedSignal
 from .statistics import Statistics
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
@@ -89,9 +90,9 @@ class Journal:
         self.statistics.failures[code] += 1
         _log("session failed", session=session, peer=peer, other=other, code=code, reason=reason)
 
-    def routed(self, envelope: Envelope) -> None:
+    def routed(self, signal: RoutedSignal) -> None:
         """A signal is in the queue of its recipient."""
-        self.statistics.routed[envelope.signal.type] += 1
+        self.statistics.routed[signal.type] += 1
 
 
 def _log(text: str, **fields: object) -> None:

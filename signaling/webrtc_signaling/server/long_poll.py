@@ -13,15 +13,12 @@ from webrtc_transport.errors import InvalidSignal
 
 from ..batch import CONNECTION_HEADER, CONTENT_TYPE, pack, unpack
 from ..channel import ReliableChannel
-from ..codec import Codec, decode
+from ..codec import Codec
 from ..limits import MAX_BATCH_SIZE, MIN_COMPRESSED_SIZE
 from ..messages import (
     MAX_NUMBER,
     Challenge,
     Failure,
-    Message,
-    ToClient,
-    parse_client_message,
 )
 from .access import Access
 from .admission import Admission
@@ -32,6 +29,7 @@ from .connection import check_room
 from .hub import Hub
 from .origins import Origins
 from .settings import ServerSettings
+from .signals import FromServer, ToClient, encode, parse
 
 _MAX_REQUESTS: Final = 4
 """Requests of one connection at a time: a poll, a message, and each once more when it seemed lost. Each can hold a body
@@ -106,18 +104,18 @@ class PollConnection:
             self.drop()
             self._client.disconnected(leaving=leaving)
 
-    def receive(self, frames: list[str]) -> list[Message]:
+    def receive(self, lines: list[bytes]) -> list[FromServer]:
         """Handle messages of the client; returns the answer."""
-        answers: list[Message] = []
+        answers: list[FromServer] = []
         try:
-            for frame in frames:
-                message = parse_client_message(decode(frame, Codec.JSON))
+            for line in lines:
+                message = parse(line, Codec.JSON, is_text=True)
                 registration = self._client.registration
                 if registration is None:
                     answers.append(self._client.register(message)[1])
                 elif self._farewell is None:
                     # What comes after the end was decided isn't acknowledged, so it comes again.
-                    self._client.receive(registration, message, len(frame))
+                    self._client.receive(registration, message, self._loop.time())
         except (Refused, InvalidSignal) as exc:
             failure = failure_of(exc)
             self._client.refused(failure)
@@ -128,7 +126,7 @@ class PollConnection:
             self._stay(0)
         return answers
 
-    async def poll(self, received: int, wait: float) -> list[Message]:
+    async def poll(self, received: int, wait: float) -> list[FromServer]:
         """Wait for messages beyond number ``received``, for ``wait`` seconds at most.
 
         :raises InvalidSignal: if that number was never sent, or the client has not registered
@@ -141,7 +139,7 @@ class PollConnection:
         self._polls += 1
         this_poll = self._polls
         self._stay(wait)
-        if not self._client.may_go_on(registration):
+        if not self._client.may_go_on(registration, self._loop.time()):
             wait = 0
         # The poll before this one ends: its client has given it up.
         self.wake()
@@ -177,9 +175,9 @@ class PollConnection:
         if not waiting.done():
             waiting.set_result(None)
 
-    def _outgoing(self, channel: ReliableChannel[ToClient]) -> list[Message]:
+    def _outgoing(self, channel: ReliableChannel[ToClient]) -> list[FromServer]:
         # Acknowledgements are the answers to messages, so none is due here.
-        messages: list[Message] = [*channel.transmit(self._loop.time(), MAX_BATCH_SIZE)]
+        messages: list[FromServer] = [*channel.transmit(self._loop.time(), MAX_BATCH_SIZE)]
         if self._farewell is not None and not messages:
             messages.append(self._farewell)
         return messages
@@ -226,11 +224,11 @@ class LongPoll:
             return _response(request, [self._open(self._addresses.of_request(request))], status=201)
         with self._request_of(request):
             try:
-                frames = unpack(await self._read(request))
+                lines = unpack(await self._read(request))
             except InvalidSignal as exc:
                 raise web.HTTPBadRequest(text=f"{exc}\n") from None
             # Meanwhile another connection may have taken over.
-            return _response(request, self._find(request).receive(frames))
+            return _response(request, self._find(request).receive(lines))
 
     async def get(self, request: web.Request) -> web.Response:
         """Wait for messages; ``received`` is the number of the last one that the client has."""
@@ -321,9 +319,9 @@ def _number(request: web.Request, name: str) -> int:
     return int(text)
 
 
-def _response(request: web.Request, messages: list[Message], *, status: int = 200) -> web.Response:
+def _response(request: web.Request, messages: list[FromServer], *, status: int = 200) -> web.Response:
     # What is left over is still unacknowledged, so the next poll asks for it.
-    body = next(pack(messages), b"")
+    body = next(pack(encode(message, Codec.JSON) for message in messages), b"")
     response = web.Response(
         status=status, body=body, content_type=CONTENT_TYPE, headers={hdrs.CACHE_CONTROL: "no-store"}
     )

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from ..messages import Envelope, Failure, Malformed, SessionFailure, ToClient
+from ..messages import Failure, Malformed, SessionFailure
 from .backplane import Backplane, BackplaneEvents, Location
 from .flows import Inflow, RemoteLink
 from .frames import Delivery, Frame, Progress, Unknown
 from .hub import Hub
-from .registration import Receipt, Registration
+from .registration import Receipt, Registration, SessionKey
 from .roster import failure
+from .signals import RoutedSignal, ToClient, parse_delivery
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
 
@@ -234,37 +235,60 @@ class Neighbours(BackplaneEvents):
                         self._lose(link, has_left=True)
 
     def _receive(self, server: str, frame: Delivery) -> None:
-        numbered = frame.message()
-        client = self._roster.get(frame.peer)
-        inflow = self._inflows.get((server, frame.peer))
-        if inflow is None or inflow.flow != frame.flow:
-            inflow = None if numbered.seq > 1 else Inflow(server, frame.peer, frame.flow, self._changed.add)
-        is_here = client is not None and not client.is_remote
-        if client is None or not is_here or inflow is None:
-            self._inflows.pop((server, frame.peer), None)
-            self._backplane.send(server, Unknown(peer=frame.peer, flow=frame.flow, is_here=is_here))
-            if client is None:
-                self._backplane.release(frame.peer)
-            return
-        self._inflows[server, frame.peer] = inflow
-        self._changed.add(inflow)
-        if numbered.seq > inflow.channel.received + 1:
-            # Something was lost on the way; it comes again.
-            return
+        """Messages came for a client of ours."""
         now = self._now()
-        if inflow.channel.accept(numbered.seq, now, hold=(frame.peer, frame.flow)):
-            receipt = Receipt(inflow, inflow.channel, numbered.seq)
-            message = numbered.message
-            if isinstance(message, SessionFailure):
-                self._hub.fail(client, message, receipt)
-            elif (
-                isinstance(message, Envelope | Malformed)
-                and message.recipient == client.peer != message.sender
-            ):
-                self._hub.relay(self._sender(message.sender, server), message, len(frame.body), now, receipt)
-            else:
-                _logger.warning("server %s sends to %s what isn't for it", server, frame.peer)
-                receipt()
+        for body in frame.bodies:
+            numbered = parse_delivery(body)
+            client, inflow = self._roster.get(frame.peer), self._inflow(server, frame, numbered.seq)
+            if client is None or client.is_remote or inflow is None:
+                self._refuse(server, frame, client)
+                return
+            self._changed.add(inflow)
+            if numbered.seq > inflow.channel.received + 1:
+                # Something was lost on the way; it comes again.
+                return
+            if inflow.channel.accept(numbered.seq, now, hold=(frame.peer, frame.flow)):
+                receipt = Receipt(inflow, inflow.channel, numbered.seq)
+                self._deliver(server, client, numbered.message, now, receipt=receipt)
+
+    def _inflow(self, server: str, frame: Delivery, seq: int) -> Inflow | None:
+        """The flow that messages belong to; it begins with the first one."""
+        inflow = self._inflows.get((server, frame.peer))
+        if inflow is not None and inflow.flow == frame.flow:
+            return inflow
+        if seq > 1:
+            return None
+        inflow = self._inflows[server, frame.peer] = Inflow(server, frame.peer, frame.flow, self._changed.add)
+        return inflow
+
+    def _refuse(self, server: str, frame: Delivery, client: Registration | None) -> None:
+        """The client isn't ours, or the flow not known."""
+        self._inflows.pop((server, frame.peer), None)
+        is_here = client is not None and not client.is_remote
+        self._backplane.send(server, Unknown(peer=frame.peer, flow=frame.flow, is_here=is_here))
+        if client is None:
+            self._backplane.release(frame.peer)
+
+    def _deliver(
+        self,
+        server: str,
+        client: Registration,
+        message: ToClient | Malformed,
+        now: float,
+        *,
+        receipt: Receipt,
+    ) -> None:
+        # Signals first: to ask whether something is a pydantic model that it isn't takes long.
+        if isinstance(message, (RoutedSignal, Malformed)):
+            if message.recipient == client.peer != message.sender:
+                sender, key = self._sender(message.sender, server), SessionKey(client.peer, message.session)
+                self._hub.relay(sender, key, message, now, receipt=receipt)
+                return
+        elif isinstance(message, SessionFailure):
+            self._hub.fail(client, message, receipt)
+            return
+        _logger.warning("server %s sends to %s what isn't for it", server, client.peer)
+        receipt()
 
     def _sender(self, peer: str, server: str) -> Registration:
         """The registration of a peer whose message came from ``server``."""

@@ -7,8 +7,9 @@ import contextlib
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Final, TypeAlias
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from itertools import chain, islice
+from typing import Final
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
@@ -19,23 +20,15 @@ from redis.exceptions import ResponseError
 from webrtc_transport.errors import InvalidSignal, describe
 from webrtc_transport.redaction import redacted
 
-from .backplane import Backplane, BackplaneEvents
-from .directory import CLAIM, LOCATE, RELEASE, parse_located, parse_location, parse_move
+from .backplane import Backplane, BackplaneEvents, Outflow
+from .directory import parse_move
 from .frames import Frame, pack
+from .redis_commands import INBOX, MOVES, Answered, Ask, Command, claim, ignore, locate, release
 from .redis_entries import complaining, entries_in, take
 from .redis_failures import FAILURES, PAUSE, Pauses, Refusals, loses_connection
 from .supervision import cancel, guarded
 
 _logger = logging.getLogger("libp2p.transport.webrtc.signaling.server")
-
-INBOX: Final = "webrtc-signaling:inbox:"
-"""With the name of a server: a stream of what others say to it. While it is there, so is the server."""
-
-PEER: Final = "webrtc-signaling:peer:"
-"""With a peer id: where its client is, and since when (:mod:`.directory`)."""
-
-MOVES: Final = "webrtc-signaling:moves"
-"""The pub/sub channel that tells of new locations."""
 
 _HEARTBEAT: Final = 2.0
 _INBOX_TTL: Final = 6.0
@@ -57,16 +50,14 @@ _MAX_INBOX: Final = 1024
 """Entries in the inbox of a server that doesn't read; older ones are dropped, and come again. 256 MiB at most."""
 
 _MAX_QUEUED: Final = 100_000
-"""Frames, and questions, that wait for Redis. Further ones are dropped, and come again."""
+"""Frames, questions and flows that wait for Redis. Further ones are dropped, and come again. A frame is some 200 bytes,
+and what the flows have is bounded where it is kept, by the setting ``max_total_queued_bytes``."""
 
-_MAX_COMMANDS: Final = 1000
-"""Commands in one pipeline: some ten milliseconds of Redis's time."""
+_MAX_COMMANDS: Final = 128
+"""Commands in one pipeline: 32 MiB at most, and some milliseconds of Redis's time."""
 
 _READ_COUNT: Final = 16
 """Entries that are read at once; 4 MiB at most, unless somebody else writes them."""
-
-_Command: TypeAlias = tuple[Callable[[Pipeline], object], Callable[[BackplaneEvents, object], None]]
-"""What to ask Redis, and what to do with the answer."""
 
 
 class RedisBackplane(Backplane):
@@ -88,8 +79,9 @@ class RedisBackplane(Backplane):
             retry=Retry(NoBackoff(), 0),
         )
         self._claim_ttl = max(_LEAST_CLAIM_TTL, 2 * grace)
-        self._commands: list[_Command] = []
+        self._commands: list[Command] = []
         self._frames: defaultdict[str, list[Frame]] = defaultdict(list)
+        self._outflows: defaultdict[str, dict[Outflow, None]] = defaultdict(dict)
         self._queued = 0
         self._awake = asyncio.Event()
         self._ready = False
@@ -98,7 +90,9 @@ class RedisBackplane(Backplane):
         self._trusted_at = 0.0
         """When the directory is to be believed that somebody isn't there."""
         self._claims_due_at = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Task[None] | None = None
+        """The one that goes on. Redis's client may take the cancellation of another one for a time-out of its own."""
         self._refusals = Refusals(self._shown_url)
         self._heartbeat_refusal: str | None = None
         """Why Redis takes no heartbeat of ours, so that the others don't know that we are there."""
@@ -121,31 +115,33 @@ class RedisBackplane(Backplane):
 
         :raises ConnectionError: if Redis can't be reached
         """
-        tasks: list[asyncio.Task[None]] = []
         try:
             try:
                 await self._heartbeat(events)
             except FAILURES as exc:
-                reason, cure = (
-                    describe(exc),
-                    "start it, and check address, user and password in the setting redis",
-                )
-                raise ConnectionError(f"can't use Redis at {self._shown_url}: {reason}; {cure}") from None
+                cure = "start it, and check address, user and password in the setting redis"
+                raise ConnectionError(
+                    f"can't use Redis at {self._shown_url}: {describe(exc).rstrip('.')}; {cure}"
+                ) from None
             _logger.info("joined the servers at Redis %s as %s", self._shown_url, self.server)
-            tasks += [self._start(self._write(events)), self._start(self._read(events))]
+            self._start(self._write(events))
+            self._start(self._read(events))
             yield
         finally:
-            if self._listener is not None:
-                tasks.append(self._listener)
-            await cancel(tasks, again_after=PAUSE)
+            self._listener = None
+            # The heartbeat may begin another one meanwhile.
+            while self._tasks:
+                await cancel(self._tasks, again_after=PAUSE)
             await self._leave(events)
 
     def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
+        self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._is_broken = True
             _logger.error("the exchange with Redis %s has ended", self._shown_url, exc_info=error)
@@ -153,49 +149,25 @@ class RedisBackplane(Backplane):
     # --- what is asked for --------------------------------------------------------------------------------------------
 
     def claim(self, peer: str, instance: str, *, proven: bool, stamp: int | None) -> None:
-        since, ttl = "" if stamp is None else str(stamp), str(round(self._claim_ttl * 1000))
-        arguments = (self.server, instance, str(int(proven)), since, ttl, MOVES, peer, INBOX)
-
-        def ask(pipe: Pipeline) -> None:
-            pipe.eval(CLAIM, 1, f"{PEER}{peer}", *arguments)
-
-        def answered(events: BackplaneEvents, answer: object) -> None:
-            location = parse_location(answer)
-            if location.server == self.server:
-                events.on_claimed(peer, location.stamp)
-            else:
-                events.on_location(peer, location)
-
-        self._ask(ask, answered)
+        self._ask(*claim(self.server, peer, instance, proven=proven, stamp=stamp, ttl=self._claim_ttl))
 
     def release(self, peer: str) -> None:
-        def ask(pipe: Pipeline) -> None:
-            pipe.eval(RELEASE, 1, f"{PEER}{peer}", self.server)
-
-        self._ask(ask)
+        self._ask(*release(self.server, peer))
 
     def locate(self, peer: str) -> None:
-        def ask(pipe: Pipeline) -> None:
-            pipe.eval(LOCATE, 1, f"{PEER}{peer}", INBOX)
-
-        def answered(events: BackplaneEvents, answer: object) -> None:
-            location, is_alive = parse_located(answer)
-            if location is not None or self._is_trusted():
-                events.on_located(peer, location, is_alive=is_alive)
-
-        self._ask(ask, answered)
+        self._ask(*locate(peer, self._is_trusted))
 
     def send(self, server: str, frame: Frame) -> None:
         if self._has_room():
             self._frames[server].append(frame)
 
-    def _ask(
-        self,
-        command: Callable[[Pipeline], object],
-        answered: Callable[[BackplaneEvents, object], None] = lambda _events, _answer: None,
-    ) -> None:
+    def send_from(self, server: str, outflow: Outflow) -> None:
+        if outflow not in self._outflows.get(server, ()) and self._has_room():
+            self._outflows[server][outflow] = None
+
+    def _ask(self, ask: Ask, answered: Answered = ignore) -> None:
         if self._has_room():
-            self._commands.append((command, answered))
+            self._commands.append((ask, answered))
 
     def _has_room(self) -> bool:
         if not self.is_ready() or self._queued >= _MAX_QUEUED:
@@ -283,8 +255,8 @@ class RedisBackplane(Backplane):
                 describe(error),
             )
         self._ready = False
-        self._commands.clear()
-        self._frames.clear()
+        for queue in (self._commands, self._frames, self._outflows):
+            queue.clear()
         self._queued = 0
 
     def _is_trusted(self) -> bool:
@@ -292,11 +264,12 @@ class RedisBackplane(Backplane):
 
     async def _flush(self, events: BackplaneEvents) -> None:
         """Send what is queued; what comes meanwhile is the next batch."""
-        commands = [*self._commands, *self._entries()]
-        self._commands.clear()
+        asked, self._commands = self._commands, []
+        frames, self._frames = self._frames, defaultdict(list)
+        outflows, self._outflows = self._outflows, defaultdict(dict)
         self._queued = 0
-        for first in range(0, len(commands), _MAX_COMMANDS):
-            some = commands[first : first + _MAX_COMMANDS]
+        commands = chain(asked, self._entries(frames, outflows))
+        while some := list(islice(commands, _MAX_COMMANDS)):
             pipe = self._redis.pipeline(transaction=False)
             for ask, _ in some:
                 ask(pipe)
@@ -320,11 +293,16 @@ class RedisBackplane(Backplane):
                 raise InvalidSignal("a key of another kind")
             self._refusals.tell(error)
 
-    def _entries(self) -> list[_Command]:
-        queued, self._frames = self._frames, defaultdict(list)
-        return [self._entry(server, entry) for server, frames in queued.items() for entry in pack(frames)]
+    def _entries(
+        self, frames: Mapping[str, list[Frame]], outflows: Mapping[str, dict[Outflow, None]]
+    ) -> Iterator[Command]:
+        """One after the other: what the flows have is encoded when it is their turn."""
+        for server in frames.keys() | outflows.keys():
+            flowing = chain.from_iterable(outflow.frames() for outflow in outflows.get(server, ()))
+            for entry in pack(chain(frames.get(server, ()), flowing)):
+                yield self._entry(server, entry)
 
-    def _entry(self, server: str, entry: bytes) -> _Command:
+    def _entry(self, server: str, entry: bytes) -> Command:
         def ask(pipe: Pipeline) -> None:
             pipe.xadd(
                 f"{INBOX}{server}",
@@ -361,20 +339,23 @@ class RedisBackplane(Backplane):
         pipe.xtrim(self._inbox, minid=self._last_entry, approximate=False)
 
     async def _listen(self, events: BackplaneEvents) -> None:
-        while not self._is_broken:
+        while self._is_listener():
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(MOVES)
                     # What was said before, nobody has heard. The answers tell it, too.
                     with guarded("claim its clients"):
                         events.claims_due()
-                    while not self._is_broken:
+                    while self._is_listener():
                         message = await pubsub.get_message(timeout=_BLOCK)
                         if message is not None:
                             with complaining():
                                 events.on_location(*parse_move(message["data"]))
             except FAILURES as exc:
                 await self._pause(exc)
+
+    def _is_listener(self) -> bool:
+        return self._listener is asyncio.current_task() and not self._is_broken
 
     async def _pause(self, error: Exception) -> None:
         # A loss the heartbeat notices, too, and says so.

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from ..channel import ReliableChannel
-from ..messages import Envelope, Failure, ToClient
+from ..messages import Failure
 from .admission import TokenBucket
+from .signals import RoutedSignal, ToClient
 
 
 class Link(Protocol):
@@ -73,11 +74,11 @@ class Registration:
         return Counter(
             SessionKey(message.sender, message.session)
             for message in self.channel.unacknowledged
-            if isinstance(message, Envelope)
+            if isinstance(message, RoutedSignal)
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Receipt:
     """What is called when a peer has taken a message: its sender may be told."""
 
@@ -96,7 +97,12 @@ class Session:
     """One session, known at both ends."""
 
     starter: Registration
+    answerer: Registration
     used_at: float
+
+    def other(self, end: Registration) -> Registration:
+        """The other end."""
+        return self.answerer if end is self.starter else self.starter
 
 
 class SessionKey(NamedTuple):

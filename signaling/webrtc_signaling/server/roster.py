@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from ..channel import BufferFull, ReliableChannel, Total
-from ..messages import Failure, IceServers, SessionFailure, ToClient, error_data
+from ..messages import Failure, IceServers, SessionFailure, error_data
 from .admission import TokenBucket
 from .journal import Journal
 from .registration import Link, Registration, Session, SessionKey
 from .settings import ServerSettings
+from .signals import ToClient
 
 _FAILURE_SIZE: Final = 1024
 """Bytes that an error takes at most, for the bound on a queue."""
@@ -156,7 +157,8 @@ class Roster:
 
     def end_overrun(self) -> None:
         """End those that are told more than they take. Others may follow, because they are told of it."""
-        while (registration := self._next_overrun()) is not None:
+        while self._overrun or self._queued.size > self._settings.max_total_queued_bytes:
+            registration = self._overrun.pop() if self._overrun else max(self, key=_waiting_bytes)
             if self._registrations.get(registration.peer) is registration:
                 farewell = failure("slow-consumer", "you take nothing of what is sent to you")
                 self._end(registration, "took nothing of what was sent to it", farewell)
@@ -198,7 +200,7 @@ class Roster:
 
     def begin_session(self, source: Registration, target: Registration, session: str, now: float) -> None:
         """``source`` starts a session with ``target``."""
-        begun = Session(source, now)
+        begun = Session(source, target, now)
         source.sessions[SessionKey(target.peer, session)] = begun
         target.sessions[SessionKey(source.peer, session)] = begun
         source.started += 1
@@ -207,7 +209,7 @@ class Roster:
         """Remove a session from both ends; returns the other one."""
         session = registration.sessions.pop(key)
         session.starter.started -= 1
-        other = self._registrations[key.peer]
+        other = session.other(registration)
         del other.sessions[SessionKey(registration.peer, key.session)]
         return other
 
@@ -239,13 +241,6 @@ class Roster:
         registration.channel.give_up()
         if self.cluster is not None:
             self.cluster.ended(registration)
-
-    def _next_overrun(self) -> Registration | None:
-        if self._overrun:
-            return self._overrun.pop()
-        if self._queued.size > self._settings.max_total_queued_bytes:
-            return max(self._registrations.values(), key=_waiting_bytes)
-        return None
 
     def _set_remote(self, registration: Registration, *, remote: bool) -> None:
         self._remote += remote - registration.is_remote

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .hub import Hub
 from .readiness import Readiness
 from .settings import ServerSettings
+from .supervision import guarded
 
 HISTORY: Final = 300
 """Samples that are kept, one a second: five minutes, so that a plot has a past when the page is opened."""
@@ -105,7 +106,8 @@ class StatusReporter:
         """Take a sample each second, until cancelled."""
         self._began_at = asyncio.get_running_loop().time()
         while True:
-            self._history.append(self._now())
+            with guarded("take a sample for the status page"):
+                self._history.append(self._now())
             await asyncio.sleep(1)
 
     def ready_state(self) -> ReadyState:

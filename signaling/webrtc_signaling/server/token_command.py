@@ -24,18 +24,22 @@ def token(
         Path,
         typer.Option(
             help="The key that signs: a private Ed25519 key in PEM, or a secret of 32 bytes or more. The server has "
-            "the same secret, or the public key, in its setting token_key_file."
+            "the same secret, or the public key, in its setting token_key_file.",
+            metavar="FILE",
         ),
     ],
-    expires: Annotated[str, typer.Option(help="How long it is good: 90s, 15m, 12h or 30d.")],
+    expires: Annotated[
+        str, typer.Option(help="How long it is good: 90s, 15m, 12h or 30d.", metavar="DURATION")
+    ],
     peer: Annotated[
         list[str] | None,
         typer.Option(
-            help="A peer id that may use it; may be given more than once. Without any, everybody may."
+            help="A peer id that may use it; may be given more than once. Without any, everybody may.",
+            metavar="PEER",
         ),
     ] = None,
     audience: Annotated[
-        str | None, typer.Option(help="The server's setting token_audience, if it has one.")
+        str | None, typer.Option(help="The server's setting token_audience, if it has one.", metavar="NAME")
     ] = None,
 ) -> None:
     """Make a token for a server that asks for one, and print it."""

@@ -12,13 +12,17 @@ from typing import Final
 
 from aiohttp import WSCloseCode
 
+from .masking import unmask
+
 _FINAL: Final = 0x80
 _RESERVED: Final = 0x70
+_CONTROL: Final = 0x08
 _MASKED: Final = 0x80
 _MAX_CONTROL_LENGTH: Final = 125
 """Section 5.5; a longer length than that has 2 or 8 bytes more (section 5.2)."""
 
 _LENGTH_16: Final = 126
+_head_16: Final = struct.Struct("!BBH").pack
 _LENGTH_64: Final = 127
 _KEY_LENGTH: Final = 4
 _CODE_LENGTH: Final = 2
@@ -38,7 +42,14 @@ class Opcode(IntEnum):
     PONG = 10
 
 
-_OPCODES: Final = {opcode.value: opcode for opcode in Opcode}
+MESSAGES: Final = frozenset({Opcode.TEXT, Opcode.BINARY})
+"""What a message is."""
+
+_CONTINUATION: Final = Opcode.CONTINUATION
+_HEADS: Final = {opcode.value: (opcode, False) for opcode in (_CONTINUATION, *MESSAGES)} | {
+    _FINAL | opcode.value: (opcode, True) for opcode in Opcode
+}
+"""What the first byte of a frame may be: its kind, and whether it is the last one of its message."""
 
 
 class FrameError(Exception):
@@ -55,7 +66,7 @@ def frame(opcode: Opcode, payload: bytes) -> bytes:
     if length <= _MAX_CONTROL_LENGTH:
         return bytes((_FINAL | opcode, length)) + payload
     if length < 1 << 16:
-        return struct.pack("!BBH", _FINAL | opcode, _LENGTH_16, length) + payload
+        return _head_16(_FINAL | opcode, _LENGTH_16, length) + payload
     return struct.pack("!BBQ", _FINAL | opcode, _LENGTH_64, length) + payload
 
 
@@ -102,8 +113,11 @@ class FrameReader:
         position = 0
         try:
             while (frame_ := self._next(buffered, position)) is not None:
-                final, opcode, payload, position = frame_
-                yield self._join(opcode, payload, final=final)
+                opcode, final, payload, position = frame_
+                if final and self._fragments is None and opcode is not _CONTINUATION:
+                    yield opcode, payload
+                else:
+                    yield self._join(opcode, payload, final=final)
         except FrameError:
             self._fragments, position = None, len(buffered)
             raise
@@ -111,7 +125,7 @@ class FrameReader:
             self._keep(buffered, position)
 
     def _keep(self, buffered: bytes | bytearray, position: int) -> None:
-        """Keep what begins at ``position``: no more than a frame that isn't whole."""
+        """Keep what begins at ``position``: a frame that isn't whole, or all that the caller hasn't taken."""
         if position == len(buffered):
             self._buffer = None
         elif self._buffer is None:
@@ -119,16 +133,19 @@ class FrameReader:
         else:
             del self._buffer[:position]
 
-    def _next(self, data: bytes | bytearray, position: int) -> tuple[bool, Opcode, bytes, int] | None:
-        """Whether the frame at ``position`` is a final one, its kind and payload, and where it ends; if it is whole."""
-        if len(data) < position + 2:
+    def _next(self, data: bytes | bytearray, position: int) -> tuple[Opcode, bool, bytes, int] | None:
+        """The frame at ``position``, if all of it is there: what it is, its payload, and where it ends."""
+        there = len(data)
+        if there < position + 2:
             return None
         first, second = data[position], data[position + 1]
         length, start = second & ~_MASKED, position + 2
-        opcode = self._check_head(first, second, length)
+        head = _HEADS.get(first)
+        if head is None or length == second or (first & _CONTROL and length > _MAX_CONTROL_LENGTH):
+            raise _fault(first, second)
         if length > _MAX_CONTROL_LENGTH:
             size = 2 if length == _LENGTH_16 else 8
-            if len(data) < start + size:
+            if there < start + size:
                 return None
             length, start = int.from_bytes(data[start : start + size], "big"), start + size
             taken = 0 if self._fragments is None else len(self._fragments)
@@ -136,23 +153,11 @@ class FrameReader:
                 raise FrameError(
                     WSCloseCode.MESSAGE_TOO_BIG, f"a message of more than {self._max_size} bytes"
                 )
-        end = start + _KEY_LENGTH + length
-        if len(data) < end:
+        masked = start + _KEY_LENGTH
+        end = masked + length
+        if there < end:
             return None
-        key = data[start : start + _KEY_LENGTH]
-        return first & _FINAL != 0, opcode, _unmask(data[start + _KEY_LENGTH : end], key), end
-
-    def _check_head(self, first: int, second: int, length: int) -> Opcode:
-        if first & _RESERVED:
-            raise FrameError(WSCloseCode.PROTOCOL_ERROR, "reserved bits without an extension")
-        if not second & _MASKED:
-            raise FrameError(WSCloseCode.PROTOCOL_ERROR, "a frame without a mask")
-        opcode = _OPCODES.get(first & 0x0F)
-        if opcode is None:
-            raise FrameError(WSCloseCode.PROTOCOL_ERROR, f"a frame of the kind {first & 0x0F}")
-        if opcode >= Opcode.CLOSE and (length > _MAX_CONTROL_LENGTH or not first & _FINAL):
-            raise FrameError(WSCloseCode.PROTOCOL_ERROR, "a control frame that is long or in parts")
-        return opcode
+        return head[0], head[1], unmask(data[masked:end], data[start:masked]), end
 
     def _join(self, opcode: Opcode, payload: bytes, *, final: bool) -> tuple[Opcode, bytes]:
         """Put a frame to those before it; returns what is whole by it, or an empty ``CONTINUATION``."""
@@ -161,8 +166,6 @@ class FrameReader:
         if (opcode == Opcode.CONTINUATION) != (self._fragments is not None):
             raise FrameError(WSCloseCode.PROTOCOL_ERROR, "a message begins amid another, or in its middle")
         if self._fragments is None:
-            if final:
-                return opcode, payload
             self._opcode, self._fragments, self._count = opcode, bytearray(payload), 1
             return Opcode.CONTINUATION, b""
         self._fragments += payload
@@ -179,9 +182,14 @@ class FrameReader:
         return self._opcode, whole
 
 
-def _unmask(payload: bytes | bytearray, key: bytes | bytearray) -> bytes:
-    """The payload as it was before the client masked it (section 5.3)."""
-    length = len(payload)
-    pattern = (bytes(key) * (length // _KEY_LENGTH + 1))[:length]
-    # As integers: Python has no faster exclusive or.
-    return (int.from_bytes(payload, "little") ^ int.from_bytes(pattern, "little")).to_bytes(length, "little")
+def _fault(first: int, second: int) -> FrameError:
+    """What is wrong with the head of a frame."""
+    if first & _RESERVED:
+        reason = "reserved bits without an extension"
+    elif not second & _MASKED:
+        reason = "a frame without a mask"
+    elif first | _FINAL not in _HEADS:
+        reason = f"a frame of the kind {first & ~_FINAL}"
+    else:
+        reason = "a control frame that is long or in parts"
+    return FrameError(WSCloseCode.PROTOCOL_ERROR, reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 
@@ -16,20 +16,30 @@ from .admission import Admission
 from .connection import ClientConnection
 from .hub import Hub
 from .settings import ServerSettings
+from .supervision import guarded
+
+if TYPE_CHECKING:
+    from aiohttp.http_websocket import WebSocketReader
 
 _LOOKS: Final = 20
 """For silent clients, in each heartbeat. One clock for all of them costs no timer for each."""
+
+
+_READ_SIZE: Final = 64 * 1024
+"""Bytes that are read from a client at once. The others have their turn then."""
 
 
 class WebSockets:
     """The connections that there are.
 
     For a WebSocket, aiohttp keeps a request with its headers, two tasks, a timer and several queues: some 20 KiB. Here
-    it answers the handshake alone. Then the transport gets another protocol, and the one before is told what is true
+    it takes the handshake alone. Then the transport gets another protocol, and the one before is told what is true
     for it: that it has lost the connection. So a WebSocket isn't counted as a socket any more, but as a client.
     """
 
     def __init__(self, hub: Hub, settings: ServerSettings, admission: Admission, *, access: Access) -> None:
+        self.buffer = memoryview(bytearray(_READ_SIZE))
+        """What is read from any of them, until it is handled. Else asyncio makes room for 256 KiB for each read."""
         self._access = access
         self._hub = hub
         self._settings = settings
@@ -68,12 +78,16 @@ class WebSockets:
             access=self._access,
         )
         self._connections.add(connection)
+        early = _Early()
+        http.set_parser(cast("WebSocketReader", early))
         before = cast("asyncio.Protocol", transport.get_protocol())
         transport.set_protocol(connection)
         # Or else it would close it.
         http.transport = None
         before.connection_lost(None)
         connection.begin()
+        if early.data:
+            connection.data_received(early.data)
 
     def ended(self, connection: ClientConnection, address: str) -> None:
         """A connection is over."""
@@ -116,4 +130,20 @@ class WebSockets:
     def _flush(self) -> None:
         marked, self._marked = self._marked, []
         for connection in marked:
-            connection.flush()
+            with guarded("write to a client"):
+                connection.flush()
+
+
+class _Early:
+    """What a client sent without waiting for the answer to its handshake: aiohttp hands it to the reader of frames."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Returns that it goes on, and that nothing is left over."""
+        self.data += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """Nothing: the connection goes on elsewhere."""

@@ -204,7 +204,8 @@ class Actor {
 
   /** A channel of the other end does what its label says. */
   serve(channel) {
-    const [kind, bytes] = channel.label.split(" ");
+    const asksReady = channel.label.startsWith("ready ");
+    const [kind, bytes] = channel.label.replace("ready ", "").split(" ");
     const chunks = [];
     let received = 0;
     const onMessage = {
@@ -221,6 +222,7 @@ class Actor {
       quiet: () => {},
     }[kind];
     channel.listen(onMessage, () => {});
+    if (asksReady) channel.send(new Uint8Array());
   }
 }
 

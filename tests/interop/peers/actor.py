@@ -6,13 +6,15 @@ A command is a line of JSON, ``{"id": 1, "do": "send", …}``, and so is its ans
 - ``offer``, ``answer`` (``sdp``): a new connection; the answer has its ``sdp``, with candidates. ``accept`` (``sdp``).
 - ``connected``: waits for it. ``close``. ``ended``: waits until the connection is over. ``watch``: opens a channel,
   whose end counts as the connection's too.
+- ``open`` (``bytes``): a channel ahead, for the next ``send`` of as many bytes.
 - ``send`` (``channels``, ``bytes``, ``size``): on each of several channels at once, and each checked by its hash.
 - ``echo`` (``sizes``, ``text``): messages of these sizes there and back.
 - ``churn``, ``burst`` (``count``, ``label``): channels one after the other, or at once, with one message each.
 - ``progress``: bytes that ``send`` has handed to the library (``handed``), and those that left its buffer (``left``).
 
 The other end does what the label of a channel says: ``sink 1000`` answers 1000 bytes with their hash, ``echo`` sends
-back what comes, ``once`` does so once and closes the channel, ``quiet`` does nothing.
+back what comes, ``once`` does so once and closes the channel, ``quiet`` does nothing. ``ready`` in front of a label has
+libdatachannel's peer say first that it listens, with an empty message.
 """
 
 import asyncio
@@ -119,6 +121,8 @@ class Actor:
         self._connection = None
         self._handed = 0
         self._senders = set()
+        self._asks_ready = False
+        self._opened = []
 
     async def run(self, command):
         """Carry one command out, and return the answer."""
@@ -136,10 +140,11 @@ class Actor:
         await self._make(offerer=False, **options)
         return {"sdp": await self._connection.answer(sdp)}
 
-    async def _make(self, **options):
+    async def _make(self, *, asks_ready=False, **options):
         if self._connection is not None:
             await self._connection.close()
-        self._handed, self._senders = 0, set()
+        self._handed, self._senders, self._opened = 0, set(), []
+        self._asks_ready = asks_ready
         self._connection = self._connect(**options)
         self._connection.on_inbound = self._serve
 
@@ -177,13 +182,16 @@ class Actor:
         """What only our own peers do."""
         return self._connection.control(**options)
 
+    async def do_open(self, bytes):  # noqa: A002 - the name in the protocol
+        self._opened.append(await self._open(f"sink {bytes}"))
+
     async def do_send(self, channels, bytes, size):  # noqa: A002 - the name in the protocol
         started = time.perf_counter()
         await asyncio.gather(*(self._send(bytes, size) for _ in range(channels)))
         return {"seconds": time.perf_counter() - started}
 
     async def _send(self, total, size):
-        channel = await self._open(f"sink {total}")
+        channel = self._opened.pop() if self._opened else await self._open(f"sink {total}")
         self._senders.add(channel)
         digest = hashlib.sha256()
         for number, at in enumerate(range(0, total, size)):
@@ -227,8 +235,10 @@ class Actor:
         await self._finish(channel, closes=label != "once")
 
     async def _open(self, label):
-        channel = self._connection.open(label)
+        channel = self._connection.open(f"ready {label}" if self._asks_ready else label)
         await channel.opened.wait()
+        if self._asks_ready:
+            assert not await channel.inbox.get(), "a message where an empty one is due"
         return channel
 
     async def _finish(self, channel, *, closes=True):

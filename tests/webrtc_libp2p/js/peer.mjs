@@ -20,7 +20,7 @@ const MANY = { maxInboundStreams: 1000, maxOutboundStreams: 1000 };
  * Milliseconds that js-libp2p waits for a peer which is only slow. Its defaults of 5 to 10 s are over before a crowded
  * machine has moved the 10 MiB that a ping, or the end of a stream, has to wait for.
  */
-const PATIENCE = 40_000;
+const PATIENCE = 100_000;
 const dataChannel = { finAckTimeout: PATIENCE };
 
 /** Sends bytes as fast as they are taken. */
@@ -70,8 +70,8 @@ export async function start({ relay = null, direct = null, transports = [], rtcC
       inboundStreamProtocolNegotiationTimeout: PATIENCE,
       outboundStreamProtocolNegotiationTimeout: PATIENCE,
     },
-    // It ends a connection on which a ping took longer than 5 s by default.
-    connectionMonitor: { pingTimeout: { minTimeout: PATIENCE } },
+    // It ends a connection on which a ping took longer than 5 s by default, or still goes on when the next one is due.
+    connectionMonitor: { pingInterval: PATIENCE, pingTimeout: { minTimeout: PATIENCE } },
     // Browsers refuse addresses of private networks by default.
     connectionGater: { denyDialMultiaddr: () => false },
   });

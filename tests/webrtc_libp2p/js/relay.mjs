@@ -21,8 +21,9 @@ export async function startRelay(listen) {
       relay: circuitRelayServer({ reservations: { maxReservations: 256 } }),
     },
     connectionManager: { inboundConnectionThreshold: 1000 },
-    // On a crowded machine its peers may need longer for a ping than the default of 5 s.
-    connectionMonitor: { pingTimeout: { minTimeout: 40_000 } },
+    // On a crowded machine its peers may need longer for a ping than the default of 5 s, and it ends a connection on
+    // which the next one is due meanwhile.
+    connectionMonitor: { pingInterval: 100_000, pingTimeout: { minTimeout: 100_000 } },
   });
   return {
     async addresses() {

@@ -174,7 +174,10 @@ async def dial(ledger, caller, peer, *, stay):
 
 
 async def dial_amid(servers, ledger, rounds, mishaps):
-    """Make ``rounds`` dials, 200 a minute, from peers of one server to peers of both, while ``mishaps()`` runs."""
+    """Make ``rounds`` dials, 200 a minute, from peers of one server to peers of both.
+
+    :param mishaps: what happens to the servers meanwhile
+    """
     dialers, listeners = [Identity.generate() for _ in range(3)], [Identity.generate() for _ in range(4)]
     async with contextlib.AsyncExitStack() as stack:
         urls = [await stack.enter_async_context(front(servers, number)) for number in range(2)]
@@ -183,7 +186,7 @@ async def dial_amid(servers, ledger, rounds, mishaps):
             await stack.enter_async_context(serving(entered, lambda session: answer(ledger, session)))
         callers = [await stack.enter_async_context(backend(urls[0], identity)) for identity in dialers]
         async with anyio.create_task_group() as mishap_group:
-            mishap_group.start_soon(mishaps)
+            mishap_group.start_soon(mishaps, servers)
             async with anyio.create_task_group() as dials:
                 choice = itertools.product(callers, listeners)
                 for number in range(rounds):

@@ -57,7 +57,11 @@ def namespace_with_cable():
         run("netns", "delete", name)
 
 
-def check(ledger, servers, rounds, capsys):
+async def dial_amid_mishaps(mishaps, redis, ledger, rounds, capsys):
+    """Dial between clients of two servers, and look at what became of it; ``mishaps`` gets the servers."""
+    servers = Servers(redis.url)
+    async with servers.both():
+        await dial_amid(servers, ledger, rounds, mishaps)
     with capsys.disabled():
         print(
             f"\n{rounds} rounds: {dict(ledger.outcomes)}; {len(ledger.acknowledged)} messages acknowledged, "
@@ -74,56 +78,45 @@ def check(ledger, servers, rounds, capsys):
 @pytest.mark.parametrize("rounds", SIZES)
 async def test_servers_are_killed(ledger, rounds, capsys):
     """By turns the one and the other; one of the two ends in an orderly way now and then."""
+
+    async def mishaps(servers):
+        for turn in range(rounds):
+            await anyio.sleep(2)
+            await servers.end(turn % 2, signal.SIGTERM if turn % 3 == 2 else signal.SIGKILL)
+            await anyio.sleep(1 if rounds < FULL else 8)
+            await servers.start(turn % 2)
+            await anyio.sleep(1 if rounds < FULL else 8)
+
     with redis_server() as redis:
-        servers = Servers(redis.url)
-
-        async def mishaps():
-            for turn in range(rounds):
-                await anyio.sleep(2)
-                await servers.end(turn % 2, signal.SIGTERM if turn % 3 == 2 else signal.SIGKILL)
-                await anyio.sleep(1 if rounds < FULL else 8)
-                await servers.start(turn % 2)
-                await anyio.sleep(1 if rounds < FULL else 8)
-
-        async with servers.both():
-            await dial_amid(servers, ledger, rounds, mishaps)
-    check(ledger, servers, rounds, capsys)
+        await dial_amid_mishaps(mishaps, redis, ledger, rounds, capsys)
 
 
 @pytest.mark.parametrize("rounds", SIZES)
 async def test_redis_is_killed(ledger, rounds, capsys):
+    async def mishaps(_servers):
+        for _ in range(rounds):
+            await anyio.sleep(2)
+            redis.kill()
+            await anyio.sleep(2 if rounds < FULL else 8)
+            await anyio.to_thread.run_sync(redis.start)
+            await anyio.sleep(4 if rounds < FULL else 8)
+
     with redis_server() as redis:
-        servers = Servers(redis.url)
-
-        async def mishaps():
-            for _ in range(rounds):
-                await anyio.sleep(2)
-                redis.kill()
-                await anyio.sleep(2 if rounds < FULL else 8)
-                await anyio.to_thread.run_sync(redis.start)
-                await anyio.sleep(4 if rounds < FULL else 8)
-
-        async with servers.both():
-            await dial_amid(servers, ledger, rounds, mishaps)
-    check(ledger, servers, rounds, capsys)
+        await dial_amid_mishaps(mishaps, redis, ledger, rounds, capsys)
 
 
 @pytest.mark.parametrize("rounds", SIZES)
 async def test_the_network_between_is_cut(ledger, rounds, capsys):
+    async def mishaps(_servers):
+        for _ in range(rounds):
+            await anyio.sleep(2)
+            plug("down")
+            await anyio.sleep(4 if rounds < FULL else 10)
+            plug("up")
+            await anyio.sleep(4 if rounds < FULL else 10)
+
     with (
         namespace_with_cable() as (wrap, address, plug),
         redis_server(host=address, wrap=lambda arguments: wrap + arguments) as redis,
     ):
-        servers = Servers(redis.url)
-
-        async def mishaps():
-            for _ in range(rounds):
-                await anyio.sleep(2)
-                plug("down")
-                await anyio.sleep(4 if rounds < FULL else 10)
-                plug("up")
-                await anyio.sleep(4 if rounds < FULL else 10)
-
-        async with servers.both():
-            await dial_amid(servers, ledger, rounds, mishaps)
-    check(ledger, servers, rounds, capsys)
+        await dial_amid_mishaps(mishaps, redis, ledger, rounds, capsys)

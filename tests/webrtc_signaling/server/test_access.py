@@ -13,26 +13,9 @@ from webrtc_signaling.server import client
 from webrtc_signaling.server.access import Access
 from webrtc_signaling.server.auth import Refused
 from webrtc_signaling.server.settings import ServerSettings
-from webrtc_signaling.server.tokens import TokenKey, make_token
 from webrtc_transport.errors import ConfigurationError
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def key_file(tmp_path):
-    path = tmp_path / "token.key"
-    path.write_bytes(b"0123456789abcdef0123456789abcdef")
-    path.chmod(0o600)
-    return path
-
-
-@pytest.fixture
-def token(key_file):
-    def make(seconds=60, **claims):
-        return make_token(TokenKey.load(key_file), expires_at=time.time() + seconds, **claims)
-
-    return make
 
 
 def register_message(peer=ALICE_ID, **fields):

@@ -10,7 +10,7 @@ def test_a_backplane_has_all_of_the_contract():
 
 def test_one_that_does_not_work_has_a_fault():
     class Away(Backplane):
-        joined = claim = release = locate = send = None
+        joined = claim = release = locate = send = send_from = None
         ready = False
 
         def is_ready(self):

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.webrtc_signaling.samples import ALICE, ALICE_ID, BOB_ID, INSTANCE, OFFER, envelope
+from tests.webrtc_signaling.samples import ALICE, ALICE_ID, BOB_ID, INSTANCE, OFFER, routed_signal
 from webrtc_signaling.messages import Ack, Numbered, Register, UnsupportedVersion, register_payload
 from webrtc_signaling.server.access import Access
 from webrtc_signaling.server.auth import Refused
@@ -60,19 +60,19 @@ async def test_registering_comes_first_and_once():
     proof = proof_of(client)
     registration, _ = client.register(proof)
     with pytest.raises(InvalidSignal, match="registered already"):
-        client.receive(registration, proof, 100)
+        client.receive(registration, proof, 0.0)
 
 
 async def test_signals_are_routed_and_counted():
     client, _, link = make_client(max_message_burst=2, max_messages_per_second=0.001)
     registration, _ = client.register(proof_of(client))
-    client.receive(registration, Numbered(envelope(OFFER, recipient=BOB_ID), 1, 0), 100)
+    client.receive(registration, Numbered(routed_signal(OFFER, recipient=BOB_ID), 1, 0), 0.0)
     [told] = registration.channel.transmit(0)
     assert told.message.data.code == "peer-not-found"
-    client.receive(registration, Ack(ack=1), 100)
+    client.receive(registration, Ack(ack=1), 0.0)
     assert not registration.channel.unacknowledged
     assert link.farewell is None
-    client.receive(registration, Ack(ack=1), 100)
+    client.receive(registration, Ack(ack=1), 0.0)
     assert link.farewell == "rate-limited"
 
 

@@ -1,11 +1,12 @@
 import pytest
 
-from tests.webrtc_signaling.samples import BOB_ID, OFFER, candidate, envelope
+from tests.webrtc_signaling.samples import BOB_ID, OFFER, candidate, routed_signal
 from webrtc_signaling.channel import ReliableChannel
 from webrtc_signaling.messages import Failure, error_data
 from webrtc_signaling.server.admission import TokenBucket
 from webrtc_signaling.server.flows import Inflow, RemoteLink
 from webrtc_signaling.server.registration import Receipt, Registration
+from webrtc_signaling.server.signals import parse_delivery
 from webrtc_transport.errors import InvalidSignal
 
 
@@ -17,8 +18,10 @@ class Backplane:
     def is_ready(self):
         return self.ready
 
-    def send(self, server, frame):
-        self.sent.append((server, frame.message().seq))
+    def send_from(self, server, outflow):
+        if self.ready:
+            bodies = [body for frame in outflow.frames() for body in frame.bodies]
+            self.sent += [(server, parse_delivery(body).seq) for body in bodies]
 
 
 @pytest.fixture
@@ -30,9 +33,10 @@ def backplane():
 def link(backplane):
     channel = ReliableChannel(max_messages=16, max_bytes=16_000)
     registration = Registration(peer=BOB_ID, channel=channel, bucket=TokenBucket(1, 1), instance=None)
-    channel.push(envelope(OFFER), 100)
-    channel.push(envelope(candidate(1), index=1), 100)
-    return RemoteLink(registration, "server", 0.0, backplane)
+    channel.push(routed_signal(OFFER), 100)
+    channel.push(routed_signal(candidate(1), index=1), 100)
+    registration.link = RemoteLink(registration, "server", 0.0, backplane)
+    return registration.link
 
 
 def test_a_flow_is_sent_once(link, backplane):
@@ -93,3 +97,19 @@ def test_an_inflow_tells_what_it_has_and_what_was_taken():
     Receipt(inflow, inflow.channel, 1)()
     assert changed == [inflow]
     assert (inflow.progress().received, inflow.progress().taken) == (2, 1)
+
+
+def test_progress_may_come_before_it_is_sent_again(link, backplane):
+    link.wake()
+    backplane.ready = False
+    link.resend()
+    link.progress(2, 2, 1.0)
+    backplane.ready = True
+    link.wake()
+    assert backplane.sent == [("server", 1), ("server", 2)]
+
+
+def test_who_has_gone_elsewhere_is_sent_nothing_more(link, backplane):
+    link.registration.link = None
+    link.wake()
+    assert backplane.sent == []

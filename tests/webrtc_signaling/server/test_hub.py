@@ -1,6 +1,7 @@
 """The hub in virtual time, with clients that only take notes."""
 
 import itertools
+import json
 
 import pytest
 
@@ -14,11 +15,15 @@ from tests.webrtc_signaling.samples import (
     candidate,
     envelope,
     error,
+    routed_signal,
+    said,
 )
+from webrtc_signaling.codec import Codec, encode_bytes
 from webrtc_signaling.messages import Malformed, Numbered, Register
 from webrtc_signaling.server.auth import Refused
 from webrtc_signaling.server.hub import Hub
 from webrtc_signaling.server.settings import ServerSettings
+from webrtc_signaling.server.signals import encode, parse
 from webrtc_transport.errors import InvalidSignal
 
 DAVE_ID = "12D3KooWDave"
@@ -51,12 +56,15 @@ class Client:
         self.registration, reply = self.hub.register(message, self, now, proven=proven)
         return reply
 
-    def send(self, signal, to, now=0.0, *, session=SESSION, sender=None, index=0, size=100):
+    def send(self, signal, to, now=0.0, *, session=SESSION, sender=None, index=0, size=0):
         message = signal
         if not isinstance(signal, Malformed):
-            message = envelope(signal, sender=sender or self.peer, recipient=to, session=session, index=index)
+            message = routed_signal(
+                signal, sender=sender or self.peer, recipient=to, session=session, index=index
+            )
+            message.text = message.text.ljust(size)
         self.sent += 1
-        self.hub.receive(self.registration, Numbered(message, self.sent, 0), size, now)
+        self.hub.receive(self.registration, Numbered(message, self.sent, 0), now)
 
     def transmitted(self, now=0.0):
         return [
@@ -65,10 +73,7 @@ class Client:
 
     def got(self, now=0.0):
         """Signals that it was sent, and codes of errors of the service."""
-        return [
-            message.signal if hasattr(message, "signal") else message.data.code
-            for message in self.transmitted(now)
-        ]
+        return [said(message) for message in self.transmitted(now)]
 
     def acknowledge_all(self):
         self.registration.channel.transmit(0.0)
@@ -107,7 +112,7 @@ def bob(hub):
 def test_signals_go_from_one_to_the_other(alice, bob):
     alice.send(OFFER, BOB_ID)
     assert bob.woken
-    assert bob.transmitted() == [envelope(OFFER)]
+    assert bob.transmitted() == [routed_signal(OFFER)]
     bob.send(ANSWER, ALICE_ID)
     assert alice.got() == [ANSWER]
     assert bob.got() == []
@@ -115,15 +120,15 @@ def test_signals_go_from_one_to_the_other(alice, bob):
 
 def test_what_comes_twice_goes_on_once(alice, bob, hub):
     alice.send(OFFER, BOB_ID)
-    hub.receive(alice.registration, Numbered(envelope(OFFER), 1, 0), 100, 0.0)
+    hub.receive(alice.registration, Numbered(routed_signal(OFFER), 1, 0), 0.0)
     assert bob.got() == [OFFER]
 
 
 def test_impossible_numbers_are_an_error_of_the_connection(alice, hub):
     with pytest.raises(InvalidSignal, match="seq"):
-        hub.receive(alice.registration, Numbered(envelope(OFFER), 2, 0), 100, 0.0)
+        hub.receive(alice.registration, Numbered(routed_signal(OFFER), 2, 0), 0.0)
     with pytest.raises(InvalidSignal, match="ack"):
-        hub.receive(alice.registration, Numbered(envelope(OFFER), 1, 1), 100, 0.0)
+        hub.receive(alice.registration, Numbered(routed_signal(OFFER), 1, 1), 0.0)
 
 
 def test_a_forged_sender_is_refused_and_goes_nowhere(alice, bob):
@@ -382,8 +387,8 @@ def test_when_one_goes_for_slowness_others_may_follow():
     for one, other in itertools.pairwise(clients):
         one.send(OFFER, other.peer)
         for number in range(15):
-            one.registration.channel.push(envelope(candidate(number)), 1)
-    clients[0].registration.channel.push(envelope(BYE), 1)
+            one.registration.channel.push(routed_signal(candidate(number)), 1)
+    clients[0].registration.channel.push(routed_signal(BYE), 1)
     clients[0].send(OFFER, DAVE_ID, session="another-session-0")
     assert [client.farewell for client in clients] == ["slow-consumer"] * 4 + [None]
     assert len(hub) == 1
@@ -467,7 +472,20 @@ def test_what_waits_for_all_together_is_bounded_and_who_lets_most_wait_has_to_go
         assert hub.roster._queued.size <= mib
     assert [client.farewell for client in clients] == [None, None, None, "slow-consumer"]
     assert sender.got() == ["undeliverable"]
-    assert others[0].got() == [OFFER]
+    assert [message.type for message in others[0].transmitted()] == ["offer"]
+
+
+def test_what_counts_is_what_is_kept(hub, alice, bob):
+    """A control character is a byte in msgpack and six in JSON; and what nobody knows is passed on to nobody."""
+    control = OFFER.model_copy(update={"data": OFFER.data.model_copy(update={"sdp": "\x01" * 1000})})
+    sent = encode_bytes(Numbered(envelope(control), 1, 0), Codec.MSGPACK)
+    assert len(sent) < 2000
+    hub.receive(alice.registration, parse(sent, Codec.MSGPACK, is_text=False), 0.0)
+    assert 6000 < hub.roster._queued.size < 7000
+    more = json.loads(encode(Numbered(routed_signal(BYE), 2, 0), Codec.JSON)) | {"more": "x" * 1000}
+    before = hub.roster._queued.size
+    hub.receive(alice.registration, parse(json.dumps(more).encode(), Codec.JSON, is_text=True), 0.0)
+    assert hub.roster._queued.size < before + 500
 
 
 def test_what_was_taken_or_is_given_up_counts_no_more(hub, alice, bob):

@@ -326,7 +326,7 @@ def test_what_is_not_for_its_recipient_is_dropped(cluster, one, two, alice, bob)
     cluster.settle()
     [inflow] = two.neighbours._inflows.values()
     alice.send(candidate(1), bob, index=1)
-    [frame] = [call[2] for _, call in cluster._calls if len(call) == 3 and isinstance(call[2], Delivery)]
+    [frame] = one.neighbours._links[BOB_ID].frames()
     cluster._calls.clear()
     two.neighbours.on_frame(one.server, frame.model_copy(update={"peer": ALICE_ID}))
     cluster.settle()

@@ -6,17 +6,19 @@ import contextlib
 import msgpack
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 
 from tests.webrtc_signaling.redis_server import redis_server
 from tests.webrtc_signaling.samples import ALICE_ID, BOB_ID
 from webrtc_signaling.server import redis_backplane
 from webrtc_signaling.server.backplane import BackplaneEvents
 from webrtc_signaling.server.frames import Unknown
-from webrtc_signaling.server.redis_backplane import INBOX, MOVES, PEER, RedisBackplane
+from webrtc_signaling.server.redis_backplane import RedisBackplane
+from webrtc_signaling.server.redis_commands import INBOX, MOVES, PEER
 
 pytestmark = pytest.mark.anyio
 
-TIMEOUT = 20
+TIMEOUT = 60
 LOGGER = "libp2p.transport.webrtc.signaling.server"
 INSTANCE = "instance-0123456789"
 FRAME = Unknown(peer=BOB_ID, flow="flow-0123456789-0", is_here=True)
@@ -103,6 +105,51 @@ async def test_frames_go_from_one_to_the_other_in_order(redis, redis_process):
                 await asyncio.sleep(0.01)
 
 
+class Outflow:
+    """Has frames when it is asked."""
+
+    def __init__(self):
+        self.waiting = []
+        self.asked = 0
+
+    def frames(self):
+        self.asked += 1
+        waiting, self.waiting = self.waiting, []
+        yield from waiting
+
+
+async def test_a_flow_is_asked_once_for_all_that_it_has_by_then(redis, redis_process):
+    frames = [FRAME.model_copy(update={"flow": f"flow-{number:016}"}) for number in range(300)]
+    async with two(redis_process) as (one, _, other, events):
+        outflow = Outflow()
+        for frame in frames:
+            outflow.waiting.append(frame)
+            one.send_from(other.server, outflow)
+        for frame in frames:
+            assert await events.next("frame") == (one.server, frame)
+        assert outflow.asked == 1
+
+
+async def test_many_flows_take_several_pipelines(redis, redis_process, monkeypatch):
+    monkeypatch.setattr("webrtc_signaling.server.redis_backplane._MAX_COMMANDS", 2)
+    monkeypatch.setattr("webrtc_signaling.server.frames.MAX_ENTRY_SIZE", 200)
+    async with two(redis_process) as (one, _, other, events):
+        outflows = [Outflow() for _ in range(20)]
+        for number, outflow in enumerate(outflows):
+            outflow.waiting.append(FRAME.model_copy(update={"flow": f"flow-{number:016}"}))
+            one.send_from(other.server, outflow)
+        for number in range(20):
+            _, frame = await events.next("frame")
+            assert frame.flow == f"flow-{number:016}"
+
+
+async def test_a_flow_is_not_remembered_while_redis_is_away():
+    backplane, outflow = RedisBackplane("redis://127.0.0.1:1", grace=30), Outflow()
+    backplane.send_from("server", outflow)
+    assert not backplane._outflows
+    assert not backplane._queued
+
+
 async def test_a_client_is_where_it_was_claimed_last(redis, redis_process):
     async with two(redis_process) as (one, first, other, second):
         one.claim(ALICE_ID, INSTANCE, proven=True, stamp=None)
@@ -169,6 +216,28 @@ async def test_a_redis_that_was_emptied_is_told_again(redis, redis_process):
         await redis.flushdb()
         await events.next("restored")
         assert await redis.exists(f"{INBOX}{one.server}")
+
+
+async def test_a_listener_that_does_not_notice_its_cancellation_ends(redis, redis_process, monkeypatch):
+    get_message = PubSub.get_message
+
+    async def swallowing(self, *, timeout):
+        with contextlib.suppress(asyncio.CancelledError):
+            return await get_message(self, timeout=timeout)
+
+    monkeypatch.setattr(PubSub, "get_message", swallowing)
+    async with asyncio.timeout(TIMEOUT):
+        async with joined(redis_process) as (one, events):
+            await events.next("restored")
+            while not (await redis.pubsub_numsub(MOVES))[0][1]:
+                await asyncio.sleep(0.01)
+            before = one._listener
+            await redis.flushdb()
+            await events.next("restored")
+            await asyncio.wait({before})
+            latest = one._listener
+            assert not latest.done()
+        assert latest.done()
 
 
 async def test_what_others_write_there_is_refused_and_the_rest_goes_on(redis, redis_process, caplog):

@@ -1,4 +1,4 @@
-from tests.webrtc_signaling.samples import ALICE_ID, ANSWER, BOB_ID, OFFER, SESSION, candidate, envelope
+from tests.webrtc_signaling.samples import ALICE_ID, ANSWER, BOB_ID, OFFER, SESSION, candidate, routed_signal
 from webrtc_signaling.channel import ReliableChannel
 from webrtc_signaling.messages import SessionFailure, error_data
 from webrtc_signaling.server.admission import TokenBucket
@@ -16,9 +16,9 @@ def test_what_is_undelivered_is_counted_by_session():
     registration = make_registration()
     channel = registration.channel
     for message in (
-        envelope(OFFER),
-        envelope(candidate(1), index=1),
-        envelope(ANSWER, session=OTHER_SESSION),
+        routed_signal(OFFER),
+        routed_signal(candidate(1), index=1),
+        routed_signal(ANSWER, session=OTHER_SESSION),
     ):
         channel.push(message, 100)
     # Of errors of the server nobody hears that they were lost.

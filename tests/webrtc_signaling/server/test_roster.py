@@ -1,6 +1,6 @@
 import pytest
 
-from tests.webrtc_signaling.samples import ALICE_ID, BOB_ID, OFFER, SESSION, candidate, envelope
+from tests.webrtc_signaling.samples import ALICE_ID, BOB_ID, OFFER, SESSION, candidate, routed_signal
 from webrtc_signaling.messages import SessionFailure, error_data
 from webrtc_signaling.server.journal import Journal
 from webrtc_signaling.server.registration import SessionKey
@@ -75,7 +75,7 @@ def test_who_ends_is_told_of_to_those_with_a_session(roster):
 def test_a_code_may_be_given_instead(roster):
     alice, bob = linked(roster, ALICE_ID), linked(roster, BOB_ID)
     roster.begin_session(alice, bob, SESSION, 0.0)
-    bob.channel.push(envelope(OFFER), 10)
+    bob.channel.push(routed_signal(OFFER), 10)
     roster.end(bob, "is not registered here", code="peer-not-found")
     assert codes(alice) == ["peer-not-found"]
 
@@ -83,7 +83,7 @@ def test_a_code_may_be_given_instead(roster):
 def test_whoever_waits_for_what_is_given_up_is_released(roster):
     bob = linked(roster, BOB_ID)
     taken = []
-    bob.channel.push(envelope(OFFER), 10, on_taken=lambda: taken.append(1))
+    bob.channel.push(routed_signal(OFFER), 10, on_taken=lambda: taken.append(1))
     roster.end(bob, "has left")
     assert taken == [1]
 
@@ -93,12 +93,12 @@ def test_what_a_client_has_not_taken_goes_with_it_but_what_others_still_have(ros
     roster.begin_session(alice, bob, SESSION, 0.0)
     roster.begin_session(dave, bob, SESSION, 0.0)
     failed = SessionFailure(peer=ALICE_ID, session=SESSION, data=error_data("peer-gone", ""))
-    for message in (envelope(OFFER), envelope(OFFER, sender=DAVE_ID), failed):
+    for message in (routed_signal(OFFER), routed_signal(OFFER, sender=DAVE_ID), failed):
         bob.channel.push(message, 10)
     link = bob.link
     roster.hand_over(bob)
     assert link.dropped
-    assert bob.channel.unacknowledged == [envelope(OFFER), failed]
+    assert bob.channel.unacknowledged == [routed_signal(OFFER), failed]
     assert list(bob.sessions) == [SessionKey(ALICE_ID, SESSION)]
     assert not dave.sessions
 
@@ -116,7 +116,7 @@ def test_who_takes_nothing_ends_and_others_after_it():
     alice = linked(roster, ALICE_ID)
     link = alice.link
     for number in range(16):
-        alice.channel.push(envelope(candidate(number), recipient=ALICE_ID, sender=BOB_ID), 1)
+        alice.channel.push(routed_signal(candidate(number), recipient=ALICE_ID, sender=BOB_ID), 1)
     roster.tell(alice, SessionKey(BOB_ID, SESSION), "peer-gone", "it has left")
     roster.end_overrun()
     assert link.farewell == "slow-consumer"

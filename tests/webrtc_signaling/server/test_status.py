@@ -45,16 +45,33 @@ async def test_samples_are_taken():
         assert seen.history[0].at <= seen.uptime
 
 
-async def test_what_is_long_ago_is_forgotten(monkeypatch):
+async def sample(reporter, monkeypatch, seconds):
+    """Take samples for so long, which pass at once."""
+
     async def no_time(_seconds):
-        """A second passes at once."""
         passed.append(1)
-        if len(passed) > HISTORY + 5:
+        if len(passed) > seconds:
             raise asyncio.CancelledError
 
     passed = []
-    reporter = StatusReporter(Hub(ServerSettings()), Readiness(), ServerSettings())
     monkeypatch.setattr(asyncio, "sleep", no_time)
     with pytest.raises(asyncio.CancelledError):
         await reporter.sample()
+
+
+async def test_what_is_long_ago_is_forgotten(monkeypatch):
+    reporter = StatusReporter(Hub(ServerSettings()), Readiness(), ServerSettings())
+    await sample(reporter, monkeypatch, HISTORY + 5)
     assert len(reporter.status().history) == HISTORY
+
+
+async def test_a_sample_that_fails_is_logged_and_others_follow(monkeypatch, caplog):
+    hub = Hub(ServerSettings())
+    reporter = StatusReporter(hub, Readiness(), ServerSettings())
+    counts = iter([-1, 2, 2])
+    monkeypatch.setattr(Hub, "__len__", lambda _: next(counts))
+    await sample(reporter, monkeypatch, 1)
+    [record] = [record for record in caplog.records if record.exc_info]
+    assert "take a sample for the status page" in record.getMessage()
+    caplog.clear()
+    assert [taken.peers for taken in reporter.status().history] == [2]

@@ -52,6 +52,34 @@ async def test_a_client_that_is_silent_is_asked_and_dropped():
         assert (await health(server))["connections"] == 0
 
 
+async def test_one_that_can_not_be_written_to_keeps_no_other_waiting(caplog):
+    class Connection:
+        def __init__(self, error=None):
+            self.error = error
+            self.flushed = asyncio.Event()
+
+        def flush(self):
+            if self.error is not None:
+                raise self.error
+            self.flushed.set()
+
+    async with serve() as server:
+        websockets, other = server.app[SERVICE].websockets, Connection()
+        websockets.flush_soon(Connection(RuntimeError("a defect")))
+        websockets.flush_soon(other)
+        async with asyncio.timeout(TIMEOUT):
+            await other.flushed.wait()
+    assert "RuntimeError: a defect" in caplog.text
+
+
+async def test_one_that_is_dropped_is_written_to_no_more():
+    async with serve() as server, server.registered(ALICE):
+        (connection,) = server.app[SERVICE].websockets._connections
+        connection._asked_at = -math.inf
+        connection.look_after(0.0)
+        assert connection._is_closing
+
+
 async def test_a_client_that_answers_stays():
     async with serve(heartbeat=0.2) as server, server.registered(ALICE) as alice:
         registration = server.hub.roster._registrations[ALICE_ID]

@@ -2,6 +2,7 @@ import pytest
 
 from tests.webrtc_signaling.command import port_of
 from tests.webrtc_signaling.command import started as server_started
+from tests.webrtc_signaling.conftest import key_file, token  # noqa: F401 - fixtures
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@ from importlib.metadata import version
 
 import pytest
 
+from tests.webrtc_signaling.command import port_of
+from tests.webrtc_signaling.command import started as server_started
 from tests.webrtc_transport.cli.program import run
 
 
@@ -47,6 +49,17 @@ def test_the_doctor_by_a_table_and_by_json(signaling_url):
     found = json.loads(run("doctor", "--signaling", signaling_url, "--timeout", "30", "--json").stdout)
     assert found["ok"] is True
     assert [one["outcome"] for one in found["findings"] if one["check"] == "signaling"] == ["ok"]
+
+
+def test_a_token_is_a_flag_or_a_variable(key_file, token):
+    with server_started("--port", "0", "--token-key-file", key_file) as server:
+        given = ("--signaling", f"ws://127.0.0.1:{port_of(server.stdout.readline().strip())}")
+        assert run("doctor", *given, "--token", token()).returncode == 0
+        assert run("doctor", *given, WEBRTC_TRANSPORT_TOKEN=token()).returncode == 0
+        done = run("receive", *given, "--token", token(-1))
+    assert done.returncode == 1
+    assert done.stderr.endswith("; give one that is good here by --token\n")
+    assert "eyJ" not in done.stderr
 
 
 def test_a_doctor_that_finds_something_ends_with_status_1():

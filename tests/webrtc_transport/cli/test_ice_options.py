@@ -1,7 +1,13 @@
 import pytest
 import typer
 
-from webrtc_transport.cli.ice_options import option, stun_server, transport_config, turn_servers
+from webrtc_transport.cli.ice_options import (
+    option,
+    signaling_url,
+    stun_server,
+    transport_config,
+    turn_servers,
+)
 
 CREDENTIALS = {"user": "alice", "password": "wonderland"}
 NOTHING = {"stun": [], "turn": [], "user": None, "password": None, "bind": None, "relay": False}
@@ -17,6 +23,25 @@ def test_nothing_is_the_default():
     assert config.ice_servers == ()
     assert config.bind_addresses is None
     assert config.ice_transport_policy == "all"
+
+
+def test_a_token_goes_behind_the_url():
+    assert signaling_url("wss://a.example", None) == "wss://a.example"
+    assert signaling_url("wss://a.example#token=eyJ", None) == "wss://a.example#token=eyJ"
+    assert signaling_url("https://a.example", "eyJ") == "https://a.example#token=eyJ"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("wss://a.example#token=eyJsecret", "two tokens for wss://a.example#…: .*; leave one out"),
+        ("memory://a", "memory://a takes no token; leave it out"),
+    ],
+)
+def test_a_token_that_has_no_place_is_refused(url, said):
+    with pytest.raises(typer.BadParameter, match=said) as caught:
+        signaling_url(url, "eyJother")
+    assert "eyJ" not in str(caught.value)
 
 
 def test_servers_and_addresses():

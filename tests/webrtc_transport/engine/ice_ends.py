@@ -7,9 +7,11 @@ import time
 from tests.compliance.engine_ends import Journal, nothing_left
 from tests.webrtc_transport.engine.turn_server import PASSWORD, USER
 from webrtc_transport.engine.driver import AsyncioDriver
-from webrtc_transport.engine.ice import IceAgent, IceEvents
-from webrtc_transport.engine.ice_port import TurnServer
+from webrtc_transport.engine.ice import IceAgent
+from webrtc_transport.engine.ice_session import IceEvents
+from webrtc_transport.engine.turn_client import TurnServer
 from webrtc_transport.engine.udp_port import UdpPort
+from webrtc_transport.portal import AsyncioPortal
 from webrtc_transport.protocol.ice_url import IceUrl
 from webrtc_transport.protocol.sdp import IceCandidate
 
@@ -40,6 +42,8 @@ class End(IceEvents):
 
         self.agent = Agent(
             self,
+            AsyncioDriver(),
+            AsyncioPortal(),
             controlling=controlling,
             stun_servers=stun,
             turn_servers=turn,
@@ -64,6 +68,9 @@ class End(IceEvents):
         self.consent.append(state)
         self.journal.notify()
 
+    # Of the session, which isn't there.
+    on_nominated = on_ice_failed = on_ice_closed = None
+
     @property
     def kinds(self):
         return [candidate and candidate.type for candidate in self.candidates]
@@ -78,6 +85,7 @@ class End(IceEvents):
         return self.candidates[:-1]
 
     async def establish(self, **options):
+        self.agent.gather()
         async with asyncio.timeout(10):
             await self.agent.establish(self.other.ufrag, self.other.pwd, **options)
 
@@ -98,6 +106,8 @@ async def two(*, a=None, b=None, trickle=True, **both):
             started = time.monotonic()
             await asyncio.gather(first.agent.close(), second.agent.close())
             assert time.monotonic() - started < 1
+            first.agent.release()
+            second.agent.release()
 
 
 def introduce(first, second):

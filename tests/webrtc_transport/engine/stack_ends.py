@@ -1,5 +1,6 @@
 """Two stacks wired to each other without a network, and what they tell."""
 
+import asyncio
 from dataclasses import replace
 
 from tests.compliance.engine_ends import ChannelRecord, Journal, settings
@@ -53,7 +54,9 @@ class StackEnd(ChannelRecords, StackEvents):
 
     async def aclose(self):
         self.closed = True
-        await self.stack.aclose()
+        done = asyncio.Event()
+        self.stack.close(done.set)
+        await done.wait()
 
 
 class StackWire:

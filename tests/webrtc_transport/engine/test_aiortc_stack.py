@@ -10,10 +10,12 @@ from OpenSSL import SSL
 
 from tests.compliance.engine_ends import Journal, nothing_left, settings
 from tests.webrtc_transport.engine.stack_ends import ChannelRecords
+from webrtc_transport.engine import aiortc_stack
 from webrtc_transport.engine.aiortc_stack import SENTINEL_ID, AiortcEngine, AiortcStack
 from webrtc_transport.engine.description import answer, describe
 from webrtc_transport.errors import ConnectionClosed, DtlsFailed, EngineError, SctpFailed, TooManyStreams
 from webrtc_transport.protocol.limits import MAX_EARLY_BYTES
+from webrtc_transport.protocol.sctp.data_channel import Open, PayloadProtocol
 from webrtc_transport.protocol.sdp import Fingerprint
 from webrtc_transport.protocol.stun import PacketKind, classify
 
@@ -267,6 +269,26 @@ async def test_text_is_told_as_bytes(wire):
     assert wire.server.inbound[0].messages == ["grüß Gott".encode(), b""]
 
 
+async def test_a_channel_that_the_peer_opens_twice_is_one_channel(wire):
+    await wire.connect()
+    there = wire.client.open(label="once")
+    await wire.journal.until(lambda: wire.server.inbound)
+    # libdatachannel does so at times.
+    opening = Open("twice").encode()
+    await wire.client.stack._sctp._send(there.channel.id, PayloadProtocol.DCEP, opening)
+    there.channel.send(b"hello")
+    await wire.journal.until(lambda: wire.server.inbound[0].messages)
+    (here,) = wire.server.inbound
+    assert (here.channel.label, here.messages) == ("once", [b"hello"])
+    there.channel.close()
+    await wire.journal.until(lambda: there.closed and here.closed)
+    # The stream's next life is no second opening.
+    wire.client.stack._ids._next = there.channel.id
+    assert wire.client.open(label="again").channel.id == there.channel.id
+    await wire.journal.until(lambda: len(wire.server.inbound) == 2)
+    assert wire.server.inbound[1].channel.label == "again"
+
+
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
@@ -391,3 +413,23 @@ async def test_packets_after_the_end_are_dropped(wire):
     after = wire.server.stack.statistics()
     assert after.packets_received == before.packets_received
     assert after.packets_dropped > before.packets_dropped
+
+
+@pytest.mark.parametrize("is_endless", [True, False])
+async def test_whatever_aiortc_does_when_it_is_stopped_the_end_is_told_in_time(
+    wire, is_endless, monkeypatch, caplog
+):
+    async def stop():
+        if is_endless:
+            await asyncio.Event().wait()
+        raise OSError("broken")
+
+    closed = asyncio.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(aiortc_stack, "CLOSE_TIMEOUT", 0.05)
+        patch.setattr(wire.client.stack._sctp, "stop", stop)
+        wire.client.stack.close(closed.set)
+        async with asyncio.timeout(5):
+            await closed.wait()
+    told = "more than 0.05 s to close" if is_endless else "error while a peer connection was closed"
+    assert told in caplog.text

@@ -4,10 +4,10 @@ import pytest
 
 from tests.webrtc_transport.engine.told_events import ToldEvents
 from tests.webrtc_transport.engine.virtual_driver import VirtualDriver
-from webrtc_transport.engine.data_channels import INBOUND_MARGIN, MAX_REFUSED_STREAMS, DataChannels
+from webrtc_transport.engine.data_channels import MAX_REFUSED_STREAMS, DataChannels
 from webrtc_transport.engine.early_messages import MESSAGE_COST
 from webrtc_transport.errors import EngineError, TooManyStreams
-from webrtc_transport.protocol.limits import MAX_EARLY_BYTES
+from webrtc_transport.protocol.limits import INBOUND_MARGIN, MAX_EARLY_BYTES
 from webrtc_transport.protocol.sctp.data_channel import ACK, Open, PayloadProtocol
 
 BINARY = PayloadProtocol.BINARY

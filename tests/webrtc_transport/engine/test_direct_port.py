@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -359,15 +360,52 @@ def test_a_listener_that_is_closed_in_a_flood(run, caplog):
     run(main, max_strangers=2000)
 
 
-def test_where_the_kernel_takes_no_filter_everything_is_read(run, monkeypatch):
+@pytest.fixture
+def refused(monkeypatch):
+    """How often a filter was asked for in vain."""
     asked = []
-    monkeypatch.setattr(SourceFilter, "allow", lambda *_arguments: bool(asked.append(1)))
+
+    def refuse(self, _known, _share):
+        asked.append(1)
+        self.is_supported = self.may_pass
+        raise OSError(errno.ENOMEM, "no memory")
+
+    monkeypatch.setattr(SourceFilter, "allow", refuse)
+    monkeypatch.setattr(SourceFilter, "may_pass", False, raising=False)
+    return asked
+
+
+def test_where_the_kernel_takes_no_filter_everything_is_read(run, refused, caplog):
+    caplog.set_level(logging.WARNING, "libp2p.transport.webrtc")
 
     async def main(place):
         async with flooded(place.listener.address):
-            await until(lambda: asked)
+            await until(lambda: refused)
             newcomer = place.dial()
             await until(lambda: newcomer.is_established)
-        assert len(asked) == 1
+        assert len(refused) == 1
+        (told,) = [record.getMessage() for record in caplog.records if "a flood" in record.getMessage()]
+        assert told.endswith(
+            "all are looked at for good, because the kernel refuses a socket filter (no memory)"
+        )
+
+    run(main, max_strangers=2000)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel has no such filter")
+def test_what_the_kernel_refuses_for_now_is_asked_for_again(run, refused, monkeypatch, caplog):
+    caplog.set_level(logging.WARNING, "libp2p.transport.webrtc")
+    monkeypatch.setattr(SourceFilter, "may_pass", True)
+
+    async def main(place):
+        async with flooded(place.listener.address):
+            await until(lambda: len(refused) > 1)
+            (told,) = [record.getMessage() for record in caplog.records if "a flood" in record.getMessage()]
+            assert "all are looked at for now" in told
+            monkeypatch.undo()
+            source_filter = place.listener._udp.source_filter
+            await until(lambda: source_filter.part_known or source_filter._is_attached)
+            newcomer = place.dial()
+            await until(lambda: newcomer.is_established)
 
     run(main, max_strangers=2000)

@@ -93,14 +93,14 @@ async def test_a_dead_stun_server_delays_nothing_that_works_without_it(turn):
             await a.journal.until(lambda: "srflx" in a.kinds)
             assert None not in a.kinds
             await a.journal.until(lambda: None in a.kinds)
-            assert f"stun:127.0.0.1:{dead}: no answer within 1.5 s" in a.agent.describe_failure()
+            assert f"stun:127.0.0.1:{dead}: no answer within 1.5 s" in a.agent._gathering.describe_failure()
 
 
 async def test_a_stun_server_whose_name_is_unknown_is_left_out():
     async with two(stun=[parse_ice_url("stun:does-not-exist.invalid")]) as (a, b):
         await establish(a, b)
         await a.journal.until(lambda: None in a.kinds)
-        assert "stun:does-not-exist.invalid:3478: " in a.agent.describe_failure()
+        assert "stun:does-not-exist.invalid:3478: " in a.agent._gathering.describe_failure()
 
 
 async def test_a_relay_tells_what_the_server_sees(turn):
@@ -130,7 +130,7 @@ async def test_wrong_credentials_are_told_after_a_failure(turn):
     async with two(turn=[turn_url(turn.port, password="wrong")]) as (a, b):
         await establish(a, b)
         await a.journal.until(lambda: None in a.kinds)
-        assert "check ice_servers; turn:127.0.0.1" in a.agent.describe_failure()
+        assert "check ice_servers; turn:127.0.0.1" in a.agent._gathering.describe_failure()
 
 
 async def test_a_dead_turn_server_fails_at_the_gathering_timeout():
@@ -162,7 +162,7 @@ async def test_a_stun_server_that_tells_an_impossible_address_is_left_out():
     async with two(a={"stun": [stun_url(server.address[1])]}, trickle=False) as (a, _):
         await a.gathered()
         assert a.kinds == ["host", None]
-        assert "candidate port is not in 1..65535" in a.agent.describe_failure()
+        assert "candidate port is not in 1..65535" in a.agent._gathering.describe_failure()
     server.close()
 
 
@@ -171,4 +171,4 @@ async def test_a_turn_server_that_tells_an_impossible_address_is_left_out(turn, 
     async with two(a={"turn": [turn_url(turn.port)]}, trickle=False) as (a, _):
         await a.gathered()
         assert a.kinds == ["host", None]
-        assert "candidate related port is not in 0..65535" in a.agent.describe_failure()
+        assert "candidate related port is not in 0..65535" in a.agent._gathering.describe_failure()

@@ -16,6 +16,8 @@ from webrtc_transport.errors import ConnectionClosed, EngineError
 from webrtc_transport.identity import Identity
 from webrtc_transport.protocol.sctp.congestion import Cubic, NewReno
 from webrtc_transport.protocol.sctp.congestion_model import Model
+from webrtc_transport.protocol.sctp.data_channel import Open, PayloadProtocol
+from webrtc_transport.protocol.sctp.events import MessageReceived
 
 KIB = 1024
 CHANGE_CIPHER_SPEC, APPLICATION_DATA = 20, 23
@@ -323,6 +325,15 @@ def test_a_fault_of_ours_ends_the_connection_by_name_and_is_logged_once(
     assert [record.exc_info[0] for record in caplog.records] == [KeyError]
     end.stack.close()
     assert end.stack._association.is_ended
+
+
+def test_a_channel_that_comes_in_one_packet_with_the_reason_for_the_end_is_none(wire, driver):
+    established(wire, driver)
+    stack, opening = wire.server.stack, Open(label="").encode()
+    malformed = MessageReceived(0, PayloadProtocol.DCEP, opening[:5])
+    stack._association.events = [malformed, MessageReceived(2, PayloadProtocol.DCEP, opening)]
+    stack._dispatch()
+    assert [type(told) for told in wire.server.told[2:]] == [EngineError]
 
 
 def test_a_fault_of_ours_during_the_set_up_is_no_failure_of_the_peers(wire, driver, monkeypatch):

@@ -10,7 +10,8 @@ from tests.compliance.engine_ends import CLOSED, ChannelRecord, End, Journal, no
 from tests.compliance.engine_ends import start as start_ends
 from webrtc_transport.abc import Engine, PeerStatistics
 from webrtc_transport.config import IceServer
-from webrtc_transport.engine.peer import CLOSE_TIMEOUT, EARLY_PACKETS, IcePeer, Stack
+from webrtc_transport.engine.driver import AsyncioDriver
+from webrtc_transport.engine.peer import EARLY_PACKETS, IcePeer, Stack
 from webrtc_transport.errors import (
     LOOP_ENDED,
     ConnectionClosed,
@@ -19,6 +20,7 @@ from webrtc_transport.errors import (
     EngineError,
     SctpFailed,
 )
+from webrtc_transport.portal import AsyncioPortal
 
 pytestmark = pytest.mark.anyio
 
@@ -30,9 +32,7 @@ class ScriptedStack(Stack):
         self.send_packets, self.is_server, self.remote = send_packets, is_server, remote
         self.events = events
         self.packets, self.granted = [], []
-        self.is_started = False
-        self.close_error, self.close_time = None, 0.0
-        self.is_closed = False
+        self.is_started = self.is_closed = False
 
     def packet_received(self, data):
         self.packets.append(data)
@@ -49,18 +49,16 @@ class ScriptedStack(Stack):
     def statistics(self):
         return PeerStatistics(1, 2, 3, 4, 5, 6)
 
-    async def aclose(self):
-        await asyncio.sleep(self.close_time)
+    def close(self, done):
         self.is_closed = True
-        if self.close_error is not None:
-            raise self.close_error
+        done()
 
 
 class ScriptedEngine(Engine):
     name = "scripted"
 
     def create_peer(self, settings, events):
-        return IcePeer(settings, events, ScriptedStack)
+        return IcePeer(AsyncioDriver(), AsyncioPortal(), settings, events, ScriptedStack)
 
 
 class Ends:
@@ -144,14 +142,14 @@ async def test_the_offers_servers_go_to_the_right_lists():
     )
     async with nothing_left():
         pair = Ends(ice_servers=servers, ice_transport_policy="relay", liveness_timeout=7.0)
-        agent = pair.a.peer._ice
+        agent = pair.a.peer._ice.agent
         gathering = agent._gathering
         assert [str(url) for url in gathering._stun_servers] == ["stun:192.0.2.1:3478", "stun:192.0.2.3:3478"]
         assert [(str(s.url), s.username, s.credential) for s in gathering._turn_servers] == [
             ("turn:192.0.2.2:3478?transport=udp", "u", "c")
         ]
         assert agent._relay_only
-        assert agent._liveness_timeout == 7
+        assert agent._consent._timeout == 7
         assert (agent.local_username, agent.local_password) == (
             pair.a.peer.local_description.ufrag,
             pair.a.peer.local_description.pwd,
@@ -195,23 +193,19 @@ async def test_a_bug_in_a_stack_ends_the_peer_and_is_logged(ends, caplog, monkey
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [KeyError] * 2
 
 
-async def test_a_stack_that_fails_to_close_is_survived(ends, caplog):
-    stack = await ends.reach("connected")
-    stack.close_error = OSError("broken")
-    assert await ends.a.close() < 1
+async def test_ice_is_closed_when_the_stack_is(ends, monkeypatch):
+    kept = []
+    monkeypatch.setattr(ScriptedStack, "close", lambda _stack, done: kept.append(done))
+    await ends.reach("connected")
+    ends.a.peer.close(CLOSED)
+    ends.a.peer.close(EngineError("another one"))
+    (done,) = kept
+    assert not ends.a.peer._ice._end.is_set()
+    done()
+    await ends.journal.until(lambda: ends.a.closed)
     assert ends.a.closed == [CLOSED]
-    assert ends.a.peer._ice._closed
-    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [OSError]
-
-
-async def test_a_stack_that_takes_too_long_to_close_is_left(ends, caplog):
-    stack = await ends.reach("connected")
-    stack.close_time = 10
-    elapsed = await ends.a.close()
-    assert CLOSE_TIMEOUT - 0.1 < elapsed < 1.2
-    assert ends.a.closed == [CLOSED]
-    assert ends.a.peer._ice._closed
-    assert "took more than 0.9 s to close" in caplog.text
+    assert ends.a.peer._ice.agent._closed
+    monkeypatch.undo()
 
 
 async def test_the_first_reason_is_kept(ends):
@@ -228,7 +222,6 @@ async def test_the_stacks_reason_comes_before_that_of_a_later_close(ends):
     stack = await ends.reach("connected")
     reason = EngineError("first")
     stack.events.on_ended(reason)
-    await ends.journal.until(ends.a.peer._end.done)
     ends.a.peer.close(CLOSED)
     await ends.journal.until(lambda: ends.a.closed)
     assert ends.a.closed == [reason]

@@ -291,12 +291,14 @@ def test_signatures_of_aiortc(owner, name, expected):
 
 def test_attributes_of_aiortc_that_are_read():
     assert "_ssl" in own_attributes(RTCDtlsTransport)
-    assert {"_advertised_rwnd", "_sack_misordered", "_data_channels"} <= own_attributes(RTCSctpTransport)
+    read = {"_advertised_rwnd", "_sack_misordered", "_data_channels", "_data_channel_inbound_reset"}
+    assert read <= own_attributes(RTCSctpTransport)
 
 
 def test_the_private_names_of_aiortc_in_our_modules_are_all_checked_here():
     checked = {
         "_advertised_rwnd",
+        "_data_channel_inbound_reset",
         "_data_channel_receive",
         "_data_channel_send",
         "_data_channels",

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from tests.namespaces import network_namespace
+from webrtc_transport.engine import udp_port
 from webrtc_transport.engine.driver import AsyncioDriver
 from webrtc_transport.engine.udp_port import DRAIN_LIMIT, LONE_READS, UdpPort
 from webrtc_transport.protocol.limits import MAX_DATAGRAM
@@ -242,6 +243,23 @@ async def test_datagrams_of_one_size_share_a_system_call(receiver):
     assert a._can_segment
     a.close()
     b.close()
+
+
+async def test_whether_ip_may_fragment_is_told_the_system_only_when_it_changes(receiver, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        udp_port, "_set_fragmentation", lambda _socket, *, is_allowed: told.append(is_allowed)
+    )
+    a, b = (UdpPort(AsyncioDriver(), "127.0.0.1", receiver) for _ in range(2))
+    told.clear()
+    for may_fragment in (False, True, True, False, False):
+        a.send_batch([b"data"], b.address, may_fragment=may_fragment)
+        await receiver.next()
+    assert told == [True, False]
+    a.close()
+    b.close()
+    assert a.send_batch([b"data"], b.address, may_fragment=True)
+    assert told == [True, False]
 
 
 async def test_what_comes_together_is_not_told_after_close(remote):

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from webrtc_transport.config import TransportConfig
-from webrtc_transport.errors import IdentityError
+from webrtc_transport.errors import ConfigurationError, IdentityError
 from webrtc_transport.protocol.certificate import DEFAULT_LIFETIME, Certificate
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -56,6 +56,13 @@ def test_any_time_zone_will_do() -> None:
     elsewhere = NOW.astimezone(timezone(timedelta(hours=9)))
     assert Certificate.generate(now=elsewhere).not_valid_after == NOW + DEFAULT_LIFETIME
     assert not CERTIFICATE.is_expired(elsewhere)
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"no time zone; pass datetime.now\(UTC\)"):
+        Certificate.generate(now=NOW.replace(tzinfo=None))
+    with pytest.raises(TypeError, match="now has to be datetime, not float"):
+        Certificate.generate(now=NOW.timestamp())
 
 
 @pytest.mark.parametrize("algorithm", ["sha-256", "sha-384", "sha-512"])

@@ -17,6 +17,7 @@ from webrtc_transport.protocol.ice_controlling import (
 from webrtc_transport.protocol.ice_events import ChecksFailed, ConsentExpired, PathSelected, PathValidated
 from webrtc_transport.protocol.ice_lite import CONSENT_TIMEOUT, LiteAgent
 from webrtc_transport.protocol.limits import MAX_PEER_ADDRESSES
+from webrtc_transport.protocol.load_shedding import WINDOW
 from webrtc_transport.protocol.stun_message import (
     ErrorCode,
     MessageKind,
@@ -71,6 +72,15 @@ def connected(**settings) -> ControllingAgent:
     return agent
 
 
+def check_times(agent: ControllingAgent, until: float, delay: float = 0.0) -> list[float]:
+    """When checks are sent that nobody answers, by timers that are late by ``delay``."""
+    times = [0.0]
+    while agent.timer + delay < until:
+        times.append(agent.timer + delay)
+        agent.handle_timer(times[-1])
+    return times
+
+
 class TestChecks:
     def test_the_first_is_sent_at_once(self):
         [first] = sent(dialer())
@@ -82,12 +92,25 @@ class TestChecks:
 
     def test_they_are_repeated_ever_more_slowly(self):
         agent = dialer()
-        times = [0.0]
-        while agent.timer < 2.9:
-            times.append(agent.timer)
-            agent.handle_timer(times[-1])
-        assert times == pytest.approx([0, 0.05, 0.15, 0.35, *(0.6 + 0.25 * number for number in range(10))])
+        times = check_times(agent, 2.9)
+        assert times == pytest.approx([0, 0.05, *(0.15 + 0.1 * number for number in range(28))])
         assert len(sent(agent)) == len(times)
+
+    def test_answers_to_all_of_the_first_two_seconds_count(self):
+        agent = dialer()
+        check_times(agent, 1.999)
+        first, *_ = sent(agent)
+        answer(agent, first, 1.999)
+        assert take(agent) == [PathValidated(SERVER)]
+
+    @pytest.mark.parametrize("delay", [0.0, 0.02])
+    def test_two_fall_into_each_time_for_which_a_listener_under_attack_hears_them(self, delay):
+        times = check_times(dialer(), 3.0, delay)
+        for phase in range(100):
+            begin = 0.05 + phase * WINDOW / 100
+            while begin + WINDOW <= times[-1]:
+                assert len([time for time in times if begin <= time < begin + WINDOW]) >= 2
+                begin += WINDOW
 
     def test_several_candidates_are_tried_one_after_the_other(self):
         agent = dialer(SERVER, ELSEWHERE)
@@ -292,6 +315,31 @@ class TestConsent:
         assert max(intervals) <= 1.2 * CONSENT_INTERVAL + 1e-6
         assert max(intervals) - min(intervals) > 0.1
         assert take(agent) == []
+
+    def test_what_is_not_answered_is_asked_again_soon(self):
+        agent = connected()
+        now = agent.timer
+        agent.handle_timer(now)
+        for _ in range(5):
+            assert agent.timer == now + 0.5
+            now = agent.timer
+            agent.handle_timer(now)
+        answer(agent, sent(agent)[-1], now)
+        assert agent.timer >= now + 0.8 * CONSENT_INTERVAL
+
+    def test_on_a_long_path_it_is_asked_again_after_two_round_trips(self):
+        agent = connected()
+        sent_at = agent.timer
+        agent.handle_timer(sent_at)
+        now = sent_at + 0.4
+        answer(agent, sent(agent)[-1], now)
+        now = agent.timer
+        agent.handle_timer(now)
+        assert agent.timer == pytest.approx(now + 0.8)
+        # Who asks for it gets none sooner either.
+        sent(agent)
+        agent.ask_consent(now + 0.7)
+        assert not sent(agent)
 
     def test_it_expires(self):
         agent = connected()

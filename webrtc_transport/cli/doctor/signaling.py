@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import time
+from typing import Final
 
 import anyio
 
 from ...abc import SignalingContext, SignalingSession
 from ...config import TransportConfig
-from ...errors import PluginError, SignalingError, describe
+from ...errors import ConfigurationError, PluginError, SignalingError, SignalingRejected, describe
 from ...identity import Identity
 from ...portal import open_portal
 from ...protocol.signals import Bye, ByeData, DescriptionData, Offer
 from ...redaction import redacted
 from ...task_group import bare_task_group
 from ...transport import make_backend
+from ..ice_options import TOKEN_CODES
 from .findings import Finding, Outcome
 
 CHECK = "signaling"
+
+_USUAL_URL: Final = "use a URL like wss://host:port"
+_UNREACHABLE: Final = "check the URL; is the server running, and does the firewall let you reach it?"
+_REFUSED: Final = "the server is there, and refuses this machine: its operator's log says more"
+_UNADMITTED: Final = "give a token that the server's operator has made for you: --token"
 
 
 async def check_signaling(url: str) -> list[Finding]:
@@ -26,14 +33,14 @@ async def check_signaling(url: str) -> list[Finding]:
     try:
         return [await _meet(url)]
     except PluginError as exc:
-        return [
-            Finding(
-                CHECK, Outcome.FAILED, f"{redacted(url)}: {describe(exc)}", "use a URL like wss://host:port"
-            )
-        ]
+        found, cure = f"{redacted(url)}: {describe(exc)}", _USUAL_URL
+    except ConfigurationError as exc:
+        found, cure = describe(exc), _USUAL_URL
+    except SignalingRejected as exc:
+        found, cure = describe(exc), _UNADMITTED if exc.code in TOKEN_CODES else _REFUSED
     except SignalingError as exc:
-        cure = "check the URL; is the server running, and does the firewall let you reach it?"
-        return [Finding(CHECK, Outcome.FAILED, describe(exc), cure)]
+        found, cure = describe(exc), _UNREACHABLE
+    return [Finding(CHECK, Outcome.FAILED, found, cure)]
 
 
 async def _meet(url: str) -> Finding:

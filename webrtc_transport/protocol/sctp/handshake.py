@@ -16,8 +16,8 @@ from .settings import AssociationSettings
 from .states import SETTING_UP, State
 from .transmitter import Transmitter
 
-MAX_INIT_TRIES: Final = 8
-"""Times that INIT and COOKIE ECHO are sent (RFC 9260, section 16: Max.Init.Retransmits)."""
+MAX_INIT_TRIES: Final = 45
+"""Times that INIT and COOKIE ECHO are sent, a second apart at most: for 45 s. Dials end earlier."""
 
 _EXTENSIONS: Final = frozenset({ChunkType.RE_CONFIG, ChunkType.FORWARD_TSN, ChunkType.PAD})
 

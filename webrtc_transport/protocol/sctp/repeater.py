@@ -1,6 +1,6 @@
 """A control chunk that is sent again until it is answered: INIT, COOKIE ECHO, SHUTDOWN, SHUTDOWN ACK.
 
-These are the timers T1 and T2 of RFC 9260 (sections 5.1 and 9.2).
+These are the timers T1 and T2 of RFC 9260 (sections 5.1 and 9.2), but for how long they wait.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 FIRST_DELAY: Final = 0.5
-"""Seconds until a chunk is sent again, then doubling. RFC 9260 says 1 s; ICE has just measured less."""
+"""Seconds until a chunk is sent again, the second time after twice as many. RFC 9260 (section 16) says 1 s; ICE has
+just measured less."""
 
-LONGEST_DELAY: Final = 10.0
-"""Seconds."""
+LONGEST_DELAY: Final = 1.0
+"""Seconds between two of the later ones. RFC 9260 (section 6.3.3) doubles on, to 60 s: these pauses would be most of a
+set-up in which a few packets are lost. One small packet a second congests no path."""
 
 
 class Repeater:

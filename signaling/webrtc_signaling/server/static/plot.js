@@ -1,5 +1,7 @@
 /** A small plot of positive values over time, on a canvas. Its axis of values is logarithmic. */
 
+import { Chart, drawTimes, drawValues, line, niceStep } from "./chart.js";
+
 /** Samples that are kept: ten minutes of four a second. */
 const MAX_SAMPLES = 2400;
 const MAX_PERIODS = 100;
@@ -7,8 +9,6 @@ const MAX_PERIODS = 100;
 /** Seconds that the plot shows: the last of these, or all while there are few. */
 const WINDOW = 60;
 const SHORTEST_WINDOW = 10;
-
-const MARGIN = { top: 12, right: 14, bottom: 38, left: 58 };
 
 /** Values below it are drawn on it: a logarithmic axis has no zero, and browsers' clocks are coarse. */
 const SMALLEST = 0.1;
@@ -24,33 +24,28 @@ const MANY_TICKS = 200;
  * @property {number} max
  */
 
-/** Draws what it is given, in the colors of the page, until the page is left. */
-export class Plot {
-  #canvas;
+/** Draws what it is given. */
+export class Plot extends Chart {
   #labels;
   /** @type {{at: number, value: number}[]} */
   #samples = [];
   /** @type {{label: string, begin: number, end: number}[]} */
   #periods = [];
-  #isDrawing = false;
 
   /**
    * @param {HTMLCanvasElement} canvas
    * @param {{x: string, y: string}} labels of the axes; times are seconds
    */
   constructor(canvas, labels) {
-    this.#canvas = canvas;
+    super(canvas);
     this.#labels = labels;
-    new ResizeObserver(() => this.#redraw()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#redraw());
-    this.#redraw();
   }
 
   /** Forget all samples. */
   clear() {
     this.#samples = [];
     this.#periods = [];
-    this.#redraw();
+    this.redraw();
   }
 
   /**
@@ -63,7 +58,7 @@ export class Plot {
   mark(label, begin, end) {
     this.#periods.push({ label, begin, end });
     if (this.#periods.length > MAX_PERIODS) this.#periods.shift();
-    this.#redraw();
+    this.redraw();
   }
 
   /**
@@ -74,7 +69,7 @@ export class Plot {
   add(at, value) {
     this.#samples.push({ at, value });
     if (this.#samples.length > MAX_SAMPLES) this.#samples.shift();
-    this.#redraw();
+    this.redraw();
     return this.summary();
   }
 
@@ -86,30 +81,7 @@ export class Plot {
     return { count: sorted.length, min: sorted[0], median, max: sorted.at(-1) };
   }
 
-  #redraw() {
-    if (this.#isDrawing) return;
-    this.#isDrawing = true;
-    requestAnimationFrame(() => {
-      this.#isDrawing = false;
-      this.#draw();
-    });
-  }
-
-  #draw() {
-    const { width, height } = this.#canvas.getBoundingClientRect();
-    if (width === 0 || height === 0) return;
-    const ratio = window.devicePixelRatio || 1;
-    this.#canvas.width = Math.round(width * ratio);
-    this.#canvas.height = Math.round(height * ratio);
-    const context = this.#canvas.getContext("2d");
-    context.scale(ratio, ratio);
-    const colors = colorsOf(this.#canvas);
-    const area = {
-      left: MARGIN.left,
-      top: MARGIN.top,
-      width: width - MARGIN.left - MARGIN.right,
-      height: height - MARGIN.top - MARGIN.bottom,
-    };
+  paint(context, colors, area) {
     const end = Math.max(SHORTEST_WINDOW, this.#samples.at(-1)?.at ?? 0);
     const begin = Math.max(0, end - WINDOW);
     const visible = this.#samples.filter(({ at }) => at >= begin);
@@ -119,41 +91,33 @@ export class Plot {
       const part = Math.log(Math.max(value, low) / low) / Math.log(high / low);
       return area.top + (1 - part) * area.height;
     };
-
-    const scale = { begin, end, ticks, toX, toY };
-    context.font = `12px ${getComputedStyle(this.#canvas).fontFamily}`;
-    for (const period of this.#periods) drawPeriod(context, colors, area, scale, period);
-    this.#drawAxes(context, colors, area, scale);
+    for (const period of this.#periods) drawPeriod(context, colors, area, { begin, end, toX }, period);
+    drawValues(context, colors, area, ticks, toY);
+    drawTimes(context, area, secondsOf(begin, end, toX), this.#labels.x);
+    drawTitle(context, area, this.#labels.y);
     if (visible.length === 0) return;
     drawMedian(context, colors, area, toY(this.summary().median));
     drawLine(context, colors, visible, toX, toY);
   }
+}
 
-  #drawAxes(context, colors, area, { begin, end, ticks, toX, toY }) {
-    context.strokeStyle = colors.grid;
-    context.fillStyle = colors.text;
-    context.lineWidth = 1;
-    context.textBaseline = "middle";
-    context.textAlign = "right";
-    for (const value of ticks) {
-      const y = Math.round(toY(value)) + 0.5;
-      line(context, area.left, y, area.left + area.width, y);
-      context.fillText(String(value), area.left - 8, y);
-    }
-    context.textBaseline = "top";
-    context.textAlign = "center";
-    const stepX = niceStep((end - begin) / 6);
-    for (let at = Math.ceil(begin / stepX) * stepX; at <= end; at += stepX) {
-      context.fillText(String(at), toX(at), area.top + area.height + 6);
-    }
-    context.fillText(this.#labels.x, area.left + area.width / 2, area.top + area.height + 22);
-    context.save();
-    context.translate(12, area.top + area.height / 2);
-    context.rotate(-Math.PI / 2);
-    context.textBaseline = "middle";
-    context.fillText(this.#labels.y, 0, 0);
-    context.restore();
-  }
+/** Ticks for times between two. */
+function secondsOf(begin, end, toX) {
+  const step = niceStep((end - begin) / 6);
+  const ticks = [];
+  for (let at = Math.ceil(begin / step) * step; at <= end; at += step) ticks.push({ text: String(at), x: toX(at) });
+  return ticks;
+}
+
+/** The title of the axis of values, upright beside it. */
+function drawTitle(context, area, title) {
+  context.save();
+  context.translate(12, area.top + area.height / 2);
+  context.rotate(-Math.PI / 2);
+  context.textBaseline = "middle";
+  context.textAlign = "center";
+  context.fillText(title, 0, 0);
+  context.restore();
 }
 
 function drawPeriod(context, colors, area, { begin, end, toX }, period) {
@@ -200,31 +164,6 @@ function drawLine(context, colors, samples, toX, toY) {
     context.arc(toX(at), toY(value), 2, 0, 2 * Math.PI);
     context.fill();
   }
-}
-
-export function line(context, x1, y1, x2, y2) {
-  context.beginPath();
-  context.moveTo(x1, y1);
-  context.lineTo(x2, y2);
-  context.stroke();
-}
-
-export function colorsOf(element) {
-  const style = getComputedStyle(element);
-  const color = (name) => style.getPropertyValue(name).trim();
-  return {
-    line: color("--accent"),
-    soft: color("--accent-soft"),
-    background: color("--card"),
-    grid: color("--border"),
-    text: color("--muted"),
-  };
-}
-
-/** The smallest of 1, 2 and 5 times a power of ten that is not below `step`. */
-export function niceStep(step) {
-  const power = 10 ** Math.floor(Math.log10(step));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((nice) => nice >= step * 0.999);
 }
 
 /** Bounds among 1, 2 and 5 times powers of ten around the values, at least one power apart, and ticks for them. */

@@ -1,7 +1,7 @@
 from webrtc_transport.protocol.sctp.repeater import Repeater
 
 
-def test_it_repeats_with_longer_and_longer_pauses():
+def test_it_repeats_with_pauses_that_stay_short():
     repeater = Repeater()
     assert repeater.start(b"x", 7, 0.0) == b"x"
     pauses, now = [], 0.0
@@ -11,7 +11,7 @@ def test_it_repeats_with_longer_and_longer_pauses():
         assert repeater.handle_timer(now - 0.01) is None
         sent = repeater.handle_timer(now)
         assert (sent is None) == repeater.is_exhausted
-    assert pauses == [0.5, 1, 2, 4, 8, 10, 10]
+    assert pauses == [0.5, 1, 1, 1, 1, 1, 1]
 
 
 def test_an_answer_ends_it():
@@ -29,4 +29,4 @@ def test_a_peer_that_is_busy_is_given_time():
     for now in range(1, 20):
         repeater.restart(b"%d" % now, float(now))
     assert repeater.handle_timer(19.4) is None
-    assert repeater.handle_timer(19.5 + 10) == b"19"
+    assert repeater.handle_timer(19.5 + 1) == b"19"
