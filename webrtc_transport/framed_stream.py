@@ -215,8 +215,10 @@ class FramedStream:
     def _act_on(self, flag: Flag) -> None:
         was_finished = self._state.is_finished
         if flag is Flag.FIN:
+            is_first = self._state.receive is not ReceiveHalf.FIN_RECEIVED
             self._apply(StreamInput.RECEIVE_FIN)
-            if not self._state.is_reset:
+            # Nothing that we send is lost. An answer to each would let a peer that reads nothing fill our memory.
+            if is_first and not self._state.is_reset:
                 self._send_frame(encode_frame(flag=Flag.FIN_ACK))
             self._receive_end = self._receive_end or anyio.EndOfStream()
             self._readable.notify()

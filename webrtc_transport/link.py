@@ -191,7 +191,7 @@ class PeerLink(PeerEvents, StreamOwner):
 
         try:
             await self.portal.call(open_channel)
-        except (WebRTCError, anyio.ClosedResourceError):
+        except Exception:
             # The connection may have ended meanwhile, and forgotten the stream itself.
             self.streams.pop(stream, None)
             self.check_alive()

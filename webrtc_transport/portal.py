@@ -6,7 +6,7 @@ knows which case holds:
 
 - asyncio (uvloop too): both loops are the same. Calls are plain calls.
 - trio: the engine's loop runs in one thread per portal. Functions cross in mailboxes, many per wake-up, and
-  never wait. Only :meth:`Portal.run` waits for a result, and carries cancellation across.
+  never wait. :meth:`Portal.call` and :meth:`Portal.run` wait for a result; the second carries cancellation across.
 
 There are two directions and one rule: ``post`` runs a function on the engine's loop, ``deliver`` runs one in
 the caller's loop; each keeps its order, and neither ever blocks or raises into the loop that runs it.

@@ -184,13 +184,13 @@ class WebRTCTransport:
             raise RuntimeError(msg)
         async with AsyncExitStack() as stack:
             driver = await stack.enter_async_context(open_driver())
-            self._direct = DirectConnector(self._identity, driver, self._config, self._links)
-            if self._signaling:
-                self._signaled = await self._open_signaling(stack, driver)
+            direct = DirectConnector(self._identity, driver, self._config, self._links)
+            signaled = await self._open_signaling(stack, driver) if self._signaling else None
             await stack.enter_async_context(self._links.watched(self._config))
             stack.push_async_callback(self._links.close, ConnectionClosed("the transport was closed"))
             self._tasks = await stack.enter_async_context(bare_task_group())
             self._stack = stack.pop_all()
+        self._direct, self._signaled = direct, signaled
         here = _running_here.get(WeakSet())
         here.add(self)
         _running_here.set(here)
@@ -199,9 +199,9 @@ class WebRTCTransport:
     async def _open_signaling(self, stack: AsyncExitStack, driver: Driver) -> SignaledConnector:
         portal = await stack.enter_async_context(open_portal())
         context = SignalingContext(self._identity, self._config, portal)
-        for source in self._signaling:
-            backend = make_backend(source, context)
-            self._backends.append(await stack.enter_async_context(backend))
+        self._backends = [
+            await stack.enter_async_context(make_backend(source, context)) for source in self._signaling
+        ]
         return SignaledConnector(
             self._identity, driver, portal, self._engine, config=self._config, links=self._links
         )

@@ -77,3 +77,10 @@ def test_a_reset_is_the_last_frame(owner, channel, stream):
     for _ in itertools.repeat(None, 2):
         stream.reset()
     assert channel.sent == [encode_frame(flag=Flag.RESET)]
+
+
+def test_many_fins_are_answered_once(owner, channel, stream):
+    channel.message_arrived(encode_frame(flag=Flag.FIN) * 20_000)
+    channel.message_arrived(encode_frame(flag=Flag.FIN))
+    assert channel.sent == [encode_frame(flag=Flag.FIN_ACK)]
+    assert owner.consumed == 20_001 * len(encode_frame(flag=Flag.FIN))

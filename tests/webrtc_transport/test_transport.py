@@ -99,6 +99,19 @@ async def test_signaling_urls_have_a_scheme():
             pass
 
 
+async def test_a_transport_that_could_not_be_entered_is_not_running(monkeypatch):
+    client = transport()
+    urls = client._signaling
+    monkeypatch.setattr(client, "_signaling", [*urls, "127.0.0.1"])
+    with pytest.raises(ConfigurationError, match="begins with a scheme"):
+        await client.__aenter__()
+    with pytest.raises(RuntimeError, match="async with"):
+        await client.dial(f"/webrtc/p2p/{Identity.generate().peer_id}")
+    monkeypatch.setattr(client, "_signaling", urls)
+    async with client:
+        assert len(client._backends) == len(urls)
+
+
 async def test_nothing_is_left_of_a_transport():
     async with nothing_left():
         async with connected() as pair, serving(pair.listener):

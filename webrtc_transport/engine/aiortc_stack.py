@@ -306,10 +306,17 @@ class AiortcChannel(EngineChannel):
         if self._is_closed:
             return
         if delay > 0:
-            loop = asyncio.get_running_loop()
-            self._timer = self._timer or loop.call_later(delay, self._channel.close)
+            self._close_at(asyncio.get_running_loop().time() + delay)
         else:
             self._channel.close()
+
+    def _close_at(self, due: float) -> None:
+        """The earliest time that was asked for counts."""
+        if self._timer is not None:
+            if due >= self._timer.when():
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(due, self._channel.close)
 
     def closed(self) -> None:
         """The channel is closed in both directions, or its association is gone."""

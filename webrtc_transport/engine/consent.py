@@ -11,7 +11,8 @@ CONSENT_CHECKS: Final = 6
 """Consent checks per liveness timeout (RFC 7675, section 5.1: every 5 s of 30 s)."""
 
 CONSENT_RETRANSMISSION: Final = 0.5
-"""Seconds until a check that isn't answered is sent again (RFC 8489, section 6.2.1), then doubling until the next one.
+"""Seconds until a check that isn't answered is sent again (RFC 8489, section 6.2.1), and again, at most twice as
+long after that each time, until the next one.
 
 RFC 7675 (section 5.1) sends each check once, at least 4 s after the one before. The checks of a connection whose
 liveness timeout is 30 s or more are as far apart, but one that isn't answered is repeated: a single lost packet would
@@ -44,6 +45,7 @@ class Consent:
         loop = asyncio.get_running_loop()
         last_answer = loop.time()
         while True:
+            # RFC 7675 spreads it to 1.2 intervals; with more than one, the last check would come after the timeout.
             await asyncio.sleep(self._interval * random.uniform(0.8, 1.0))  # noqa: S311 - spreads load, hides nothing
             answered = await self._check(self._interval)
             if answered:

@@ -8,8 +8,8 @@ what go-libp2p and js-libp2p do:
 2. A reset, by either end, ends both halves; one that ended well before has lost nothing and keeps that state.
 3. STOP_SENDING ends nothing: its receiver sends no more data but still its FIN, its sender discards data but
    still acts on flags. After our FIN it is moot.
-4. FIN may be repeated, and each is answered with FIN_ACK; FIN_ACK may be repeated too. Data after FIN, and a
-   FIN_ACK before our FIN, break the protocol.
+4. FIN may be repeated, and the first is answered with FIN_ACK: the channel loses nothing. FIN_ACK may be repeated
+   too. Data after FIN, and a FIN_ACK before our FIN, break the protocol.
 5. When the channel closes, a half that has not ended well is reset, for bytes may be lost. One exception: a peer
    that has sent FIN may close the channel once it has ours, and its last FIN_ACK may be lost in that (js does
    so). So if both ends have sent FIN, the close stands for the missing FIN_ACK.

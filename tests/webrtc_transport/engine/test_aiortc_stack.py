@@ -289,6 +289,16 @@ async def test_a_channel_that_the_peer_opens_twice_is_one_channel(wire):
     assert wire.server.inbound[1].channel.label == "again"
 
 
+async def test_a_channel_is_closed_at_the_earliest_time_that_was_asked_for(wire):
+    await wire.connect()
+    there = wire.client.open()
+    await wire.journal.until(lambda: wire.server.inbound)
+    there.channel.close(600)
+    there.channel.close(0.05)
+    there.channel.close(700)
+    await wire.journal.until(lambda: there.closed)
+
+
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
