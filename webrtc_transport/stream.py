@@ -17,11 +17,12 @@ from .protocol.framing import encode_frame
 from .protocol.stream_state import ReceiveHalf, SendHalf
 from .stream_owner import StreamOwner
 
-BYTES_PER_TURN: Final = 16 * 1024
-"""Bytes sent or received between turns of the event loop: a turn costs more than a small message."""
+BYTES_PER_TURN: Final = 64 * 1024
+"""Bytes sent or received between turns of the event loop: a turn costs more than a small message. What one turn sends
+leaves at its end, so this is what the kernel takes as one batch (UDP GSO), and a third of a millisecond of work."""
 
-TURN_PER_CALL: Final = 100
-"""Bytes that a call counts for beside what it moves."""
+TURN_PER_CALL: Final = 400
+"""Bytes that a call counts for beside what it moves: in its two microseconds large ones move as much."""
 
 
 class Stream(FramedStream, ByteStream):
