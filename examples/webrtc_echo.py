@@ -156,7 +156,7 @@ async def send_content(connection: Connection, content: bytes) -> bool:
     sent, received = hashlib.sha256(content).hexdigest(), hashlib.sha256(b"".join(echoes)).hexdigest()
     console.print(f"sent      SHA-256 {sent}\nreceived  SHA-256 {received}", soft_wrap=True)
     console.print(
-        f"{in_words(len(content))} there and back in {elapsed:.1f} s: "
+        f"{in_words(len(content))} there and back in {elapsed:.2f} s: "
         f"{in_words(len(content) / elapsed)}/s each way"
     )
     return sent == received

@@ -119,6 +119,8 @@ def _no_lone_text(value: object) -> object:
 
 
 def _ip_addresses(value: Sequence[str] | None) -> tuple[str, ...] | None:
+    if value is not None and not value:
+        raise ConfigurationError("is empty; name addresses, or leave it out for all of them")
     return None if value is None else tuple(map(_ip_address, value))
 
 

@@ -60,7 +60,8 @@ class DirectDialer:
         try:
             return await resolve(self._connector.driver, address)
         except OSError as exc:
-            raise ConnectError(f"{address.host} can't be resolved: {exc.strerror or exc}") from exc
+            cure = "check its spelling, and this machine's DNS"
+            raise ConnectError(f"{address.host} can't be resolved: {exc.strerror or exc}; {cure}") from exc
 
     async def _dial_from(
         self, host: str, targets: Sequence[Address], address: DirectAddress, flow: Flow

@@ -23,6 +23,10 @@ from webrtc_transport.errors import ConfigurationError
             "TransportConfig: bind_addresses has to be a list: write ['192.0.2.1']",
         ),
         (
+            {"bind_addresses": []},
+            "TransportConfig: bind_addresses is empty; name addresses, or leave it out for all of them",
+        ),
+        (
             {"bind_addresses": ["localhost"]},
             "TransportConfig: bind_addresses has 'localhost', which is no IP address; write one like '192.0.2.1' or "
             "'2001:db8::1', no name",

@@ -91,8 +91,8 @@ class ShortCode:
         """
         symbols = text.upper().translate(_LOOK_ALIKES) if len(text) <= _MAX_TEXT else ""
         if len(symbols) != _SYMBOLS + 1 or not set(symbols) <= set(_ALPHABET):
-            example = f"expected {_SYMBOLS + 1} letters and digits, like {EXAMPLE}"
-            raise InvalidCode(f"{text[:_MAX_TEXT]!r} is no code: {example}")
+            expected = f"expected {_SYMBOLS + 1} letters and digits, like {EXAMPLE}, or a peer id"
+            raise InvalidCode(f"{text[:_MAX_TEXT]!r} is no code: {expected}")
         if _check_symbol(symbols[:-1]) != symbols[-1]:
             raise InvalidCode(f"{text!r} has a typing error: compare it with what `receive` shows")
         return cls(symbols)
