@@ -134,9 +134,9 @@ async def test_streams_can_be_cancelled_at_every_await():
 
         async def use():
             async with await pair.dialer.open_stream() as stream:
-                await stream.send(bytes(400_000))
+                await stream.send(bytes(800_000))
                 await stream.send_eof()
-                assert len(await read_all(stream)) == 400_000
+                assert len(await read_all(stream)) == 800_000
 
         await use()
         async with nothing_left():
