@@ -5,10 +5,12 @@ import pytest
 
 from tests.direct_pairs import ANY_PORT, connected, relay_to, transport
 from tests.pairs import echo, read_all, serving
+from tests.webrtc_transport.engine.told_events import ToldEvents
 from webrtc_transport.connection import Connection, ConnectionState
 from webrtc_transport.direct_link import NoiseChannel
 from webrtc_transport.engine.native_channel import NativeChannel
 from webrtc_transport.errors import ConnectionClosed, EngineError, NoiseFailed, OwnFault, StreamReset
+from webrtc_transport.init_channel import INIT_LABEL
 from webrtc_transport.protocol.framing import Flag, encode_frame
 from webrtc_transport.protocol.limits import FRAME_OVERHEAD, MAX_DIRECT_FRAME
 
@@ -54,6 +56,18 @@ async def test_half_close_and_reset():
         far.reset()
         with pytest.raises(StreamReset):
             await near.receive()
+
+
+async def test_a_channel_with_a_label_is_a_stream_like_any_other():
+    # Only a connection that is signaled begins with a channel of this name.
+    async with connected() as pair:
+        peer = pair.dialer._link.peer
+        channel = peer.open_channel(ToldEvents(), label=INIT_LABEL)
+        channel.send(encode_frame(b"hello"))
+        with anyio.fail_after(5):
+            stream = await pair.listener.accept_stream()
+            assert await stream.receive() == b"hello"
+        stream.reset()
 
 
 async def test_no_message_is_larger_than_everybody_can_read(monkeypatch):

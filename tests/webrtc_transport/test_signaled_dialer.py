@@ -20,9 +20,9 @@ from webrtc_transport.errors import (
     SignalingRejected,
     SignalingUnavailable,
 )
-from webrtc_transport.link import PeerLink
 from webrtc_transport.protocol.limits import MAX_REMOTE_CANDIDATES
 from webrtc_transport.protocol.signals import Answer, Candidate
+from webrtc_transport.signaled_link import SignaledLink
 
 pytestmark = pytest.mark.anyio
 
@@ -196,13 +196,13 @@ async def test_the_time_of_signaling_begins_with_the_dial():
 @pytest.mark.parametrize("uses_it", [True, False])
 async def test_the_session_says_whether_an_init_channel_is_passed_first(uses_it, monkeypatch):
     passed = []
-    open_init_channel = PeerLink.open_init_channel
+    open_init_channel = SignaledLink.open_init_channel
 
     async def noted(link):
         await open_init_channel(link)
         passed.append(link)
 
-    monkeypatch.setattr(PeerLink, "open_init_channel", noted)
+    monkeypatch.setattr(SignaledLink, "open_init_channel", noted)
     monkeypatch.setattr(SignalingSession, "uses_init_channel", uses_it)
     async with transport() as server, transport() as client:
         listener = await server.listen("/webrtc")
