@@ -177,6 +177,60 @@ async def test_a_dial_that_is_cancelled_at_its_very_end_leaves_no_connection():
     assert client.statistics().connections == 0
 
 
+class ClosesWithACheckpoint(MemoryBackend):
+    """Its sessions may be cancelled in each ``aclose``, not in the first one alone."""
+
+    def __init__(self, identity, closing):
+        super().__init__(identity)
+        self._closing = closing
+
+    async def connect(self, peer):
+        session = await super().connect(peer)
+        close = session.aclose
+
+        async def aclose():
+            await close()
+            self._closing()
+            await anyio.lowlevel.checkpoint()
+
+        session.aclose = aclose
+        return session
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_dial_that_is_cancelled_while_its_session_closes_leaves_no_connection(number):
+    identity = Identity.generate()
+    closes = 0
+
+    def closing():
+        nonlocal closes
+        closes += 1
+        if closes == number:
+            scope.cancel()
+
+    async def dial():
+        nonlocal scope
+        with anyio.CancelScope() as scope:
+            await (await client.dial(listener.addresses[0])).aclose()
+        is_over.set()
+
+    backend = ClosesWithACheckpoint(identity, closing)
+    scope, is_over = anyio.CancelScope(), anyio.Event()
+    async with (
+        transport() as server,
+        WebRTCTransport(identity, signaling=[backend], config=config()) as client,
+        anyio.create_task_group() as task_group,
+    ):
+        listener = await server.listen("/webrtc")
+        with anyio.fail_after(5):
+            task_group.start_soon(dial)
+            inbound = await listener.accept()
+            await is_over.wait()
+            await inbound.wait_closed()
+        assert client.statistics().connections == 0
+        task_group.cancel_scope.cancel()
+
+
 async def test_the_time_of_signaling_begins_with_the_dial():
     class SlowToConnect(MemoryBackend):
         async def connect(self, peer):
