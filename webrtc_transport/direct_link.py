@@ -28,7 +28,7 @@ from .link import PeerLink
 from .portal import same_loop_portal
 from .protocol.direct_address import DirectAddress
 from .protocol.framing import Flag, FrameDecoder, encode_frame
-from .protocol.limits import FRAME_OVERHEAD, MAX_DIRECT_FRAME
+from .protocol.limits import FRAME_OVERHEAD, MAX_DIRECT_FRAME, MAX_UNPROVEN_STREAMS
 from .protocol.noise import NoiseHandshake, make_prologue
 from .protocol.sdp import Fingerprint
 from .protocol.stun_message import Address
@@ -73,6 +73,8 @@ class DirectLink(PeerLink):
         self._certhashes = certhashes
         self._direct: DirectPeer | None = None
         self._noise: NoiseChannel | None = None
+        self._unproven_streams = 0
+        """Streams that the dialer has opened before it was known who it is."""
 
     def attach(self, peer: DirectPeer) -> None:
         """Take the engine's peer, whose events this link gets."""
@@ -87,7 +89,7 @@ class DirectLink(PeerLink):
     def on_phase(self, phase: str) -> None:
         if self._noise is not None:
             # The peer has fallen silent, or is back. Until it is proven who it is, there is no connection to say it of.
-            if self._noise.remote is not None:
+            if self._is_proven:
                 super().on_phase(phase)
             return
         if phase != "connected":
@@ -103,6 +105,19 @@ class DirectLink(PeerLink):
             expected=self._expected,
         )
         self._noise = NoiseChannel(self.direct, handshake, on_over=self._noise_over)
+
+    @property
+    def _is_proven(self) -> bool:
+        return self._noise is not None and self._noise.remote is not None
+
+    def on_channel(self, channel: EngineChannel) -> None:
+        # The certificate of a listener is the one that was dialed: it is no stranger.
+        if self._is_server and not self._is_proven:
+            if self._unproven_streams >= MAX_UNPROVEN_STREAMS:
+                channel.close()
+                return
+            self._unproven_streams += 1
+        super().on_channel(channel)
 
     def timed_out(self, timeout: float) -> ConnectTimeout:
         """The error for a deadline. A port that is dialed by its address has no use for a TURN server."""

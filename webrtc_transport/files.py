@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -12,6 +13,9 @@ from typing import Final
 _logger = logging.getLogger("libp2p.transport.webrtc")
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""What file systems say that have no hard links: FAT, and some that are mounted over a network (link(2))."""
 
 
 def read_private(path: str | os.PathLike[str]) -> bytes:
@@ -39,7 +43,8 @@ def write_private(path: str | os.PathLike[str], data: bytes, *, overwrite: bool 
 
     Other processes, and this one after a crash, see the old file or the whole new one, never a part.
 
-    :param overwrite: ``False`` leaves a file alone that exists
+    :param overwrite: ``False`` leaves a file alone that exists. On file systems without hard links others may see the
+        new file empty for a moment
     :raises FileExistsError: if ``overwrite`` is false and ``path`` exists
     :raises OSError: if the file can't be written
     """
@@ -67,10 +72,21 @@ def _move(temporary: Path, path: Path, *, overwrite: bool) -> None:
         if overwrite:
             temporary.replace(path)
         else:
-            # Unlike a rename, a link fails when its target exists: of two processes that try, one wins.
-            path.hardlink_to(temporary)
+            _move_if_free(temporary, path)
     except FileExistsError as exc:
         cure = "the file exists already, and is left as it is"
         raise FileExistsError(exc.errno, cure, os.fspath(path)) from None
     except OSError as exc:
         raise OSError(exc.errno, exc.strerror, os.fspath(path)) from None
+
+
+def _move_if_free(temporary: Path, path: Path) -> None:
+    try:
+        # Unlike a rename, a link fails when its target exists: of two processes that try, one wins.
+        path.hardlink_to(temporary)
+    except OSError as exc:
+        if exc.errno not in _NO_LINKS:
+            raise
+        # So does this, and who has won may replace what it has made.
+        path.touch(mode=0o600, exist_ok=False)
+        temporary.replace(path)

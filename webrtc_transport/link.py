@@ -11,7 +11,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import takewhile
 
 import anyio
@@ -31,12 +30,10 @@ from .errors import (
     ConnectTimeout,
     EngineError,
     TooManyStreams,
-    WebRTCError,
     ended,
     set_up_failed,
 )
 from .framed_stream import FramedStream
-from .init_channel import INIT_GRACE, INIT_LABEL, InitChannel
 from .portal import Portal
 from .protocol.limits import FRAME_OVERHEAD, INBOUND_MARGIN, MAX_FRAME_LENGTH
 from .stall_watch import StallWatch
@@ -198,12 +195,6 @@ class PeerLink(PeerEvents, StreamOwner):
             raise
         return stream
 
-    async def open_init_channel(self) -> None:
-        """Open the channel ``init``, which is closed a little later. Streams needn't wait: they have other ids."""
-        # Of a connection that has ended meanwhile its streams tell.
-        with suppress(WebRTCError, anyio.ClosedResourceError):
-            await self.portal.call(InitChannel.open, self.peer)
-
     async def accept_stream(self) -> Stream:
         """Wait for a stream of the peer.
 
@@ -274,9 +265,6 @@ class PeerLink(PeerEvents, StreamOwner):
         self.portal.deliver(self._phase_changed, phase, time.monotonic())
 
     def on_channel(self, channel: EngineChannel) -> None:
-        if channel.label == INIT_LABEL:
-            channel.close(INIT_GRACE)
-            return
         port = ChannelPort(self.portal)
         port.attach(channel)
         stream = Stream(self, port, inbound=True)

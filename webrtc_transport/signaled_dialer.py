@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import anyio
 
@@ -67,8 +68,12 @@ class SignaledDialer:
                 failures.append(exc)
             else:
                 try:
-                    async with session:
-                        return await self._dial_over(session, attempt)
+                    async with AsyncExitStack() as closing:
+                        await closing.enter_async_context(session)
+                        connection = await self._dial_over(session, attempt)
+                        # It is closed, and to close it once more could be cancelled: the connection would be lost.
+                        closing.pop_all()
+                        return connection
                 except (SignalingUnavailable, PeerUnreachable) as exc:
                     failures.append(exc)
             _logger.info("%s is not reachable by %s: %s", peer, type(backend).__name__, failures[-1])

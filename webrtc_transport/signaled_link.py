@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
-from .abc import PeerSettings, SignaledPeer, SignaledPeerEvents
+import anyio
+
+from .abc import EngineChannel, PeerSettings, SignaledPeer, SignaledPeerEvents
 from .config import TransportConfig
 from .errors import OwnFault, WebRTCError, set_up_failed
 from .identity import PeerId
+from .init_channel import INIT_GRACE, INIT_LABEL, InitChannel
 from .link import PeerLink
 from .portal import Portal
 from .protocol.limits import FRAME_OVERHEAD, MAX_FRAME_LENGTH
@@ -72,6 +76,18 @@ class SignaledLink(PeerLink, SignaledPeerEvents):
 
     def add_remote_candidate(self, candidate: IceCandidate | None) -> None:
         self.portal.post(self.signaled.add_remote_candidate, candidate)
+
+    async def open_init_channel(self) -> None:
+        """Open the channel ``init``, which is closed a little later. Streams needn't wait: they have other ids."""
+        # Of a connection that has ended meanwhile its streams tell.
+        with suppress(WebRTCError, anyio.ClosedResourceError):
+            await self.portal.call(InitChannel.open, self.peer)
+
+    def on_channel(self, channel: EngineChannel) -> None:
+        if channel.label == INIT_LABEL:
+            channel.close(INIT_GRACE)
+        else:
+            super().on_channel(channel)
 
     def on_candidate(self, candidate: IceCandidate | None) -> None:
         self.portal.deliver(self._candidate_found, candidate)

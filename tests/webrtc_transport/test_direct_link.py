@@ -1,16 +1,21 @@
 """Noise on channel 0, and what a peer may put there."""
 
+import logging
+
 import anyio
 import pytest
 
 from tests.direct_pairs import ANY_PORT, connected, relay_to, transport
+from tests.logs import own_records
 from tests.pairs import echo, read_all, serving
+from tests.webrtc_transport.engine.told_events import ToldEvents
 from webrtc_transport.connection import Connection, ConnectionState
 from webrtc_transport.direct_link import NoiseChannel
 from webrtc_transport.engine.native_channel import NativeChannel
 from webrtc_transport.errors import ConnectionClosed, EngineError, NoiseFailed, OwnFault, StreamReset
+from webrtc_transport.init_channel import INIT_LABEL
 from webrtc_transport.protocol.framing import Flag, encode_frame
-from webrtc_transport.protocol.limits import FRAME_OVERHEAD, MAX_DIRECT_FRAME
+from webrtc_transport.protocol.limits import FRAME_OVERHEAD, MAX_DIRECT_FRAME, MAX_UNPROVEN_STREAMS
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +59,18 @@ async def test_half_close_and_reset():
         far.reset()
         with pytest.raises(StreamReset):
             await near.receive()
+
+
+async def test_a_channel_with_a_label_is_a_stream_like_any_other():
+    # Only a connection that is signaled begins with a channel of this name.
+    async with connected() as pair:
+        peer = pair.dialer._link.peer
+        channel = peer.open_channel(ToldEvents(), label=INIT_LABEL)
+        channel.send(encode_frame(b"hello"))
+        with anyio.fail_after(5):
+            stream = await pair.listener.accept_stream()
+            assert await stream.receive() == b"hello"
+        stream.reset()
 
 
 async def test_no_message_is_larger_than_everybody_can_read(monkeypatch):
@@ -152,6 +169,42 @@ async def test_silence_during_the_proof_of_who_is_there_is_no_state_of_a_connect
                     match=r"waiting for the server to begin \(message 1 of 3\): the peer has been silent",
                 ):
                     await client.dial(relay.address)
+
+
+async def test_who_has_not_proven_who_it_is_can_open_few_streams(monkeypatch, caplog):
+    receive = NoiseChannel._receive
+    held = []
+
+    def hold(channel, data):
+        held.append(data)
+
+    # The dialer is silent on channel 0, until it is let go on.
+    monkeypatch.setattr(NoiseChannel, "_receive", hold)
+    count = 1200
+    with anyio.fail_after(20):
+        async with transport() as server, transport() as client, anyio.create_task_group() as task_group:
+            listener = await server.listen(ANY_PORT)
+            task_group.start_soon(client.dial, listener.addresses[0])
+            while not held:
+                await anyio.sleep(0.001)
+            (near,), (far,) = client._links._links, server._links._links
+            channels = [ToldEvents() for _ in range(count)]
+            for number, events in enumerate(channels):
+                near.direct.open_channel(events).send(encode_frame(b"%d" % number))
+            while sum(events.told[-1:] == ["closed"] for events in channels) < count - MAX_UNPROVEN_STREAMS:
+                await anyio.sleep(0.01)
+            assert len(far.streams) == MAX_UNPROVEN_STREAMS
+            # Once it is proven, there are as many as ever.
+            monkeypatch.setattr(NoiseChannel, "_receive", receive)
+            near._noise.on_message(b"".join(held))
+            connection = await listener.accept()
+            for number in range(MAX_UNPROVEN_STREAMS):
+                assert await (await connection.accept_stream()).receive() == b"%d" % number
+            last = ToldEvents()
+            near.direct.open_channel(last).send(encode_frame(b"last"))
+            assert await (await connection.accept_stream()).receive() == b"last"
+            task_group.cancel_scope.cancel()
+    assert not [record for record in own_records(caplog) if record.levelno >= logging.WARNING]
 
 
 async def test_an_engine_that_fails_before_the_proof_is_no_fault_of_the_peer(monkeypatch):

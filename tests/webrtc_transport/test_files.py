@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from datetime import UTC, datetime
@@ -47,6 +48,23 @@ def test_without_overwrite_the_first_file_stays(tmp_path: Path) -> None:
         write_private(path, b"second", overwrite=False)
     assert str(caught.value).endswith(f"the file exists already, and is left as it is: {str(path)!r}")
     assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
+def test_file_systems_without_links_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(path: Path, target: Path) -> None:
+        raise OSError(code, os.strerror(code), str(target), None, str(path))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path = tmp_path / "key"
+    write_private(path, b"first", overwrite=False)
+    with pytest.raises(FileExistsError, match="left as it is"):
+        write_private(path, b"second", overwrite=False)
+    assert path.read_bytes() == b"first"
+    assert mode_of(path) == 0o600
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -4,11 +4,10 @@ import anyio
 import pytest
 
 from tests.pairs import connected
-from webrtc_transport import init_channel
-from webrtc_transport import link as link_module
+from webrtc_transport import init_channel, signaled_link
 from webrtc_transport.abc import ChannelEvents
 from webrtc_transport.init_channel import INIT_LABEL, InitChannel
-from webrtc_transport.link import PeerLink
+from webrtc_transport.signaled_link import SignaledLink
 
 pytestmark = pytest.mark.anyio
 
@@ -17,7 +16,7 @@ pytestmark = pytest.mark.anyio
 def channels(monkeypatch):
     """Labels of the channels that a peer has opened, and whether they are asked to close by themselves."""
     seen = []
-    on_channel = PeerLink.on_channel
+    on_channel = SignaledLink.on_channel
 
     def noted(link, channel):
         close = channel.close
@@ -29,7 +28,7 @@ def channels(monkeypatch):
         channel.close = closing
         on_channel(link, channel)
 
-    monkeypatch.setattr(PeerLink, "on_channel", noted)
+    monkeypatch.setattr(SignaledLink, "on_channel", noted)
     return seen
 
 
@@ -43,7 +42,7 @@ async def test_it_is_opened_and_closed_and_no_stream_of_the_peer(channels, monke
         with anyio.fail_after(5):
             await closed.wait()
         # The other end has heard of it, and makes nothing of it.
-        assert channels[0] == (INIT_LABEL, link_module.INIT_GRACE)
+        assert channels[0] == (INIT_LABEL, signaled_link.INIT_GRACE)
         assert not dialer.streams
         assert not pair.listener._link.streams
         assert not pair.listener._link.has_inbound
@@ -80,14 +79,14 @@ async def test_who_opened_it_closes_it(channels):
         with anyio.fail_after(5):
             while not channels:
                 await anyio.sleep(0.001)
-            assert channels == [(INIT_LABEL, link_module.INIT_GRACE)]
+            assert channels == [(INIT_LABEL, signaled_link.INIT_GRACE)]
             assert not closed.is_set()
             await pair.dialer._link.portal.call(channel.close)
             await closed.wait()
 
 
 async def test_one_that_is_left_open_is_closed_in_the_end(monkeypatch):
-    monkeypatch.setattr(link_module, "INIT_GRACE", 0.01)
+    monkeypatch.setattr(signaled_link, "INIT_GRACE", 0.01)
     async with connected() as pair:
         _, closed = await opened_as_by_a_browser(pair)
         with anyio.fail_after(5):

@@ -20,9 +20,9 @@ from webrtc_transport.errors import (
     SignalingRejected,
     SignalingUnavailable,
 )
-from webrtc_transport.link import PeerLink
 from webrtc_transport.protocol.limits import MAX_REMOTE_CANDIDATES
 from webrtc_transport.protocol.signals import Answer, Candidate
+from webrtc_transport.signaled_link import SignaledLink
 
 pytestmark = pytest.mark.anyio
 
@@ -177,6 +177,60 @@ async def test_a_dial_that_is_cancelled_at_its_very_end_leaves_no_connection():
     assert client.statistics().connections == 0
 
 
+class ClosesWithACheckpoint(MemoryBackend):
+    """Its sessions may be cancelled in each ``aclose``, not in the first one alone."""
+
+    def __init__(self, identity, closing):
+        super().__init__(identity)
+        self._closing = closing
+
+    async def connect(self, peer):
+        session = await super().connect(peer)
+        close = session.aclose
+
+        async def aclose():
+            await close()
+            self._closing()
+            await anyio.lowlevel.checkpoint()
+
+        session.aclose = aclose
+        return session
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_dial_that_is_cancelled_while_its_session_closes_leaves_no_connection(number):
+    identity = Identity.generate()
+    closes = 0
+
+    def closing():
+        nonlocal closes
+        closes += 1
+        if closes == number:
+            scope.cancel()
+
+    async def dial():
+        nonlocal scope
+        with anyio.CancelScope() as scope:
+            await (await client.dial(listener.addresses[0])).aclose()
+        is_over.set()
+
+    backend = ClosesWithACheckpoint(identity, closing)
+    scope, is_over = anyio.CancelScope(), anyio.Event()
+    async with (
+        transport() as server,
+        WebRTCTransport(identity, signaling=[backend], config=config()) as client,
+        anyio.create_task_group() as task_group,
+    ):
+        listener = await server.listen("/webrtc")
+        with anyio.fail_after(5):
+            task_group.start_soon(dial)
+            inbound = await listener.accept()
+            await is_over.wait()
+            await inbound.wait_closed()
+        assert client.statistics().connections == 0
+        task_group.cancel_scope.cancel()
+
+
 async def test_the_time_of_signaling_begins_with_the_dial():
     class SlowToConnect(MemoryBackend):
         async def connect(self, peer):
@@ -196,13 +250,13 @@ async def test_the_time_of_signaling_begins_with_the_dial():
 @pytest.mark.parametrize("uses_it", [True, False])
 async def test_the_session_says_whether_an_init_channel_is_passed_first(uses_it, monkeypatch):
     passed = []
-    open_init_channel = PeerLink.open_init_channel
+    open_init_channel = SignaledLink.open_init_channel
 
     async def noted(link):
         await open_init_channel(link)
         passed.append(link)
 
-    monkeypatch.setattr(PeerLink, "open_init_channel", noted)
+    monkeypatch.setattr(SignaledLink, "open_init_channel", noted)
     monkeypatch.setattr(SignalingSession, "uses_init_channel", uses_it)
     async with transport() as server, transport() as client:
         listener = await server.listen("/webrtc")

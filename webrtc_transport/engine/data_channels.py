@@ -23,6 +23,10 @@ EARLY_SHARE: Final = 2
 """Windows that all early messages may take: a peer that uses an id again at once may have sent a whole window by the
 time that we are ready, and in messages of 128 bytes these take as much again."""
 
+MAX_EARLY_STREAMS: Final = 1024
+"""Streams with early messages, above which none is kept on another one that nobody has opened. The channels that both
+ends open are few, and what is kept of a stream takes more than a short message."""
+
 MAX_REFUSED_STREAMS: Final = 4096
 """Refused streams whose end the peer hasn't confirmed: an entry of a table each. A request ends 512 of them in a round
 trip; a peer that opens on without confirming is after memory."""
@@ -140,23 +144,33 @@ class DataChannels(ChannelOwner):
         if channel is None and stream_id in self._refused:
             self._refused_received(stream_id, ppid, data)
             return
-        if ppid == PayloadProtocol.DCEP:
-            self.consume(len(data))
-            if data != ACK and channel is None:
-                self._open_inbound(stream_id, data)
+        if channel is None:
+            self._unopened_received(stream_id, ppid, data)
             return
-        message = decode_message(ppid, data)
-        if channel is None and message is not None:
+        message = None if ppid == PayloadProtocol.DCEP else decode_message(ppid, data)
+        if not message:
+            # An empty message has a byte in its place, which nobody will read.
+            self.consume(len(data))
+        if message is not None:
+            channel.message_received(message)
+
+    def _unopened_received(self, stream_id: int, ppid: int, data: bytes) -> None:
+        """A message on a stream that has no channel: it makes one, or waits for this end to do so."""
+        if ppid == PayloadProtocol.DCEP and data != ACK:
+            self.consume(len(data))
+            self._open_inbound(stream_id, data)
+        elif ppid == PayloadProtocol.DCEP or decode_message(ppid, data) is None:
+            # Of each stream something is remembered until it ends, and a peer could send this on all of them.
+            self.consume(len(data))
+            self._refuse(stream_id, "nobody has opened it, and what came is of no use to a new channel")
+        elif stream_id not in self._early and len(self._early) >= MAX_EARLY_STREAMS:
+            self.consume(len(data))
+            self._refuse(stream_id, f"nobody has opened it, and {MAX_EARLY_STREAMS} others wait")
+        else:
             # Both ends open a negotiated channel, and the peer was first.
             self._keep(stream_id, ppid, data)
             if self._early.size_of(stream_id) > MAX_EARLY_BYTES:
                 self._refuse(stream_id, f"nobody has opened it, and more than {MAX_EARLY_BYTES} bytes came")
-            return
-        if not message or channel is None:
-            # An empty message has a byte in its place, which nobody will read.
-            self.consume(len(data))
-        if channel is not None and message is not None:
-            channel.message_received(message)
 
     def bytes_sent(self, stream_id: int, size: int) -> None:
         """Queued bytes of a stream have left."""

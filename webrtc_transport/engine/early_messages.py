@@ -30,6 +30,10 @@ class EarlyMessages:
     def __contains__(self, stream_id: object) -> bool:
         return stream_id in self._streams
 
+    def __len__(self) -> int:
+        """How many streams have some."""
+        return len(self._streams)
+
     def size_of(self, stream_id: int) -> int:
         """Bytes that the messages of one stream take."""
         return self._sizes.get(stream_id, 0)

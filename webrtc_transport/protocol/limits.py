@@ -146,6 +146,11 @@ MAX_NOISE_MESSAGE: Final = 4096
 """Bytes of a Noise handshake message: a proof of RSA-8192 (1,070 for the key, 1,024 for the signature), the keys and
 tags of Noise (96), and as much again for extensions."""
 
+MAX_UNPROVEN_STREAMS: Final = 16
+"""Streams of a dialer that hasn't proven who it is: each costs some 3 KB, and above ``max_inbound_streams`` a line of
+the log, which a stranger could make us write over and over. It opens none before the proof; js-libp2p keeps 10 for who
+does."""
+
 # --- data channels ---------------------------------------------------------------------------------------------------
 
 INBOUND_MARGIN: Final = 4

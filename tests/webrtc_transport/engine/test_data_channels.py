@@ -4,7 +4,7 @@ import pytest
 
 from tests.webrtc_transport.engine.told_events import ToldEvents
 from tests.webrtc_transport.engine.virtual_driver import VirtualDriver
-from webrtc_transport.engine.data_channels import MAX_REFUSED_STREAMS, DataChannels
+from webrtc_transport.engine.data_channels import MAX_EARLY_STREAMS, MAX_REFUSED_STREAMS, DataChannels
 from webrtc_transport.engine.early_messages import MESSAGE_COST
 from webrtc_transport.errors import EngineError, TooManyStreams
 from webrtc_transport.protocol.limits import INBOUND_MARGIN, MAX_EARLY_BYTES
@@ -144,6 +144,32 @@ def test_a_stream_that_nobody_opens_is_reset_when_more_came_on_it_than_there_is_
     _, events = owner.open(negotiated_id=7)
     owner.driver.run(lambda: events.told)
     assert events.told == [b"other"]
+
+
+@pytest.mark.parametrize(("ppid", "message"), [(99, b"of no kind"), (PayloadProtocol.DCEP, ACK)])
+def test_a_stream_on_which_something_useless_came_is_reset(owner, ppid, message):
+    owner.channels.message_received(5, ppid, message)
+    owner.channels.message_received(5, ppid, message)
+    assert owner.association.resets == [5]
+    assert sum(owner.association.consumed) == 2 * len(message)
+    assert not owner.failures
+    channel, _ = owner.open()
+    owner.channels.message_received(channel.id, ppid, message)
+    assert owner.association.resets == [5]
+
+
+def test_on_many_streams_that_nobody_opens_nothing_is_kept(owner):
+    for number in range(MAX_EARLY_STREAMS + 2):
+        owner.channels.message_received(number, BINARY, b"early")
+    owner.channels.message_received(0, BINARY, b"more")
+    assert owner.association.resets == [MAX_EARLY_STREAMS, MAX_EARLY_STREAMS + 1]
+    assert sum(owner.association.consumed) == 2 * len(b"early")
+    assert not owner.failures
+    _, events = owner.open(negotiated_id=0)
+    owner.driver.run(lambda: events.told)
+    assert events.told == [b"early", b"more"]
+    owner.channels.message_received(MAX_EARLY_STREAMS + 2, BINARY, b"early")
+    assert len(owner.association.resets) == 2
 
 
 @pytest.mark.parametrize("size", [1, 16384])

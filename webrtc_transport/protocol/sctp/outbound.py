@@ -24,12 +24,14 @@ _PADDING: Final = (b"", bytes(1), bytes(2), bytes(3))
 
 
 class _Stream:
-    __slots__ = ("id", "is_ending", "is_paused", "messages", "offset", "ssn")
+    __slots__ = ("following", "id", "is_ending", "is_paused", "messages", "offset", "ssn")
 
     def __init__(self, stream_id: int) -> None:
         self.id = stream_id
         self.messages: deque[tuple[int, bytes]] = deque()
         """Payload protocol ids and payloads, the one that is being sent included."""
+        self.following: list[tuple[int, bytes]] = []
+        """The same, of the stream's next life, while this one is ending."""
         self.offset = 0
         """Bytes of the first message that were sent."""
         self.ssn = 0
@@ -56,9 +58,12 @@ class OutboundQueue:
         stream = self._streams.get(stream_id)
         if stream is None:
             stream = self._streams[stream_id] = _Stream(stream_id)
-        if not stream.messages and not stream.is_paused:
-            self._turns.append(stream)
-        stream.messages.append((ppid, data))
+        if stream.is_ending:
+            stream.following.append((ppid, data))
+        else:
+            if not stream.messages and not stream.is_paused:
+                self._turns.append(stream)
+            stream.messages.append((ppid, data))
         self.size += len(data)
 
     def end(self, stream_id: int) -> None:
@@ -76,6 +81,8 @@ class OutboundQueue:
     def _pause(self, stream: _Stream) -> None:
         # What is queued from now on belongs to the next life of the stream.
         stream.is_ending, stream.is_paused = False, True
+        stream.messages += stream.following
+        stream.following = []
         self.ended.append(stream.id)
 
     def restart(self, stream_id: int) -> None:

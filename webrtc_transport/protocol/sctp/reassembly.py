@@ -18,6 +18,10 @@ FRAGMENT_COST: Final = 64
 """Bytes that something held counts beside its payload: what the interpreter takes for it. Without it a peer could
 have us hold a million fragments of one byte in a window of a mebibyte."""
 
+STREAM_COST: Final = 768
+"""The same of a stream on which anything is held: its tables. A peer may have a fragment of one byte on each of its
+65535 streams."""
+
 # Global names are found faster than attributes, and these are looked up for each chunk.
 _BEGIN: Final = DataFlag.BEGIN
 _END: Final = DataFlag.END
@@ -122,7 +126,8 @@ class InboundStream:
     def __init__(self, stream_id: int, limit: int) -> None:
         self.stream_id = stream_id
         self.held = 0
-        """Bytes that wait for others, with :data:`FRAGMENT_COST` for each fragment and message."""
+        """Bytes that wait for others, with :data:`FRAGMENT_COST` for each fragment and message and, if there are any,
+        :data:`STREAM_COST`."""
         self._limit = limit
         self._next_ssn = 0
         self._parts: list[bytes] | None = None
@@ -157,7 +162,7 @@ class InboundStream:
                 if flags & _BEGIN:
                     self._parts, self._parts_ppid, self._parts_size = [payload], ppid, len(payload)
                     self._parts_tsn = tsn + 1
-                    self.held += len(payload) + FRAGMENT_COST
+                    self.held += len(payload) + FRAGMENT_COST + STREAM_COST
                     return
             elif tsn == self._parts_tsn and not flags & _BEGIN:
                 self._add_part(payload, flags & _END, output)
@@ -183,7 +188,7 @@ class InboundStream:
             self.held += len(payload) + FRAGMENT_COST
             parts.append(payload)
             return
-        self.held -= size - len(payload) + FRAGMENT_COST * len(parts)
+        self.held -= size - len(payload) + FRAGMENT_COST * len(parts) + STREAM_COST
         parts.append(payload)
         self._parts = None
         self._next_ssn = (self._next_ssn + 1) & SSN_MASK
@@ -215,6 +220,8 @@ class InboundStream:
         pile = self._pile
         if pile is None:
             pile = self._pile = _Pile()
+            if self._parts is None:
+                self.held += STREAM_COST
             parts, self._parts = self._parts or [], None
             flags = _BEGIN
             for tsn, part in enumerate(parts, self._parts_tsn - len(parts)):
@@ -225,6 +232,7 @@ class InboundStream:
     def _close_pile(self, pile: _Pile) -> None:
         if not pile.fragments and not pile.messages:
             self._pile = None
+            self.held -= STREAM_COST
 
     def _deliver(self, pile: _Pile, output: list[MessageReceived]) -> None:
         """Give the messages whose turn it is."""

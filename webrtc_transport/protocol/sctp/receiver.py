@@ -29,6 +29,11 @@ MAX_DISTANCE: Final = 0x7FFF
 """TSNs above the first gap that are taken. Gap blocks count them in 16 bits; and a stream's sequence numbers, of which
 there are no more than TSNs, can't be told apart beyond half of their 16."""
 
+MAX_SKIPPED_STREAMS: Final = 4096
+"""Streams of which something is known, up to which FORWARD TSN may begin another one: it names a stream with 4 bytes,
+and what is kept of one takes fifty times as many. A data channel begins with a message that the peer may not give up
+(RFC 8832, section 6), so it doesn't depend on this."""
+
 SACK_DELAY: Final = 0.02
 """Seconds that a lone packet waits for company before it is acknowledged. RFC 9260 (section 6.2) allows 200 ms, and
 a sender's round-trip time includes them."""
@@ -270,8 +275,8 @@ class Receiver:
         last = self._cumulative + distance
         self._cumulative = self._ranges.absorb(last)
         for stream_id in skipped:
-            if stream_id not in self._streams and stream_id < self._max_streams:
-                self._streams[stream_id] = InboundStream(stream_id, self._max_message_size)
+            if stream_id not in self._streams and len(self._streams) < MAX_SKIPPED_STREAMS:
+                self._begin_stream(stream_id)
         count = len(self.messages)
         # Only streams that lose something are visited: a packet may have a hundred of these chunks, and there may be
         # thousands of other streams.

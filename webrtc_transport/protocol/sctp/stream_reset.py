@@ -34,6 +34,10 @@ MAX_POSTPONEMENT: Final = 60.0
 long as one that doesn't answer at all is asked. What it waits for before is data, and whether that arrives is the
 sender's business: a peer whose application doesn't read may well refuse the last of it for hours."""
 
+MAX_DEFERRED: Final = 4096
+"""Streams of the peer whose end may wait for data at once: more than end in a round trip. A request that would make
+them more is put off, and may be made again."""
+
 UNSUPPORTED: Final = (
     "a channel was closed, and the peer does not know how (its SCTP has no RE-CONFIG, RFC 6525)"
 )
@@ -211,6 +215,8 @@ class StreamResetter:
             return _response(number, self._last_result)
         if number != self._next_peer_number:
             return _response(number, Result.BAD_SEQUENCE_NUMBER)
+        if len(self.deferred) + len(parameter) // 2 > MAX_DEFERRED:
+            return _response(number, Result.ALREADY_IN_PROGRESS)
         if (
             kind == ParameterType.OUTGOING_RESET_REQUEST
             and len(parameter) > _REQUEST.size

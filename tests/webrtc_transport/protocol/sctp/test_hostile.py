@@ -3,6 +3,7 @@
 import random
 import struct
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -348,3 +349,53 @@ class TestBounds:
         packets = victim.b.association.transmit(victim.now + 1.0)
         assert encode_chunk(ChunkType.ERROR, b"\0\1\0\x08\xff\xff\0\0") in packets[0]
         assert victim.b.association._inbound.receiver.cumulative_tsn == victim.tsn
+
+
+class TestMemoryOfStreams:
+    """What is kept of a stream takes more than it takes to name one, or to send a byte on it."""
+
+    LIMIT = 3 * 1024 * 1024
+    """Bytes: three windows."""
+
+    @pytest.fixture
+    def measured(self, victim):
+        tracemalloc.start()
+        yield victim
+        tracemalloc.stop()
+
+    def kept(self, victim):
+        victim.b.dispatch(victim.now)
+        victim.b.association.transmit(victim.now)
+        victim.b.received.clear()
+        return tracemalloc.get_traced_memory()[0]
+
+    def test_all_are_skipped(self, measured):
+        for turn, first in enumerate(range(0, 65535, 250)):
+            skipped = b"".join(
+                struct.pack("!HH", number, 300) for number in range(first, min(first + 250, 65535))
+            )
+            value = struct.pack("!I", (measured.tsn + turn) & 0xFFFFFFFF) + skipped
+            measured.arrive(encode_chunk(ChunkType.FORWARD_TSN, value))
+        assert self.kept(measured) < self.LIMIT
+
+    @pytest.mark.parametrize(("flags", "ssn"), [(0, 5), (1, 0), (2, 0), (4, 0), (3, 300)])
+    def test_something_waits_on_all(self, measured, flags, ssn):
+        body = struct.Struct("!BBHIHHI4s")
+        for first in range(0, 65500, 50):
+            measured.arrive(
+                b"".join(
+                    body.pack(0, flags, 17, (measured.tsn + number) & 0xFFFFFFFF, number, ssn, 53, b"x")
+                    for number in range(first, first + 50)
+                )
+            )
+            measured.b.dispatch(measured.now)
+        assert self.kept(measured) < self.LIMIT
+        assert not measured.b.ended
+
+    def test_the_end_of_all_waits(self, measured):
+        number = measured.b.association._inbound.resetter._next_peer_number
+        for turn, first in enumerate(range(0, 65500, 500)):
+            value = struct.pack("!HHIII", 13, 16 + 2 * 500, (number + turn) & 0xFFFFFFFF, 0, measured.tsn + 9)
+            value += struct.pack("!500H", *range(first, first + 500))
+            measured.arrive(encode_chunk(ChunkType.RE_CONFIG, value))
+        assert self.kept(measured) < self.LIMIT

@@ -97,3 +97,18 @@ def test_what_follows_waits_for_the_next_life():
     assert take(queue) == (1, 0, 3, b"y")
     queue.restart(1)
     assert not queue._streams
+
+
+def test_also_what_follows_while_the_last_of_this_life_is_queued():
+    queue = OutboundQueue()
+    queue.put(1, 53, b"old")
+    queue.end(1)
+    for message in (b"new", b"newer"):
+        queue.put(1, 53, message)
+    assert take(queue) == (1, 0, 3, b"old")
+    assert queue.ended == [1]
+    assert not queue.has_next
+    assert queue.size == len(b"newnewer")
+    queue.restart(1)
+    assert [take(queue, 24), take(queue, 24)] == [(1, 0, 3, b"new"), (1, 1, 3, b"newer")]
+    assert queue.size == 0

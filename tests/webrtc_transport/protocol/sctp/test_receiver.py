@@ -3,7 +3,7 @@ import struct
 import pytest
 
 from webrtc_transport.protocol.sctp.packet import ChunkType, encode_chunk
-from webrtc_transport.protocol.sctp.reassembly import FRAGMENT_COST, InboundStream
+from webrtc_transport.protocol.sctp.reassembly import FRAGMENT_COST, STREAM_COST, InboundStream
 from webrtc_transport.protocol.sctp.receiver import (
     COST_LIMIT,
     FREE_OVERRUN,
@@ -11,6 +11,7 @@ from webrtc_transport.protocol.sctp.receiver import (
     MAX_DISTANCE,
     MAX_GAP_BLOCKS,
     MAX_RANGES,
+    MAX_SKIPPED_STREAMS,
     MESSAGE_COST,
     OVERRUN,
     PATIENCE,
@@ -296,7 +297,16 @@ class TestForward:
         assert len(receiver._early) == 1
         receiver.forward(2, {}, 0.0)
         assert visited == [1]
-        assert receiver.window == 10**6 - 1 - FRAGMENT_COST - 1
+        assert receiver.window == 10**6 - 1 - FRAGMENT_COST - STREAM_COST - 1
+
+    def test_many_streams_that_never_were_are_not_begun(self):
+        receiver = Receiver(0, 10**6, 5000, 65535)
+        receiver.receive(0, 3, 60000, 0, 53, b"x")
+        receiver.forward(1, dict.fromkeys(range(65535), 0), 0.0)
+        assert len(receiver._streams) == MAX_SKIPPED_STREAMS
+        # Those that are known go on.
+        receiver.receive(2, 3, 60000, 1, 53, b"y")
+        assert [message.data for message in receiver.messages] == [b"x", b"y"]
 
     def test_of_one_stream_those_that_are_later_are_not_visited(self):
         class Runs(dict):

@@ -7,6 +7,7 @@ from webrtc_transport.protocol.sctp.packet import COMMON_HEADER, SACK_HEADER, Ch
 from webrtc_transport.protocol.sctp.rto import RtoEstimator
 from webrtc_transport.protocol.sctp.settings import BASE_PACKET_SIZE
 from webrtc_transport.protocol.sctp.stream_reset import (
+    MAX_DEFERRED,
     MAX_POSTPONEMENT,
     MAX_STREAMS_PER_REQUEST,
     MAX_TRIES,
@@ -241,6 +242,18 @@ class TestThePeers:
         resetter.arrived = 7
         assert resetter.ask(502, 7, 1, 2) == [(502, Result.PERFORMED)]
         assert resetter.inbound_reset == [1, 2]
+
+    def test_more_than_can_wait_are_put_off(self, resetter):
+        for number in range(4):
+            streams = range(1000 * number, 1000 * (number + 1))
+            assert resetter.ask(500 + number, 7, *streams) == [(500 + number, Result.IN_PROGRESS)]
+        more = range(4000, 5000)
+        assert resetter.ask(504, 7, *more) == [(504, Result.ALREADY_IN_PROGRESS)]
+        assert len(resetter.deferred) <= MAX_DEFERRED
+        resetter.arrived = 7
+        resetter.check_deferred()
+        assert resetter.ask(504, 7, *more) == [(504, Result.PERFORMED)]
+        assert resetter.inbound_reset == list(range(5000))
 
     @pytest.mark.parametrize("number", [498, 501, 0, 0xFFFFFFFF])
     def test_numbers_out_of_order(self, resetter, number):
