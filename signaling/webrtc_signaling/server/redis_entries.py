@@ -29,16 +29,20 @@ def entries_in(answer: object) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
                         yield entry_id, fields
 
 
-def take(events: BackplaneEvents, fields: dict[bytes, bytes]) -> None:
-    """Tell what another server says in an entry of the inbox. Who else can write to Redis may have made it."""
-    server = fields.get(b"from", b"")
+def take(events: BackplaneEvents, fields: dict[bytes, bytes]) -> int:
+    """Tell what another server says in an entry of the inbox. Who else can write to Redis may have made it.
+
+    :return: bytes of the frames
+    """
+    server, frames = fields.get(b"from", b""), fields.get(b"frames", b"")
     with complaining():
         if _SERVER.fullmatch(server) is None:
             raise InvalidSignal("an entry of nobody")
-        for frame in unpack(fields.get(b"frames", b"")):
+        for frame in unpack(frames):
             # The others in the entry may be sound.
             with complaining():
                 events.on_frame(server.decode(), frame)
+    return len(frames)
 
 
 @contextlib.contextmanager
