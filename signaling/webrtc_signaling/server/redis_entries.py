@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Final
 
 from webrtc_transport.errors import InvalidSignal
@@ -45,11 +45,16 @@ def take(events: BackplaneEvents, fields: dict[bytes, bytes]) -> int:
     return len(frames)
 
 
-@contextlib.contextmanager
-def complaining() -> Iterator[None]:
+class complaining(guarded):  # noqa: N801 - likewise
     """Log what can't be used, and go on."""
-    with guarded("handle what Redis gives"):
-        try:
-            yield
-        except InvalidSignal as exc:
-            _logger.warning("Redis gives what no server wrote, or one of another version: %s", exc)
+
+    def __init__(self) -> None:
+        super().__init__("handle what Redis gives")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, InvalidSignal):
+            return super().__exit__(kind, error, traceback)
+        _logger.warning("Redis gives what no server wrote, or one of another version: %s", error)
+        return True
