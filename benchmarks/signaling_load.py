@@ -44,7 +44,7 @@ PACE_SECONDS = SETTLE
 """The heartbeats of all idle clients fall into it."""
 
 WINDOW = 8
-"""Messages of each sender under way when a server routes as many as it can."""
+"""Messages for each sender under way when a server routes as many as it can."""
 
 SATURATE_SECONDS = 6.0
 

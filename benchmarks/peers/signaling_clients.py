@@ -76,7 +76,10 @@ class Clients:
         return {"sent": total, "seconds": time.perf_counter() - started, **traffic.milliseconds()}
 
     async def do_saturate(self, window: int, seconds: float, clients: int) -> Line:
-        """Keep ``window`` messages of each client under way for ``seconds``; ``drained`` is until the last arrived."""
+        """Keep ``window`` messages for each client under way for ``seconds``; ``drained`` is until the last arrived.
+
+        All clients send as many, whatever the way of their messages is.
+        """
         traffic = self._traffic(clients)
         started, used = time.perf_counter(), time.process_time()
         traffic.refill_until(started + seconds)

@@ -1,5 +1,7 @@
 """The programs that put a signaling server under load do what they say. How fast anything is isn't tested here."""
 
+import asyncio
+import math
 import os
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import pytest
 
 from benchmarks.commanded import running
 from benchmarks.cpu_share import ROOT, bounded_share
+from benchmarks.peers.signaling_protocols import PeerJSClient, Traffic
 from benchmarks.signaling_load import failures_of_cluster, failures_of_idle, failures_of_rate, median_of
 from benchmarks.signaling_servers import running_redis, running_server
 from tests.requirements import require_program, require_root
@@ -32,6 +35,26 @@ def test_signals_are_sent_at_a_rate_and_as_many_as_go():
         assert found["arrived"] <= found["total"] >= 8
         # A sleep of uvloop may end a millisecond early: its clock has no finer steps.
         assert found["drained"] >= found["seconds"] > 0.29
+
+
+def test_whose_signals_arrive_sooner_sends_no_more_than_others():
+    senders = []
+
+    class Sender(PeerJSClient):
+        def send_to(self, other):
+            senders.append(self)
+
+    async def measure():
+        clients = [Sender() for _ in range(4)]
+        traffic = Traffic(clients)
+        traffic.refill_until(math.inf)
+        for number in range(4 * 3):
+            traffic.send(number, at=0)
+        for _ in range(3):
+            clients[1].on_message()
+        assert senders[12:] == clients[:3]
+
+    asyncio.run(measure())
 
 
 def test_a_client_that_is_thrown_out_is_noticed(capsys):

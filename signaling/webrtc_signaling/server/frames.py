@@ -89,7 +89,7 @@ def pack(frames: Iterable[Frame]) -> Iterator[bytes]:
     packed: list[bytes] = []
     size = 0
     for frame in frames:
-        data = msgpack.packb(dict(frame))
+        data = msgpack.packb(vars(frame))
         assert isinstance(data, bytes)
         if packed and (size + len(data) > MAX_ENTRY_SIZE or len(packed) == _MAX_FRAMES):
             yield b"".join(packed)

@@ -22,7 +22,7 @@ from webrtc_transport.redaction import redacted
 
 from .backplane import Backplane, BackplaneEvents, Outflow
 from .directory import parse_move
-from .frames import Frame, pack
+from .frames import MAX_ENTRY_SIZE, Frame, pack
 from .redis_commands import INBOX, MOVES, Answered, Ask, Command, claim, ignore, locate, release
 from .redis_entries import complaining, entries_in, take
 from .redis_failures import FAILURES, PAUSE, Pauses, Refusals, loses_connection
@@ -328,10 +328,13 @@ class RedisBackplane(Backplane):
             except FAILURES as exc:
                 await self._pause(exc)
                 continue
+            taken = 0
             for self._last_entry, fields in entries_in(answer):
-                take(events, fields)
-                # Others have their turn between.
-                await asyncio.sleep(0)
+                taken += take(events, fields)
+                if taken >= MAX_ENTRY_SIZE:
+                    # Others have their turn between. Small entries are taken together: so is then what clients get.
+                    taken = 0
+                    await asyncio.sleep(0)
             if answer:
                 self._ask(self._trim)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Final
 
 from webrtc_transport.errors import InvalidSignal
@@ -29,23 +29,32 @@ def entries_in(answer: object) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
                         yield entry_id, fields
 
 
-def take(events: BackplaneEvents, fields: dict[bytes, bytes]) -> None:
-    """Tell what another server says in an entry of the inbox. Who else can write to Redis may have made it."""
-    server = fields.get(b"from", b"")
+def take(events: BackplaneEvents, fields: dict[bytes, bytes]) -> int:
+    """Tell what another server says in an entry of the inbox. Who else can write to Redis may have made it.
+
+    :return: bytes of the frames
+    """
+    server, frames = fields.get(b"from", b""), fields.get(b"frames", b"")
     with complaining():
         if _SERVER.fullmatch(server) is None:
             raise InvalidSignal("an entry of nobody")
-        for frame in unpack(fields.get(b"frames", b"")):
+        for frame in unpack(frames):
             # The others in the entry may be sound.
             with complaining():
                 events.on_frame(server.decode(), frame)
+    return len(frames)
 
 
-@contextlib.contextmanager
-def complaining() -> Iterator[None]:
+class complaining(guarded):  # noqa: N801 - likewise
     """Log what can't be used, and go on."""
-    with guarded("handle what Redis gives"):
-        try:
-            yield
-        except InvalidSignal as exc:
-            _logger.warning("Redis gives what no server wrote, or one of another version: %s", exc)
+
+    def __init__(self) -> None:
+        super().__init__("handle what Redis gives")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, InvalidSignal):
+            return super().__exit__(kind, error, traceback)
+        _logger.warning("Redis gives what no server wrote, or one of another version: %s", error)
+        return True

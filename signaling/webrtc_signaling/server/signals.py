@@ -94,7 +94,7 @@ def parse_delivery(data: bytes) -> Numbered[ToClient | Malformed]:
     """
     usual = _parse_usual(data)
     if isinstance(usual, Numbered):
-        return Numbered(usual.message, usual.seq, usual.ack)
+        return usual
     message = parse_server_message(decode_json(data))
     if not isinstance(message, Numbered):
         raise InvalidSignal(f"type: {message.type} is nothing to deliver")

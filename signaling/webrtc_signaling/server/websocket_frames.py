@@ -24,6 +24,12 @@ _MAX_CONTROL_LENGTH: Final = 125
 _LENGTH_16: Final = 126
 _head_16: Final = struct.Struct("!BBH").pack
 _LENGTH_64: Final = 127
+_LONG: Final = {
+    _LENGTH_16: (2, struct.Struct("!H").unpack_from),
+    _LENGTH_64: (8, struct.Struct("!Q").unpack_from),
+}
+"""How many bytes a long length has, and how it is read."""
+
 _KEY_LENGTH: Final = 4
 _CODE_LENGTH: Final = 2
 
@@ -144,10 +150,10 @@ class FrameReader:
         if head is None or length == second or (first & _CONTROL and length > _MAX_CONTROL_LENGTH):
             raise _fault(first, second)
         if length > _MAX_CONTROL_LENGTH:
-            size = 2 if length == _LENGTH_16 else 8
+            size, unpack = _LONG[length]
             if there < start + size:
                 return None
-            length, start = int.from_bytes(data[start : start + size], "big"), start + size
+            length, start = unpack(data, start)[0], start + size
             taken = 0 if self._fragments is None else len(self._fragments)
             if taken + length > self._max_size:
                 raise FrameError(

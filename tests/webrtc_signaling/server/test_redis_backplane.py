@@ -12,7 +12,7 @@ from tests.webrtc_signaling.redis_server import redis_server
 from tests.webrtc_signaling.samples import ALICE_ID, BOB_ID
 from webrtc_signaling.server import redis_backplane
 from webrtc_signaling.server.backplane import BackplaneEvents
-from webrtc_signaling.server.frames import Unknown
+from webrtc_signaling.server.frames import Unknown, pack
 from webrtc_signaling.server.redis_backplane import RedisBackplane
 from webrtc_signaling.server.redis_commands import INBOX, MOVES, PEER
 
@@ -77,8 +77,8 @@ class Events(BackplaneEvents):
 
 
 @contextlib.asynccontextmanager
-async def joined(redis_process):
-    backplane, events = RedisBackplane(redis_process.url, grace=30), Events()
+async def joined(redis_process, kind=Events):
+    backplane, events = RedisBackplane(redis_process.url, grace=30), kind()
     async with backplane.joined(events):
         assert backplane.is_ready()
         yield backplane, events
@@ -103,6 +103,39 @@ async def test_frames_go_from_one_to_the_other_in_order(redis, redis_process):
         async with asyncio.timeout(TIMEOUT):
             while await redis.xlen(f"{INBOX}{other.server}") > 1:
                 await asyncio.sleep(0.01)
+
+
+class Turns(Events):
+    """Counts the turns of the loop, and notes in which one a frame comes."""
+
+    def __init__(self):
+        super().__init__()
+        self.turn = 0
+        self.turns_of_frames = []
+        self.count()
+
+    def count(self):
+        self.turn += 1
+        asyncio.get_running_loop().call_soon(self.count)
+
+    def on_frame(self, server, frame):
+        super().on_frame(server, frame)
+        self.turns_of_frames.append(self.turn)
+
+
+@pytest.mark.parametrize(("frames_in_entry", "turns"), [(1, 1), (2000, 2)])
+async def test_small_entries_are_taken_together_and_others_have_their_turn_between_large_ones(
+    redis, redis_process, frames_in_entry, turns
+):
+    [entry] = pack([FRAME] * frames_in_entry)
+    async with joined(redis_process, kind=Turns) as (one, events):
+        async with redis.pipeline(transaction=True) as pipe:
+            for _ in range(3):
+                pipe.xadd(f"{INBOX}{one.server}", {"from": "server-0123456789", "frames": entry})
+            await pipe.execute()
+        for _ in range(3 * frames_in_entry):
+            await events.next("frame")
+        assert len(set(events.turns_of_frames)) == turns
 
 
 class Outflow:
